@@ -1,0 +1,50 @@
+# `make run` and `make test` are all that a newcomer needs; both set up .venv first.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: run demo test quick check format lock clean
+
+run: $(VENV)/installed ## train on MNIST and report; ARGS="--iterations 1000" passes options on
+	$(BIN)/python flows/pipeline.py $(ARGS)
+
+demo: $(VENV)/installed ## the same in under a minute, on digits that need no network
+	$(BIN)/python flows/pipeline.py --source digits --iterations 1000 --learning-rate 1e-3 $(ARGS)
+
+test: $(VENV)/installed ## everything that a user should see pass
+	$(BIN)/pytest $(ARGS)
+
+quick: $(VENV)/installed ## the inner loop: no server, no network, no TensorFlow
+	$(BIN)/pytest -m "not server and not network and not tensorflow" $(ARGS)
+
+check: $(VENV)/installed ## linter, formatter and type checker
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/installed
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# Pins with hashes, for every platform and Python that the project supports; no index addresses.
+UV_COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-annotate --no-header -q
+
+lock: ## remake the lock files (needs uv: pip install uv)
+	$(UV_COMPILE) --extra dev -o requirements.lock
+	$(UV_COMPILE) --extra dev --extra gpu -c requirements.lock -o requirements-gpu.lock
+
+# GPU=1 installs NVIDIA's libraries as well.
+LOCK := $(if $(GPU),requirements-gpu.lock,requirements.lock)
+
+$(VENV)/installed: $(LOCK) pyproject.toml
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"error: Python 3.11, 3.12 or 3.13 is needed, this is {v[0]}.{v[1]}; name one with make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r $(LOCK)
+	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps -e .
+	touch $@
+
+clean: ## remove the environment (artifacts/ stays)
+	rm -rf $(VENV)

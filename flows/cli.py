@@ -1,0 +1,130 @@
+"""The command lines of the flows: options, defaults for Prefect, errors, exit codes.
+
+Nothing here imports Prefect before the options have been read.
+"""
+
+import logging
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+from pydantic import ValidationError
+
+from tasks.console import console, print_log_lines
+from tasks.errors import PipelineError
+from tasks.settings import Settings
+from tasks.store import PROJECT
+
+
+def pipeline(arguments: list[str]) -> int:
+    """`python flows/pipeline.py`: see there."""
+    app = App(
+        name="pipeline.py",
+        version_flags=[],
+        default_parameter=Parameter(negative=()),
+        result_action="return_value",
+    )
+
+    @app.default
+    def run(*, settings: Annotated[Settings, Parameter(name="*")] = Settings()) -> int:
+        """Train the tutorial's network on MNIST and report on it; skip what is unchanged."""
+
+        def job() -> None:
+            from flows.pipeline import mnist_pipeline
+
+            mnist_pipeline(settings)
+
+        return run_to_exit_code(job)
+
+    return parse(app, arguments)
+
+
+def set_prefect_defaults() -> None:
+    """Make `[tool.prefect]` of pyproject.toml hold from whatever directory we are started.
+
+    Prefect itself reads that table only in the current directory. What the environment says
+    already is left alone.
+    """
+    pyproject = PROJECT / "pyproject.toml"
+    if pyproject.is_file():
+        table = tomllib.loads(pyproject.read_text(encoding="utf-8"))["tool"]["prefect"]
+        for name, value in environment_variables("PREFECT", table):
+            os.environ.setdefault(name, value)
+
+
+def environment_variables(prefix: str, table: dict[str, Any]) -> list[tuple[str, str]]:
+    """A nested table as the environment variables that mean the same to Prefect."""
+    found: list[tuple[str, str]] = []
+    for name, value in table.items():
+        variable = f"{prefix}_{name.upper()}"
+        if isinstance(value, dict):
+            found += environment_variables(variable, value)
+        else:
+            found.append((variable, str(value)))
+    return found
+
+
+def without_traceback(record: logging.LogRecord) -> bool:
+    """Keep Prefect from printing a `PipelineError`: it is told once, on the last line."""
+    return not (record.exc_info and isinstance(record.exc_info[1], PipelineError))
+
+
+def run_to_exit_code(job: Callable[[], object]) -> int:
+    """Run a flow from the command line.
+
+    Returns:
+        0 on success; 1 on failure, with the reason on the last line; 130 on Ctrl-C.
+    """
+    set_prefect_defaults()
+    # Prefect's own lines go to the server; here they would drown the pipeline's.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
+    import prefect  # noqa: F401 - sets up the handlers that are filtered next
+
+    print_log_lines()
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(without_traceback)
+    try:
+        job()
+    except PipelineError as error:
+        return fail(str(error), 1)
+    except KeyboardInterrupt:
+        return fail("interrupted; finished stages are kept", 130)
+    except Exception as error:
+        console.print_exception()
+        return fail(f"{type(error).__name__}: {error}", 1)
+    return 0
+
+
+def parse(app: App, arguments: list[str]) -> int:
+    """Run the command that the arguments name.
+
+    Returns:
+        The command's exit code; 2 if the arguments are wrong, with the reason in one line.
+    """
+    try:
+        code = app(arguments, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        # What pydantic says of a value is in the context of what cyclopts makes of it.
+        cause = error.__context__
+        return fail(describe(cause) if isinstance(cause, ValidationError) else str(error), 2)
+    return code or 0
+
+
+def describe(error: ValidationError) -> str:
+    """The first wrong value, in one line: option, value, what is allowed."""
+    first = error.errors()[0]
+    message = re.sub("^(Value error, |Input |String )", "", first["msg"])
+    # The path ends in the option; an item of a list has its number behind that.
+    names = [str(part) for part in first["loc"] if isinstance(part, str)]
+    if isinstance(first["input"], dict) or not names:
+        return message  # about several options, which it names
+    return f"--{names[-1].replace('_', '-')} {first['input']}: {message}"
+
+
+def fail(reason: str, code: int) -> int:
+    print(f"error: {reason}", file=sys.stderr)
+    return code

@@ -1,0 +1,110 @@
+"""Stage: IDX files → train, validation and test split as Parquet."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.data import idx
+from tasks.errors import PipelineError
+from tasks.records import IdxFiles, Shape, Split, Splits
+from tasks.settings import ConvertSettings
+from tasks.stage import stage
+from tasks.store import Workspace
+
+VALIDATION_IMAGES = 5_000  # the tutorial's: 5,000 of 60,000 training images, …
+VALIDATION_PART = 12  # … which is a twelfth
+ROWS_PER_GROUP = 65_536  # one group for each of MNIST's splits: read without a second copy
+
+
+def validation_size(training_images: int, wanted: int | None) -> int:
+    """How many images at the front of the training file are for validation.
+
+    Raises:
+        PipelineError: none would be left to train on.
+    """
+    if wanted is None:
+        return max(1, min(VALIDATION_IMAGES, training_images // VALIDATION_PART))
+    if wanted >= training_images:
+        raise PipelineError(
+            f"--validation {wanted}: the data set has only {training_images} training images;"
+            " leave some to train on"
+        )
+    return wanted
+
+
+def count_classes(train_labels: np.ndarray, test_labels: np.ndarray) -> int:
+    """Number of classes: those that the training labels name, counted from 0.
+
+    Args:
+        train_labels: uint8 [n].
+        test_labels: uint8 [m].
+
+    Raises:
+        PipelineError: there is one class only, or a test label is none of the classes.
+    """
+    classes = int(train_labels.max()) + 1
+    if classes < 2:
+        raise PipelineError("train-labels: every label is 0; at least two classes are needed")
+    if (beyond := test_labels >= classes).any():
+        row = int(beyond.argmax())
+        raise PipelineError(
+            f"test-labels: label {test_labels[row]} in row {row} is not below {classes},"
+            " the number of classes in the training labels"
+        )
+    return classes
+
+
+def to_table(images: np.ndarray, labels: np.ndarray, first: int) -> pa.Table:
+    """Images and labels as an Arrow table.
+
+    Args:
+        images: uint8 [n, height, width].
+        labels: uint8 [n].
+        first: row of the first image in its original file.
+
+    Returns:
+        Columns `index` int32, `label` uint8, `image` fixed-shape tensor of uint8.
+    """
+    index = np.arange(first, first + len(images), dtype=np.int32)
+    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(images))
+    return pa.table({"index": index, "label": labels, "image": tensors})
+
+
+def write_parquet(table: pa.Table, path: Path) -> None:
+    """Write a table, the same bytes every time."""
+    pq.write_table(table, path, compression="zstd", row_group_size=ROWS_PER_GROUP)
+
+
+@stage(libraries=("numpy", "pyarrow"))
+def convert(work: Workspace, files: IdxFiles, settings: ConvertSettings) -> Splits:
+    """Split the data set and write each part as Parquet.
+
+    Raises:
+        PipelineError: a file is not sound; the message names it.
+    """
+    train_images, train_labels = idx.read_pair(
+        work.input(files.train_images), work.input(files.train_labels)
+    )
+    test_images, test_labels = idx.read_pair(
+        work.input(files.test_images), work.input(files.test_labels)
+    )
+    if train_images.shape[1:] != test_images.shape[1:]:
+        raise PipelineError(
+            f"{files.test_images.name}: images are {test_images.shape[1:]} pixels,"
+            f" those of {files.train_images.name} {train_images.shape[1:]}"
+        )
+    classes = count_classes(train_labels, test_labels)
+    size = validation_size(len(train_images), settings.validation)
+
+    def write(name: str, images: np.ndarray, labels: np.ndarray, first: int = 0) -> Split:
+        write_parquet(to_table(images, labels, first), work.output(f"{name}.parquet"))
+        return Split(rows=len(images), file=work.finished(f"{name}.parquet"))
+
+    return Splits(
+        validation=write("validation", train_images[:size], train_labels[:size]),
+        train=write("train", train_images[size:], train_labels[size:], first=size),
+        test=write("test", test_images, test_labels),
+        shape=Shape(height=train_images.shape[1], width=train_images.shape[2], classes=classes),
+    )

@@ -1,0 +1,10 @@
+"""The one exception that a user is meant to read."""
+
+
+class PipelineError(Exception):
+    """Something outside the code is wrong: a file, an option, a network, a disk.
+
+    The message is one line that names the file, option or stage, says what is
+    wrong and what to do. The command line prints it without a traceback;
+    every other exception is a bug and keeps its traceback.
+    """

@@ -1,0 +1,108 @@
+"""Stage: checkpoint × split → predictions and metrics."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.console import track
+from tasks.data.dataset import read_split
+from tasks.model.checkpoint import LIBRARIES, restore_network
+from tasks.model.device import load_tensorflow
+from tasks.records import Checkpoint, Evaluation, Shape, Split
+from tasks.settings import EvaluationSettings, NetworkSettings
+from tasks.stage import stage
+from tasks.store import Workspace
+
+if TYPE_CHECKING:
+    import keras
+
+
+def predict(network: "keras.Sequential", images: np.ndarray, batch: int) -> np.ndarray:
+    """Class probabilities, batch by batch.
+
+    Args:
+        network: gives logits.
+        images: uint8 [n, height, width].
+        batch: images at a time.
+
+    Returns:
+        float32 [n, classes]; each row adds up to 1.
+    """
+    tf = load_tensorflow()
+    pixels = tf.TensorSpec([None, *images.shape[1:], 1], tf.uint8)
+
+    @tf.function(input_signature=[pixels])  # type: ignore[untyped-decorator]
+    def probabilities(batch_images: Any) -> Any:
+        return tf.nn.softmax(network(tf.cast(batch_images, tf.float32) / 255.0))
+
+    parts = []
+    with track("evaluating", len(images)) as update:
+        for start in range(0, len(images), batch):
+            part = images[start : start + batch, ..., np.newaxis]
+            parts.append(probabilities(part).numpy())
+            update(start + len(part), "")
+    return np.concatenate(parts)
+
+
+def to_table(index: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> pa.Table:
+    """Predictions as an Arrow table.
+
+    Args:
+        index: int32 [n], row in the original file.
+        labels: uint8 [n].
+        probabilities: float32 [n, classes].
+
+    Returns:
+        Columns `index`, `label`, `predicted`, `p0`, `p1`, …
+    """
+    columns = {
+        "index": index,
+        "label": labels,
+        "predicted": probabilities.argmax(axis=1).astype(np.uint8),
+    }
+    for c in range(probabilities.shape[1]):
+        columns[f"p{c}"] = np.ascontiguousarray(probabilities[:, c])
+    return pa.table(columns)
+
+
+@stage(libraries=(*LIBRARIES, "pyarrow", "scikit-learn"), label="evaluate-{checkpoint.iteration}")
+def evaluate(
+    work: Workspace,
+    split: Split,
+    shape: Shape,
+    checkpoint: Checkpoint,
+    network: NetworkSettings,
+    settings: EvaluationSettings,
+) -> Evaluation:
+    """Classify every image of a split."""
+    from sklearn.metrics import confusion_matrix
+
+    load_tensorflow()
+    data = read_split(work.input(split.file))
+    model = restore_network(work.input(checkpoint.file), network, shape)
+    probabilities = predict(model, data.images, settings.evaluation_batch)
+    table = to_table(data.index, data.labels, probabilities)
+    pq.write_table(table, work.output("predictions.parquet"), compression="zstd")
+
+    predicted = table["predicted"].to_numpy()
+    matrix = confusion_matrix(data.labels, predicted, labels=range(shape.classes)).tolist()
+    correct = int((predicted == data.labels).sum())
+    metrics = {
+        "iteration": checkpoint.iteration,
+        "correct": correct,
+        "total": split.rows,
+        "accuracy": correct / split.rows,
+        "confusion_matrix": matrix,
+    }
+    work.output("metrics.json").write_text(json.dumps(metrics, indent=1))
+    return Evaluation(
+        iteration=checkpoint.iteration,
+        correct=correct,
+        total=split.rows,
+        confusion=matrix,
+        predictions=work.finished("predictions.parquet"),
+        metrics=work.finished("metrics.json"),
+    )

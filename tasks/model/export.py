@@ -1,0 +1,38 @@
+"""Stage: checkpoint → `model.keras`, for use outside the pipeline."""
+
+import json
+import zipfile
+from pathlib import Path
+
+from tasks.model.checkpoint import LIBRARIES, restore_network
+from tasks.model.device import load_tensorflow
+from tasks.records import Checkpoint, Model, Shape
+from tasks.settings import NetworkSettings
+from tasks.stage import stage
+from tasks.store import Workspace
+
+
+def without_dates(archive: Path, result: Path) -> None:
+    """Copy a .keras archive, leaving out the time at which it was saved."""
+    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(result, "w") as new:
+        for name in sorted(old.namelist()):
+            content = old.read(name)
+            if name == "metadata.json":
+                metadata = json.loads(content)
+                metadata.pop("date_saved", None)
+                content = json.dumps(metadata).encode()
+            new.writestr(zipfile.ZipInfo(name), content)  # dated 1980, the format's first year
+
+
+@stage(libraries=LIBRARIES)
+def export(
+    work: Workspace, shape: Shape, checkpoint: Checkpoint, network: NetworkSettings
+) -> Model:
+    """Save the network in Keras's own format, the same bytes every time."""
+    load_tensorflow()
+    model = restore_network(work.input(checkpoint.file), network, shape)
+    dated = work.output("dated.keras")
+    model.save(dated)
+    without_dates(dated, work.output("model.keras"))
+    dated.unlink()
+    return Model(file=work.finished("model.keras"))

@@ -1,0 +1,175 @@
+"""Stages: the initial checkpoint, and checkpoint + n iterations → checkpoint."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.console import log, track
+from tasks.data.dataset import batch_indices, read_split
+from tasks.model.checkpoint import (
+    LIBRARIES,
+    get_state,
+    make_optimizer,
+    read_tensors,
+    set_state,
+    write_tensors,
+)
+from tasks.model.device import choose_device, load_tensorflow
+from tasks.model.network import build_network
+from tasks.records import Checkpoint, Segment, Shape, Split
+from tasks.settings import NetworkSettings, TrainingSettings
+from tasks.stage import stage
+from tasks.store import FileRef, Workspace
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+REPORT_EVERY = 100  # iterations between two reports, as in the tutorial
+
+
+@dataclass(frozen=True)
+class Report:
+    """How the network does on the batch that it was just trained on, after the update."""
+
+    iteration: int
+    accuracy: float
+    loss: float
+
+
+def next_report(iteration: int, last: int) -> int:
+    """Where the next call of the training loop ends: at a report (1, 101, 201, …) or the end."""
+    report = -(-iteration // REPORT_EVERY) * REPORT_EVERY + 1
+    return min(report, last)
+
+
+def make_train_steps(
+    network: "keras.Sequential",
+    optimizer: "keras.optimizers.Adam",
+    images: np.ndarray,
+    labels: np.ndarray,
+) -> "Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]":
+    """A compiled function that trains on many batches in one call.
+
+    The data set stays in memory as bytes, on the processor that trains; a batch is gathered
+    and scaled inside the graph, so that Python has nothing to do per iteration.
+
+    Args:
+        network: what is trained.
+        optimizer: built for the network.
+        images: uint8 [n, height, width].
+        labels: uint8 [n].
+
+    Returns:
+        A function from the rows of each batch, int32 [iterations, batch], to the accuracy and
+        loss on the last of them, measured after its update.
+    """
+    tf = load_tensorflow()
+    all_images = tf.constant(images[..., np.newaxis])
+    all_labels = tf.constant(labels.astype(np.int32))
+
+    def batch(rows: Any) -> tuple[Any, Any]:
+        x = tf.cast(tf.gather(all_images, rows), tf.float32) / 255.0
+        return x, tf.gather(all_labels, rows)
+
+    def mean_loss(y: Any, logits: Any) -> Any:
+        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
+
+    def train_step(rows: Any) -> None:
+        x, y = batch(rows)
+        with tf.GradientTape() as tape:
+            loss = mean_loss(y, network(x, training=True))
+        variables = network.trainable_variables
+        optimizer.apply(tape.gradient(loss, variables), variables)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])  # type: ignore[untyped-decorator]
+    def train_steps(batches: Any) -> tuple[Any, Any]:
+        for rows in batches:  # AutoGraph makes this a loop in the graph
+            train_step(rows)
+        x, y = batch(batches[-1])
+        logits = network(x)
+        correct = tf.argmax(logits, axis=1, output_type=tf.int32) == y
+        return tf.reduce_mean(tf.cast(correct, tf.float32)), mean_loss(y, logits)
+
+    return train_steps  # type: ignore[no-any-return]
+
+
+def write_curve(reports: list[Report], work: Workspace) -> FileRef:
+    table = pa.table(
+        {
+            "iteration": pa.array([r.iteration for r in reports], pa.int32()),
+            "accuracy": pa.array([r.accuracy for r in reports], pa.float32()),
+            "loss": pa.array([r.loss for r in reports], pa.float32()),
+        }
+    )
+    pq.write_table(table, work.output("curve.parquet"), compression="zstd")
+    return work.finished("curve.parquet")
+
+
+@stage(libraries=LIBRARIES)
+def initialise(
+    work: Workspace, shape: Shape, network: NetworkSettings, training: TrainingSettings
+) -> Checkpoint:
+    """The network before training: the checkpoint of iteration 0.
+
+    Raises:
+        PipelineError: the network cannot be built for images of this size.
+    """
+    load_tensorflow()
+    model = build_network(network, shape, training.seed)
+    state = get_state(model, make_optimizer(model, training), iteration=0)
+    write_tensors(state, work.output("checkpoint.safetensors"))
+    return Checkpoint(iteration=0, file=work.finished("checkpoint.safetensors"))
+
+
+@stage(libraries=(*LIBRARIES, "pyarrow"), label="train-{iterations}")
+def train(
+    work: Workspace,
+    split: Split,
+    shape: Shape,
+    checkpoint: Checkpoint,
+    network: NetworkSettings,
+    training: TrainingSettings,
+    iterations: int,
+) -> Segment:
+    """Train from a checkpoint on, up to so many iterations in all.
+
+    Raises:
+        PipelineError: the device that is asked for is not there.
+    """
+    device = choose_device(training.device)
+    log.info(f"training on {device.kind}: {device.name} ({device.reason})")
+    data = read_split(work.input(split.file))
+    model = build_network(network, shape, training.seed)
+    optimizer = make_optimizer(model, training)
+    iteration = set_state(model, optimizer, read_tensors(work.input(checkpoint.file)))
+    train_steps = make_train_steps(model, optimizer, data.images, data.labels)
+
+    reports: list[Report] = []
+    first, started = iteration, time.monotonic()
+    with track(f"training to {iterations:,}", iterations - first) as update:
+        while iteration < iterations:
+            stop = next_report(iteration, iterations)
+            batches = batch_indices(training.seed, split.rows, training.batch_size, iteration, stop)
+            accuracy, loss = (float(value) for value in train_steps(batches))
+            iteration = stop
+            if iteration % REPORT_EVERY == 1 or REPORT_EVERY == 1:
+                reports.append(Report(iteration, accuracy, loss))
+                log.info(
+                    f"Optimization Iteration: {iteration:>6}, Training Accuracy: {accuracy:>6.1%}"
+                )
+            update(iteration - first, f"batch accuracy {accuracy:.1%}")
+    seconds = time.monotonic() - started
+
+    write_tensors(get_state(model, optimizer, iteration), work.output("checkpoint.safetensors"))
+    return Segment(
+        checkpoint=Checkpoint(iteration=iteration, file=work.finished("checkpoint.safetensors")),
+        curve=write_curve(reports, work),
+        device=device,
+        seconds=round(seconds, 3),
+    )

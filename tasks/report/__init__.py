@@ -1,0 +1,1 @@
+"""Figures, page and Prefect artifacts. The only package that imports matplotlib."""

