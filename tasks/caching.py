@@ -3,14 +3,16 @@ with their owner."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 from filelock import BaseFileLock, Timeout
 from prefect import Task
 from prefect.cache_policies import CachePolicy
+from prefect.client.schemas.objects import State
 from prefect.filesystems import WritableFileSystem
 from prefect.locking.protocol import LockManager
-from prefect.results import ResultRecordMetadata  # type: ignore[attr-defined]
+from prefect.results import ResultRecord, ResultRecordMetadata  # type: ignore[attr-defined]
 from prefect.serializers import JSONSerializer
 from prefect.transactions import IsolationLevel
 from prefect.utilities.asyncutils import run_sync_in_worker_thread
@@ -57,6 +59,12 @@ def cached_task(
         cache_result_in_memory=False,
         refresh_cache=refresh,
     )
+
+
+def forget_exception(state: State[Any]) -> None:
+    """Remove the pickled exception that Prefect leaves among the records of failed tasks."""
+    if state.is_failed() and isinstance(state.data, ResultRecord):
+        Path(state.data.metadata.storage_key or "").unlink(missing_ok=True)
 
 
 RECORD_JSON = JSONSerializer(dumps_kwargs={"indent": 1, "ensure_ascii": False})

@@ -136,7 +136,7 @@ class Stage(Generic[P, R]):
         Raises:
             PipelineError: something outside the code is wrong; the message names the stage.
         """
-        from tasks.caching import cached_task
+        from tasks.caching import cached_task, forget_exception
 
         started = time.monotonic()
         arguments = self.arguments(*args, **kwargs)
@@ -148,6 +148,7 @@ class Stage(Generic[P, R]):
         def compute() -> dict[str, Any]:
             nonlocal reason
             reason = reason or self.explain(run.store, label, material, key)
+            run.store.remove_link(run.store.record_name(self.name, key))
             log.info(f"{label}: running ({reason})")
             begun = time.monotonic()
             with (
@@ -180,7 +181,10 @@ class Stage(Generic[P, R]):
         state = task(
             return_state=True, wait_for=[run.states[f] for f in upstream if f in run.states]
         )
-        state.result()  # raises what the stage raised
+        try:
+            state.result()  # raises what the stage raised
+        finally:
+            forget_exception(state)
         # Read back what Prefect wrote: a record that could not be written is no result.
         record = self.kept(run.store, key)
         if record is None:

@@ -243,6 +243,11 @@ class Store:
             raise ValueError(f"record of another run: {name}")
         return record
 
+    def remove_link(self, name: str) -> None:
+        """Remove a record that is a symbolic link: it was none of ours, and may lead anywhere."""
+        if (self.records / name).is_symlink():
+            (self.records / name).unlink()
+
     def records_of(self, stage: str) -> list[StageRecord]:
         """Every readable record of a stage, oldest first."""
         paths = [p for p in self.records.glob(f"{stage}-*.json") if p.is_file()]

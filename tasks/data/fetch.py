@@ -152,16 +152,16 @@ def check_pairs(found: dict[str, bytes]) -> None:
 
 
 def digits() -> dict[str, bytes]:
-    """Scikit-learn's bundled digits, 1,797 of 8x8, drawn as large as MNIST's.
+    """Scikit-learn's bundled digits, 1,797 of 8 × 8, drawn as large as MNIST's.
 
-    Each pixel becomes 3x3 equal ones with a border of 2 around all: 28x28, the same
+    Each pixel becomes 3 × 3 equal ones with a border of 2 around all: 28 × 28, the same
     bytes on every machine. Values 0 … 16 become 0 … 255. The last sixth is the test
     split. Known content, so that no digest is asked for.
 
     Returns:
         File name → uncompressed IDX.
     """
-    from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+    from sklearn.datasets import load_digits
 
     bunch = load_digits()
     pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)

@@ -18,7 +18,7 @@ from tasks.settings import DownloadSettings
 BACKOFF_SECONDS = 0.5  # before the second try; twice as long before each further one
 
 
-class MayPass(PipelineError):
+class TransientError(PipelineError):
     """A failure that may be gone at the next try."""
 
 
@@ -65,7 +65,7 @@ def download(
     for attempt in range(attempts - 1):
         try:
             return attempt_download(client, url, part, check, report)
-        except MayPass:
+        except TransientError:
             time.sleep(BACKOFF_SECONDS * 2**attempt)
     return attempt_download(client, url, part, check, report)
 
@@ -80,7 +80,7 @@ def attempt_download(
     """As `download`, once.
 
     Raises:
-        MayPass: another try may help.
+        TransientError: another try may help.
         PipelineError: it would not.
     """
     with network_errors(url.rpartition("/")[2]):
@@ -90,7 +90,7 @@ def attempt_download(
     except PipelineError as error:
         discard(part)
         if resumed:  # perhaps only its front was bad
-            raise MayPass(str(error)) from error
+            raise TransientError(str(error)) from error
         raise
 
 
@@ -101,7 +101,7 @@ def receive(client: httpx.Client, url: str, part: Path, report: Callable[[int], 
         Whether `part` holds bytes of an earlier request.
 
     Raises:
-        MayPass: the server is busy, or less came than it said.
+        TransientError: the server is busy, or less came than it said.
         PipelineError: the server refuses.
         httpx.HTTPError: the network fails.
     """
@@ -109,7 +109,7 @@ def receive(client: httpx.Client, url: str, part: Path, report: Callable[[int], 
     with client.stream("GET", url, headers=request_headers(part, start)) as response:
         status, name = response.status_code, url.rpartition("/")[2]
         if status in (408, 429) or status >= 500:
-            raise MayPass(f"{name}: HTTP {status} {response.reason_phrase}")
+            raise TransientError(f"{name}: HTTP {status} {response.reason_phrase}")
         if start and status in (206, 416):
             first, total = content_range(response)
             if status == 416 and total == start and version_of(part).exists():
@@ -132,7 +132,7 @@ def receive(client: httpx.Client, url: str, part: Path, report: Callable[[int], 
                 size += len(chunk)
                 report(size)
     if total is not None and size != total:
-        raise MayPass(f"{name}: only {size:,} of {total:,} bytes came")
+        raise TransientError(f"{name}: only {size:,} of {total:,} bytes came")
     return start > 0
 
 
@@ -180,7 +180,7 @@ def discard(part: Path) -> None:
 
 @contextmanager
 def network_errors(name: str) -> Iterator[None]:
-    """Turn errors of the HTTP client into `PipelineError`, or `MayPass` where that is so."""
+    """Turn errors of the HTTP client into `PipelineError`, or `TransientError` where that is so."""
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -188,8 +188,8 @@ def network_errors(name: str) -> Iterator[None]:
         # here, and the package index may still be in reach.
         raise PipelineError(f"no connection ({error})") from error
     except httpx.TimeoutException as error:
-        raise MayPass(f"{name}: stalled ({error})") from error
+        raise TransientError(f"{name}: stalled ({error})") from error
     except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
-        raise MayPass(f"{name}: connection lost ({error})") from error
+        raise TransientError(f"{name}: connection lost ({error})") from error
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
         raise PipelineError(f"{name}: {error}") from error

@@ -82,6 +82,7 @@ def pip_download(
     try:
         done = subprocess.run(
             [*pip, "--requirement", str(requirements), "--dest", str(folder)],
+            check=False,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -8,8 +8,9 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from tasks.records import PictureText
 from tasks.report.statistics import wilson_interval
-from tasks.report.summary import Picture, Summary
+from tasks.report.summary import Summary
 
 TUTORIAL = {0: 1093, 1: 1296, 100: 6656, 1_000: 9308, 10_000: 9880}
 """Test images that the tutorial's network got right, by iterations trained."""
@@ -21,7 +22,7 @@ WIDE = 600
 """A picture wider than this, in CSS pixels, gets a row of its own."""
 
 
-def render(summary: Summary, pictures: Sequence[tuple[Picture, bytes]]) -> str:
+def render(summary: Summary, pictures: Sequence[tuple[PictureText, bytes]]) -> str:
     """The report of a run.
 
     Args:

@@ -5,7 +5,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.records import Device
-from tasks.records import PictureText as Picture
 from tasks.stage import StageOutcome
 
 

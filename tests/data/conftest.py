@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,6 +44,7 @@ class Request:
     path: str
     range: str | None
     if_range: str | None
+    encoding: str | None
     sent: int = 0
     """Bytes of the body."""
 
@@ -50,11 +52,15 @@ class Request:
 class Exchange(BaseHTTPRequestHandler):
     """One request, with the answers that tests compose theirs from."""
 
+    respond: Callable[[Any], None]
     request_log: list[Request]
     stalled: threading.Event
 
     def do_GET(self) -> None:
-        self.seen = Request(self.path, self.headers["Range"], self.headers["If-Range"])
+        headers = self.headers
+        self.seen = Request(
+            self.path, headers["Range"], headers["If-Range"], headers["Accept-Encoding"]
+        )
         self.request_log.append(self.seen)
         self.respond(self)
 

@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import numpy as np
 import pytest
 
-from tasks.data import fetch, idx
+from tasks.data import fetch, idx, transfer
 from tasks.data.fetch import Source
 from tasks.data.sources import IDX_FILES, MNIST
 from tasks.errors import PipelineError
@@ -89,6 +90,7 @@ def test_good_server(
     assert served == server.url
     assert {name: (tmp_path / name).read_bytes() for name in IDX_FILES} == contents
     assert [request.path for request in server.requests] == list(archives)
+    assert {request.encoding for request in server.requests} == {"identity"}
 
 
 def test_base_url_without_slash(
@@ -314,6 +316,69 @@ def test_range_that_does_not_fit_is_fetched_anew(
     assert [request.range for request in server.asked(FIRST)] == [None, "bytes=1000-", None]
 
 
+def test_server_that_sends_less_than_asked_for_is_asked_for_the_rest(
+    serve: Serve, settings: MakeSettings, run: Run, contents: Contents, archives: Contents
+) -> None:
+    def respond(exchange: Exchange) -> None:
+        body = archives[exchange.path]
+        if exchange.times_asked == 1:
+            exchange.answer(200, body, send=1000)
+        else:
+            start = (exchange.times_asked - 1) * 1000
+            span = body[start:][:1000]
+            last = start + len(span) - 1
+            exchange.answer(206, span, Content_Range=f"bytes {start}-{last}/{len(body)}")
+
+    server = serve(instead_of_first(archives, respond))
+    assert run(settings(server, attempts=9)) == contents
+    assert sum(request.sent for request in server.asked(FIRST)) == len(archives[FIRST])
+
+
+def test_whole_part_of_unknown_version_is_fetched_anew(
+    serve: Serve, settings: MakeSettings, run: Run, contents: Contents, archives: Contents
+) -> None:
+    """Otherwise what a server has corrected meanwhile would never arrive."""
+
+    def respond(exchange: Exchange) -> None:
+        body = archives[exchange.path]
+        if exchange.seen.range:
+            exchange.answer(416, Content_Range=f"bytes */{len(body)}")
+        else:
+            exchange.answer(200, body)
+
+    server = serve(respond)
+    run(settings(server))
+    assert run(settings(server)) == contents
+    assert [request.sent for request in server.asked(FIRST)] == [
+        len(archives[FIRST]),
+        0,
+        len(archives[FIRST]),
+    ]
+
+
+@pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ConnectTimeout])
+def test_no_connection_is_final(tmp_path: Path, error: type[httpx.TransportError]) -> None:
+    requests: list[httpx.Request] = []
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        raise error("refused")
+
+    def get() -> bytes:
+        with httpx.Client(transport=httpx.MockTransport(refuse)) as client:
+            return transfer.download(
+                client,
+                "http://127.0.0.1/x",
+                tmp_path / "x.part",
+                attempts=3,
+                check=bytes,
+                report=lambda _: None,
+            )
+
+    assert fault(get) == "no connection (refused)"
+    assert len(requests) == 1
+
+
 def test_damaged_part_is_fetched_anew(
     serve: Serve,
     settings: MakeSettings,
@@ -373,6 +438,16 @@ def test_files_that_do_not_fit_together_are_dropped(
     assert f"{IDX_FILES[1]}: 10 labels for the 40 images in {IDX_FILES[0]}" in message
 
 
+def test_source_whose_files_were_dropped_is_not_named(contents: Contents) -> None:
+    def drop(found: Contents) -> None:
+        found.clear()
+        raise PipelineError("does not fit")
+
+    one = dict([*contents.items()][:1])
+    sources = [stub("a", one, "down"), Source("b", drop), stub("c", contents)]
+    assert fetch.first_that_serves(sources) == ("c", contents)
+
+
 def test_all_sources_fail(
     serve: Serve, settings: MakeSettings, partial: Path, archives: Contents
 ) -> None:
@@ -417,6 +492,7 @@ def test_archive_with_the_known_digest_is_taken_at_once(
     known = replace(MNIST[0], archive_sha256=hashlib.sha256(archive).hexdigest())
     content = fetch.verify(archive, "x", known, known.sha256)
     assert content == contents[IDX_FILES[0]]
+    assert "not what --digests says" in fault(lambda: fetch.verify(archive, "x", known, "0" * 64))
 
 
 # A folder

