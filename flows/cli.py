@@ -68,9 +68,15 @@ def environment_variables(prefix: str, table: dict[str, Any]) -> list[tuple[str,
     return found
 
 
-def without_traceback(record: logging.LogRecord) -> bool:
-    """Keep Prefect from printing a `PipelineError`: it is told once, on the last line."""
-    return not (record.exc_info and isinstance(record.exc_info[1], PipelineError))
+def tell_once(record: logging.LogRecord) -> bool:
+    """Make Prefect's lines about a `PipelineError` informational, without a traceback.
+
+    The server still gets them; on the console the last line says it, once.
+    """
+    if PipelineError.__name__ in record.getMessage():
+        record.levelno, record.levelname = logging.INFO, "INFO"
+        record.exc_info = None
+    return True
 
 
 def run_to_exit_code(job: Callable[[], object]) -> int:
@@ -82,11 +88,11 @@ def run_to_exit_code(job: Callable[[], object]) -> int:
     set_prefect_defaults()
     # Prefect's own lines go to the server; here they would drown the pipeline's.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
-    import prefect  # noqa: F401 - sets up the handlers that are filtered next
-
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addFilter(tell_once)
+    # Counts what is left to send when Prefect stops; it says so after our last line.
+    logging.getLogger("EventsWorker").setLevel(logging.ERROR)
     print_log_lines()
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(without_traceback)
     try:
         job()
     except PipelineError as error:
@@ -94,6 +100,13 @@ def run_to_exit_code(job: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         return fail("interrupted; finished stages are kept", 130)
     except Exception as error:
+        if str(error).startswith("Failed to reach API at"):
+            return fail(
+                f"no Prefect server answers at {os.environ.get('PREFECT_API_URL', 'its address')};"
+                " start it with `prefect server start`, or unset PREFECT_API_URL for a temporary"
+                " one",
+                1,
+            )
         console.print_exception()
         return fail(f"{type(error).__name__}: {error}", 1)
     return 0

@@ -23,7 +23,7 @@ from tasks.model.layers import layer_outputs
 from tasks.model.train import initialise, train
 from tasks.report.draw import draw
 from tasks.report.publish import publish
-from tasks.report.report import Results, summarise, write_report
+from tasks.report.report import Results, closing_lines, summarise, write_report
 from tasks.report.summary import Summary
 from tasks.settings import Settings
 from tasks.stage import Run
@@ -48,7 +48,7 @@ def mnist_pipeline(settings: Settings = Settings()) -> Summary:
     splits = convert(run, downloaded.files, settings.convert)
     test, shape = splits.test, splits.shape
 
-    checkpoint = initialise(run, shape, settings.network, settings.training)
+    checkpoint = initialise(run, shape, settings.network, settings.training.seed)
     segments = []
     evaluations = [evaluate(run, test, shape, checkpoint, settings.network, settings.evaluation)]
     for iterations in settings.schedule.stops[1:]:
@@ -85,5 +85,6 @@ def mnist_pipeline(settings: Settings = Settings()) -> Summary:
     summary = summarise(run, settings, results)
     page = write_report(store, summary, results)
     publish(summary)
+    log.info(closing_lines(summary))
     log.info(f"report: {page}")
     return summary

@@ -185,9 +185,8 @@ class Store:
             for folder in (self.root, self.records, self.root / "locks"):
                 folder.mkdir(parents=True, exist_ok=True)
             with self.lock("prepare").acquire():
-                probe = self.root / ".probe"
-                probe.write_bytes(b"")
-                probe.unlink()
+                (self.root / ".probe").write_bytes(b"")
+                (self.root / ".probe").unlink()
         for leftover in [*self.root.glob("*/.*.tmp"), *self.root.glob("*/.*.old")]:
             stage, short_key = leftover.parent.name, leftover.name.split(".")[1]
             with self.if_free(f"{stage}-{short_key}") as free:
@@ -279,6 +278,8 @@ class Store:
             replace_folder(temporary, final)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+            if scratch.is_dir() and not any(scratch.iterdir()):
+                scratch.rmdir()
         shutil.rmtree(scratch, ignore_errors=True)
 
     def replace_latest(self, fill: Callable[[Path], None]) -> Path:

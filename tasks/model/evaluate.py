@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.console import track
+from tasks.console import log, track
 from tasks.data.dataset import read_split
 from tasks.model.checkpoint import LIBRARIES, restore_network
 from tasks.model.device import load_tensorflow
@@ -90,6 +90,7 @@ def evaluate(
     predicted = table["predicted"].to_numpy()
     matrix = confusion_matrix(data.labels, predicted, labels=range(shape.classes)).tolist()
     correct = int((predicted == data.labels).sum())
+    log.info(f"Accuracy on Test-Set: {correct / split.rows:.1%} ({correct} / {split.rows})")
     metrics = {
         "iteration": checkpoint.iteration,
         "correct": correct,

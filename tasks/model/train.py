@@ -112,17 +112,16 @@ def write_curve(reports: list[Report], work: Workspace) -> FileRef:
 
 
 @stage(libraries=LIBRARIES)
-def initialise(
-    work: Workspace, shape: Shape, network: NetworkSettings, training: TrainingSettings
-) -> Checkpoint:
+def initialise(work: Workspace, shape: Shape, network: NetworkSettings, seed: int) -> Checkpoint:
     """The network before training: the checkpoint of iteration 0.
 
     Raises:
         PipelineError: the network cannot be built for images of this size.
     """
     load_tensorflow()
-    model = build_network(network, shape, training.seed)
-    state = get_state(model, make_optimizer(model, training), iteration=0)
+    model = build_network(network, shape, seed)
+    # Adam's moments start at zero, whatever its settings.
+    state = get_state(model, make_optimizer(model, TrainingSettings()), iteration=0)
     write_tensors(state, work.output("checkpoint.safetensors"))
     return Checkpoint(iteration=0, file=work.finished("checkpoint.safetensors"))
 

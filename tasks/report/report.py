@@ -119,3 +119,50 @@ def write_report(store: Store, summary: Summary, results: Results) -> Path:
         link(results.evaluations[-1].predictions, folder / "predictions.parquet")
 
     return store.replace_latest(fill) / "report" / "index.html"
+
+
+def closing_lines(summary: Summary) -> str:
+    """What the run says at its end: confusion matrix, milestones, and what it had to do."""
+    cached = sum(stage.state == "cached" for stage in summary.stages)
+    ran = len(summary.stages) - cached
+    stages = f"{len(summary.stages)} stages: "
+    stages += f"{ran} ran, {cached} cached" if ran else "all cached, nothing to do"
+    return "\n".join(
+        [
+            "",
+            "Confusion matrix of the test split (rows true, columns predicted):",
+            *as_columns([["", *summary.class_names], *labelled_rows(summary)]),
+            "",
+            *as_columns(
+                [
+                    ["Iterations", "Test accuracy", "Correct", "Training time"],
+                    *(
+                        [
+                            f"{m.iteration:,}",
+                            f"{m.accuracy:.1%}",
+                            f"{m.correct:,} / {m.total:,}",
+                            f"{m.train_seconds:,.1f} s",
+                        ]
+                        for m in summary.milestones
+                    ),
+                ]
+            ),
+            "",
+            stages,
+        ]
+    )
+
+
+def labelled_rows(summary: Summary) -> list[list[str]]:
+    """The confusion matrix as text, the true class in front of each row."""
+    rows = zip(summary.class_names, summary.confusion_matrix, strict=True)
+    return [[name, *map(str, row)] for name, row in rows]
+
+
+def as_columns(rows: list[list[str]]) -> list[str]:
+    """Rows of a table as lines with aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

@@ -128,7 +128,7 @@ def test_the_order_is_a_shuffle() -> None:
 def test_the_order_stays_what_it_is() -> None:
     """Checkpoints are gone on from by later versions: the same batches must follow."""
     np.testing.assert_array_equal(
-        batch_indices(seed=42, images=8, batch=4, start=1, stop=3), ORDER_OF_SEED_42
+        batch_indices(seed=42, images=8, batch=4, start=1, stop=3), [[1, 3, 5, 6], [5, 1, 4, 7]]
     )
 
 

@@ -1,0 +1,264 @@
+"""IDX files → three disjoint splits that any Parquet reader opens."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.data import idx
+from tasks.data.convert import convert, validation_size
+from tasks.data.dataset import read_split
+from tasks.errors import PipelineError
+from tasks.records import IdxFiles, Splits
+from tasks.settings import ConvertSettings
+from tasks.store import FileRef, Store, sha256
+
+if TYPE_CHECKING:
+    Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+    Convert = Callable[..., Splits]
+
+NAMES = ("train-images", "train-labels", "test-images", "test-labels")
+
+
+def made_up(
+    train: int = 60, test: int = 12, size: tuple[int, int] = (4, 4), classes: int = 10
+) -> Arrays:
+    """Images of noise, and labels among which there is every class."""
+    rng = np.random.default_rng(0)
+    return (
+        rng.integers(0, 256, (train, *size), dtype=np.uint8),
+        (np.arange(train) % classes).astype(np.uint8),
+        rng.integers(0, 256, (test, *size), dtype=np.uint8),
+        (np.arange(test) % classes).astype(np.uint8),
+    )
+
+
+@pytest.fixture
+def files_of(store: Store) -> Callable[[Arrays], IdxFiles]:
+    def write(arrays: Arrays) -> IdxFiles:
+        refs = []
+        for name, array in zip(NAMES, arrays, strict=True):
+            path = store.root / name
+            path.write_bytes(idx.dumps(array))
+            refs.append(FileRef(path=name, sha256=sha256(path), size=path.stat().st_size))
+        return IdxFiles.model_validate(dict(zip(IdxFiles.model_fields, refs, strict=True)))
+
+    return write
+
+
+@pytest.fixture
+def converted(store: Store, files_of: Callable[[Arrays], IdxFiles]) -> Convert:
+    def run(arrays: Arrays, validation: int | None = None, key: str = "0" * 64) -> Splits:
+        with store.workspace("convert", key) as work:
+            return convert.function(work, files_of(arrays), ConvertSettings(validation=validation))
+
+    return run
+
+
+def fault(converted: Convert, arrays: Arrays, validation: int | None = None) -> str:
+    """What is said about data that cannot be used; one line."""
+    with pytest.raises(PipelineError) as caught:
+        converted(arrays, validation)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_validation_is_the_front_of_the_training_file(store: Store, converted: Convert) -> None:
+    arrays = made_up(train=60, test=12)
+    splits = converted(arrays, validation=20)
+    validation = read_split(store.path(splits.validation.file))
+    train = read_split(store.path(splits.train.file))
+    test = read_split(store.path(splits.test.file))
+    expected = [
+        (validation, arrays[0][:20], arrays[1][:20], range(20)),
+        (train, arrays[0][20:], arrays[1][20:], range(20, 60)),
+        (test, arrays[2], arrays[3], range(12)),
+    ]
+    for split, images, labels, index in expected:
+        np.testing.assert_array_equal(split.images, images)
+        np.testing.assert_array_equal(split.labels, labels)
+        np.testing.assert_array_equal(split.index, index)
+    assert (splits.validation.rows, splits.train.rows, splits.test.rows) == (20, 40, 12)
+
+
+def test_mnist_has_55_000_5_000_and_10_000(store: Store, converted: Convert) -> None:
+    splits = converted(made_up(train=60_000, test=10_000, size=(1, 1)))
+    rows = [split.rows for split in (splits.train, splits.validation, splits.test)]
+    assert rows == [55_000, 5_000, 10_000]
+    for split in (splits.train, splits.validation, splits.test):
+        metadata = pq.read_metadata(store.path(split.file))
+        assert metadata.num_rows == split.rows
+        assert metadata.num_row_groups == 1
+
+
+@pytest.mark.parametrize(
+    ("images", "wanted", "size"),
+    [
+        (60_000, None, 5_000),
+        (59_999, None, 4_999),
+        (600_000, None, 5_000),
+        (1_500, None, 125),
+        (24, None, 2),
+        (5, None, 1),
+        (2, None, 1),
+        (60_000, 10_000, 10_000),
+        (60_000, 1, 1),
+        (10, 9, 9),
+    ],
+)
+def test_how_many_are_for_validation(images: int, wanted: int | None, size: int) -> None:
+    assert validation_size(images, wanted) == size
+
+
+@pytest.mark.parametrize("wanted", [60, 61, 5_000])
+def test_something_must_be_left_to_train_on(converted: Convert, wanted: int) -> None:
+    message = fault(converted, made_up(train=60), validation=wanted)
+    assert f"--validation {wanted}" in message
+    assert "60 training images" in message
+
+
+@pytest.mark.xfail(strict=True, reason="the train split is left empty")
+def test_one_training_image_is_too_few() -> None:
+    with pytest.raises(PipelineError):
+        validation_size(1, None)
+
+
+def test_columns_and_types(store: Store, converted: Convert) -> None:
+    splits = converted(made_up(size=(5, 3)))
+    for split in (splits.train, splits.validation, splits.test):
+        schema = pq.read_schema(store.path(split.file))
+        assert [(field.name, field.type) for field in schema] == [
+            ("index", pa.int32()),
+            ("label", pa.uint8()),
+            ("image", pa.fixed_shape_tensor(pa.uint8(), [5, 3])),
+        ]
+
+
+def test_every_column_is_compressed_with_zstd(store: Store, converted: Convert) -> None:
+    group = pq.read_metadata(store.path(converted(made_up()).train.file)).row_group(0)
+    assert {group.column(i).compression for i in range(group.num_columns)} == {"ZSTD"}
+
+
+def test_the_record_tells_the_shape(converted: Convert) -> None:
+    shape = converted(made_up(size=(5, 3), classes=4)).shape
+    assert (shape.height, shape.width, shape.classes) == (5, 3, 4)
+
+
+@pytest.mark.parametrize("classes", [2, 62])
+def test_other_numbers_of_classes(store: Store, converted: Convert, classes: int) -> None:
+    arrays = made_up(train=150, test=70, classes=classes)
+    splits = converted(arrays)
+    assert splits.shape.classes == classes
+    np.testing.assert_array_equal(read_split(store.path(splits.test.file)).labels, arrays[3])
+
+
+def test_images_need_not_be_square(store: Store, converted: Convert) -> None:
+    arrays = made_up(size=(9, 2))
+    test = read_split(store.path(converted(arrays).test.file))
+    np.testing.assert_array_equal(test.images, arrays[2])
+
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from tasks.data.convert import convert
+from tasks.records import IdxFiles
+from tasks.settings import ConvertSettings
+from tasks.store import Store
+
+with Store(Path(sys.argv[1])).workspace("convert", "2" * 64) as work:
+    files = IdxFiles.model_validate_json(sys.argv[2])
+    splits = convert.function(work, files, ConvertSettings())
+print(splits.model_dump_json())
+"""
+
+
+def test_the_same_data_makes_the_same_bytes(
+    store: Store, converted: Convert, files_of: Callable[[Arrays], IdxFiles]
+) -> None:
+    arrays = made_up(size=(28, 28))
+    here = [converted(arrays, key=str(n) * 64) for n in range(2)]
+    command = [sys.executable, "-c", SCRIPT, str(store.root), files_of(arrays).model_dump_json()]
+    other = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    runs = [*here, Splits.model_validate(json.loads(other))]
+    assert len({run.train.file.path for run in runs}) == 3
+    for split in ("train", "validation", "test"):
+        assert len({getattr(run, split).file.sha256 for run in runs}) == 1
+    assert all(store.fault(run.train.file) is None for run in runs)
+
+
+@pytest.fixture
+def parquet_file(store: Store, converted: Convert) -> Path:
+    """The test split of `made_up(size=(5, 3))`."""
+    return store.path(converted(made_up(size=(5, 3))).test.file)
+
+
+def test_pyarrow_reads_it(parquet_file: Path) -> None:
+    _, _, images, labels = made_up(size=(5, 3))
+    table = pq.read_table(parquet_file)
+    np.testing.assert_array_equal(table["image"].combine_chunks().to_numpy_ndarray(), images)
+    assert table["label"].to_pylist() == labels.tolist()
+
+
+def test_pandas_reads_it(parquet_file: Path) -> None:
+    _, _, images, labels = made_up(size=(5, 3))
+    frame = pd.read_parquet(parquet_file)
+    assert list(frame) == ["index", "label", "image"]
+    assert frame["label"].tolist() == labels.tolist()
+    np.testing.assert_array_equal(np.stack(frame["image"]).reshape(images.shape), images)
+
+
+def test_polars_reads_it(parquet_file: Path) -> None:
+    polars = pytest.importorskip("polars")
+    _, _, images, labels = made_up(size=(5, 3))
+    frame = polars.read_parquet(parquet_file)
+    assert frame["label"].to_list() == labels.tolist()
+    np.testing.assert_array_equal(np.reshape(frame["image"].to_list(), images.shape), images)
+
+
+def test_duckdb_reads_it(parquet_file: Path) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    _, _, images, labels = made_up(size=(5, 3))
+    rows = duckdb.sql(f"select label, image from '{parquet_file}' order by index").fetchall()
+    assert [label for label, _ in rows] == labels.tolist()
+    np.testing.assert_array_equal(np.reshape([image for _, image in rows], images.shape), images)
+
+
+def test_a_test_label_that_is_no_class_is_refused(converted: Convert) -> None:
+    arrays = made_up(classes=4)
+    arrays[3][[5, 8]] = (7, 9)
+    message = fault(converted, arrays)
+    assert "test-labels" in message
+    assert "label 7 in row 5" in message
+    assert "not below 4" in message
+
+
+def test_one_class_is_too_few(converted: Convert) -> None:
+    message = fault(converted, made_up(classes=1))
+    assert "train-labels" in message
+    assert "two classes" in message
+
+
+def test_train_and_test_images_of_different_sizes_are_refused(converted: Convert) -> None:
+    small, large = made_up(size=(4, 4)), made_up(size=(4, 5))
+    message = fault(converted, (*small[:2], *large[2:]))
+    assert "test-images" in message
+    assert "(4, 5)" in message
+    assert "train-images (4, 4)" in message
+
+
+def test_labels_that_do_not_fit_the_images_are_refused(store: Store, converted: Convert) -> None:
+    images, labels, *test = made_up()
+    message = fault(converted, (images, labels[:-1], *test))
+    assert str(store.root / "train-labels") in message
+    assert "59 labels for the 60 images" in message

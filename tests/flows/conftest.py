@@ -1,0 +1,18 @@
+"""Runs of the command line for the tests of flows."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import Finished, run_pipeline
+
+
+@pytest.fixture
+def pipeline(prefect_server: str, tmp_path: Path) -> Callable[..., Finished]:
+    """Runs the pipeline against the session's server, from a directory that is not ours."""
+
+    def run(*arguments: str | Path, **options: Any) -> Finished:
+        return run_pipeline(*arguments, cwd=tmp_path, PREFECT_API_URL=prefect_server, **options)
+
+    return run

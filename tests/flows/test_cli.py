@@ -1,0 +1,72 @@
+"""Options: all there, explained, and refused in one line that helps."""
+
+from pathlib import Path
+
+import pytest
+from commands import run_pipeline
+from pydantic import BaseModel
+
+from flows.cli import environment_variables
+from tasks.settings import Settings
+
+
+def option_fields(model: type[BaseModel]) -> list[tuple[str, str]]:
+    """Name and description of every field of the settings, nested ones too."""
+    found = []
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found += option_fields(field.annotation)
+        else:
+            assert field.description, f"{name} has no description"
+            found.append((name, field.description))
+    return found
+
+
+def test_help_explains_every_setting_with_its_default() -> None:
+    done = run_pipeline("--help", COLUMNS="200")
+    text = " ".join(" ".join(line.strip("│ ") for line in done.lines).split())
+    assert done.code == 0
+    fields = option_fields(Settings)
+    assert len(fields) > 20
+    for name, description in fields:
+        assert f"--{name.replace('_', '-')} " in text
+        assert description.split()[0] in text
+    assert "[default: 10000]" in text
+    assert "[default: 0.0001]" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--seed", "-1"], "error: --seed -1: should be greater than or equal to 0"),
+        (["--device", "tpu"], "error: --device tpu: should be 'auto', 'cpu' or 'gpu'"),
+        (["--batch-size", "0"], "error: --batch-size 0: should be greater than 0"),
+        (
+            ["--milestones", "1,x"],
+            "error: --milestones x: should be a valid integer, unable to parse string as an"
+            " integer",
+        ),
+        (
+            ["--conv-sizes", "3"],
+            "error: --conv-sizes names 1 layers and --conv-filters 2; give one size for each layer",
+        ),
+        (
+            ["--digests", "abc"],
+            "error: --digests abc: should be mnist, none, or four SHA-256 with commas between them",
+        ),
+        (["--sed", "3"], "error: Unknown option: --sed. Did you mean --seed?"),
+        (["--learning-rate"], "error: Parameter --learning-rate requires an argument."),
+    ],
+)
+def test_a_wrong_value_gets_one_line(arguments: list[str], line: str, tmp_path: Path) -> None:
+    done = run_pipeline(*arguments, cwd=tmp_path)
+    assert done.lines == [line]
+    assert done.code == 2
+
+
+def test_prefect_s_settings_become_its_environment_variables() -> None:
+    table = {"server": {"analytics_enabled": False, "ephemeral": {"seconds": 120}}}
+    assert environment_variables("PREFECT", table) == [
+        ("PREFECT_SERVER_ANALYTICS_ENABLED", "False"),
+        ("PREFECT_SERVER_EPHEMERAL_SECONDS", "120"),
+    ]

@@ -1,0 +1,299 @@
+"""The main job, run as a user runs it, on the digits that come with scikit-learn."""
+
+import html.parser
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import PIPELINE, Finished, run_pipeline
+
+from tasks.data.sources import IDX_FILES
+
+pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
+
+DIGITS = ("--source", "digits", "--iterations", "120", "--learning-rate", "0.001")
+STAGES = [
+    "download",
+    "convert",
+    "initialise",
+    "evaluate-0",
+    "train-1",
+    "evaluate-1",
+    "train-100",
+    "evaluate-100",
+    "train-120",
+    "evaluate-120",
+    "export",
+    "layer-outputs",
+    "draw",
+]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pipeline") / "artifacts"
+
+
+@pytest.fixture(scope="module")
+def first_run(prefect_server: str, root: Path) -> Finished:
+    return run_pipeline(*DIGITS, "--artifacts", root, PREFECT_API_URL=prefect_server)
+
+
+def metrics_of(root: Path) -> dict[str, Any]:
+    metrics: dict[str, Any] = json.loads((root / "latest/report/metrics.json").read_text())
+    return metrics
+
+
+def states_of(root: Path) -> dict[str, str]:
+    return {stage["name"]: stage["state"] for stage in metrics_of(root)["stages"]}
+
+
+def test_a_first_run_ends_with_a_report(first_run: Finished, root: Path) -> None:
+    assert first_run.code == 0, first_run.lines
+    page = root / "latest" / "report" / "index.html"
+    assert first_run.last == f"report: {page}"
+    assert page.stat().st_size < 5_000_000
+    assert states_of(root) == dict.fromkeys(STAGES, "ran")
+    assert "Optimization Iteration:      1, Training Accuracy:" in "\n".join(first_run.lines)
+    for noise in ("oneDNN", "absl", "cuda", "Traceback"):
+        assert not [line for line in first_run.lines if noise in line]
+
+
+def test_metrics_hold_what_users_count_on(first_run: Finished, root: Path) -> None:
+    metrics = metrics_of(root)
+    test = metrics["test"]
+    assert test["total"] == 299
+    assert test["accuracy"] == test["correct"] / test["total"]
+    assert test["accuracy"] > 0.8
+    milestones = metrics["milestones"]
+    assert [m["iteration"] for m in milestones] == [0, 1, 100, 120]
+    assert milestones[0]["accuracy"] < 0.4
+    assert milestones[0]["train_seconds"] == 0
+    seconds = [m["train_seconds"] for m in milestones]
+    assert seconds == sorted(seconds)
+    assert metrics["train_seconds"] == seconds[-1] > 0
+    matrix = metrics["confusion_matrix"]
+    assert len(matrix) == 10
+    assert sum(map(sum, matrix)) == 299
+    assert sum(matrix[c][c] for c in range(10)) == test["correct"]
+    assert metrics["settings"]["training"]["learning_rate"] == 0.001
+    assert metrics["seed"] == 0
+    assert metrics["device"]["kind"] in ("CPU", "GPU")
+    assert set(metrics["versions"]) == {"python", "tensorflow", "prefect"}
+    assert all(len(stage["key"]) == 64 for stage in metrics["stages"])
+    assert all(stage["reason"] for stage in metrics["stages"])
+
+
+class Pictures(html.parser.HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[dict[str, str | None]] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        if tag == "img":
+            self.found.append(dict(attributes))
+
+
+def test_page_and_pictures_are_all_there(first_run: Finished, root: Path) -> None:
+    report = root / "latest" / "report"
+    parser = Pictures()
+    parser.feed((report / "index.html").read_text())
+    files = {path.stem for path in report.glob("*.png") if path.read_bytes()[:4] == b"\x89PNG"}
+    assert files >= {
+        "first-test-images",
+        "learning-curve",
+        "errors-0",
+        "errors-1",
+        "errors-100",
+        "errors-120",
+        "confusion-matrix",
+        "conv1-weights-0",
+        "conv2-weights-0",
+        "conv2-weights-1",
+        "image-0",
+        "conv1-outputs-0",
+        "conv2-outputs-0",
+        "image-13",
+        "conv1-outputs-13",
+        "conv2-outputs-13",
+    }
+    assert len(parser.found) == len(files)
+    assert all(picture["alt"] for picture in parser.found)
+    assert all((picture["src"] or "").startswith("data:image/png") for picture in parser.found)
+
+
+def test_numbers_are_in_the_prefect_ui(first_run: Finished, root: Path) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+
+    keys = ["mnist-report", "mnist-confusion-matrix"]
+    with get_client(sync_client=True) as client:
+        artifacts = client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=keys))
+        )
+        by_key = {artifact.key: artifact for artifact in artifacts}
+        runs = client.read_flow_runs()
+    assert set(by_key) == set(keys)
+    metrics = metrics_of(root)
+    assert f"{metrics['test']['accuracy']:.2%}" in by_key["mnist-report"].data
+    rows = json.loads(by_key["mnist-confusion-matrix"].data)
+    assert [[row[f"pred {c}"] for c in range(10)] for row in rows] == metrics["confusion_matrix"]
+    assert by_key["mnist-report"].flow_run_id in {run.id for run in runs}
+
+
+def test_a_second_run_skips_every_stage_and_imports_neither_tensorflow_nor_matplotlib(
+    first_run: Finished, root: Path, pipeline: Any
+) -> None:
+    digests = {stage["name"]: stage["key"] for stage in metrics_of(root)["stages"]}
+    done = pipeline(*DIGITS, "--artifacts", root, python=("-X", "importtime"))
+    imported = {line.split("|")[-1].strip() for line in done.lines if "import time:" in line}
+    said = [line for line in done.lines if "import time:" not in line]
+    assert done.code == 0
+    assert {"prefect", "pydantic"} <= imported
+    assert not {"tensorflow", "keras", "matplotlib", "sklearn"} & imported
+    assert said[: len(STAGES)] == [f"{name}: cached" for name in STAGES]
+    assert said[-2] == "13 stages: all cached, nothing to do"
+    metrics = metrics_of(root)
+    assert {stage["state"] for stage in metrics["stages"]} == {"cached"}
+    assert {stage["name"]: stage["key"] for stage in metrics["stages"]} == digests
+    assert metrics["train_seconds"] > 0
+
+
+def test_a_figure_setting_does_not_train(first_run: Finished, root: Path, pipeline: Any) -> None:
+    done = pipeline(*DIGITS, "--artifacts", root, "--conv2-channels", "3")
+    assert done.code == 0
+    ran = [name for name, state in states_of(root).items() if state == "ran"]
+    assert ran == ["draw"]
+    assert (root / "latest/report/conv2-weights-3.png").is_file()
+
+
+def test_a_learning_rate_does_not_download_or_convert(
+    first_run: Finished, root: Path, pipeline: Any
+) -> None:
+    done = pipeline(
+        *("--source", "digits", "--iterations", "1", "--learning-rate", "0.002"),
+        *("--artifacts", root),
+    )
+    assert done.code == 0
+    states = states_of(root)
+    assert {name for name, state in states.items() if state == "cached"} == {
+        "download",
+        "convert",
+        "initialise",
+        "evaluate-0",
+    }
+    assert "train-1: running (learning_rate 0.001 → 0.002)" in done.lines
+
+
+# Faults: one line that helps, nothing half-written, what was good untouched.
+
+
+def tree(root: Path) -> set[Path]:
+    """Everything below the root but locks, and what `latest` happens to point at."""
+    return {
+        path.relative_to(root)
+        for path in root.rglob("*")
+        if path.relative_to(root).parts[0] not in ("locks", "runs")
+    }
+
+
+def test_a_source_that_is_missing_fails_in_one_line(
+    first_run: Finished, root: Path, pipeline: Any, tmp_path: Path
+) -> None:
+    before, report = tree(root), metrics_of(root)
+    done = pipeline("--source", tmp_path / "nowhere", "--artifacts", root)
+    assert done.code == 1
+    assert done.last.startswith("error: ")
+    assert str(tmp_path / "nowhere") in done.last
+    assert not [line for line in done.lines if "Traceback" in line]
+    assert tree(root) == before
+    assert metrics_of(root) == report
+
+
+def test_a_broken_file_is_named(
+    first_run: Finished, root: Path, pipeline: Any, tmp_path: Path
+) -> None:
+    folder = next(root.glob("download/[0-9a-f]*"))
+    for name in IDX_FILES:
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    images = tmp_path / "train-images-idx3-ubyte"
+    images.write_bytes(images.read_bytes()[:-1])
+    before = tree(root)
+    done = pipeline("--source", tmp_path, "--digests", "none", "--artifacts", root)
+    assert done.code == 1
+    assert done.last.startswith("error: ")
+    assert "train-images-idx3-ubyte" in done.last
+    assert not [line for line in done.lines if "Traceback" in line]
+    assert tree(root) == before
+
+
+@pytest.mark.parametrize("limit", [100_000, 1_500_000], ids=["download", "convert or later"])
+def test_a_file_size_limit_is_a_clear_error(
+    prefect_server: str, tmp_path: Path, limit: int
+) -> None:
+    root = tmp_path / "artifacts"
+    done = subprocess.run(
+        [sys.executable, str(PIPELINE), *DIGITS, "--artifacts", str(root)],
+        env={**os.environ, "PREFECT_API_URL": prefect_server},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 1
+    assert "file too large" in last
+    assert str(root) in last
+    assert not list(root.rglob("*.tmp"))
+    assert not (root / "latest").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Any:
+    """A file system of one megabyte."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_is_a_clear_error(pipeline: Any, small_disk: Path) -> None:
+    done = pipeline(*DIGITS, "--artifacts", small_disk / "artifacts")
+    assert done.code == 1
+    assert done.last.startswith("error: download: cannot write to ")
+    assert "no space left on device; free some space, or name another folder" in done.last
+    assert not [line for line in done.lines if "Traceback" in line]
+    assert not list(small_disk.rglob(".*.tmp"))
+
+
+def test_a_root_that_cannot_be_written_is_a_clear_error(pipeline: Any, small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    done = pipeline(*DIGITS, "--artifacts", small_disk / "artifacts")
+    assert done.code == 1
+    assert done.last == (
+        f"error: artifacts: cannot write to {small_disk / 'artifacts'}: read-only file system;"
+        " choose a folder that can be written, or name another folder with --artifacts"
+    )
+
+
+@pytest.mark.tensorflow
+def test_no_gpu_is_a_clear_error(first_run: Finished, root: Path, pipeline: Any) -> None:
+    if metrics_of(root)["device"]["kind"] == "GPU":
+        pytest.skip("there is a GPU here")
+    done = pipeline(*DIGITS, "--device", "gpu", "--artifacts", root)
+    assert done.code == 1
+    assert done.last == (
+        "error: --device gpu: TensorFlow sees no GPU; install the extra `gpu` and NVIDIA's"
+        " driver, or use --device auto"
+    )

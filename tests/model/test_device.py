@@ -1,0 +1,120 @@
+"""Which processor is used, and how quietly TensorFlow is loaded."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from tasks.errors import PipelineError
+from tasks.model.device import choose_device, load_tensorflow, quiet_start
+
+Python = Callable[..., subprocess.CompletedProcess[str]]
+tensorflow = pytest.mark.tensorflow
+
+NOISE = """\
+WARNING: All log messages before absl::InitializeLog() is called are written to STDERR
+I0000 00:00:1712345678.123456   1234 port.cc:153] oneDNN custom operations are on.
+I0000 00:00:1712345678.123456   1234 cpu_feature_guard.cc:227] This TensorFlow binary is optimized
+To enable the following instructions: AVX2 FMA, in other operations, rebuild TensorFlow with
+I0000 00:00:1712345678.123456   1234 cudart_stub.cc:31] Could not find cuda drivers
+E0000 00:00:1712345678.123456   1234 cuda_platform.cc:52] failed call to cuInit: INTERNAL
+"""
+
+
+@pytest.fixture
+def no_gpu() -> None:
+    if load_tensorflow().config.list_physical_devices("GPU"):
+        pytest.skip("there is a GPU")
+
+
+@tensorflow
+@pytest.mark.usefixtures("no_gpu")
+def test_a_gpu_that_is_not_there_is_refused_in_one_line() -> None:
+    with pytest.raises(PipelineError) as caught:
+        choose_device("gpu")
+    message = str(caught.value)
+    assert message.startswith("--device gpu: ")
+    assert "--device auto" in message
+    assert "\n" not in message
+
+
+@tensorflow
+@pytest.mark.usefixtures("no_gpu")
+def test_auto_takes_the_cpu_and_says_why() -> None:
+    device = choose_device("auto")
+    assert device.kind == "CPU"
+    assert device.reason == "TensorFlow sees no GPU"
+
+
+@tensorflow
+def test_the_cpu_can_be_asked_for() -> None:
+    device = choose_device("cpu")
+    assert (device.kind, device.reason) == ("CPU", "asked for")
+    assert device.name.endswith(f"{len(os.sched_getaffinity(0))} cores")
+
+
+@tensorflow
+def test_tensorflow_starts_in_silence(python: Python) -> None:
+    done = python(
+        "from tasks.model.device import choose_device, load_tensorflow\n"
+        "tf = load_tensorflow()\n"
+        "tf.function(lambda x: tf.matmul(x, x))(tf.ones([8, 8]))\n"
+        "print(choose_device('auto').kind)"
+    )
+    assert done.stdout.strip() in ("CPU", "GPU")
+    assert done.stderr == ""
+
+
+def test_stages_are_imported_without_tensorflow(python: Python) -> None:
+    """A run in which nothing is left to do must not wait for it."""
+    modules = ("train", "evaluate", "layers", "export")
+    imports = "".join(f"import tasks.model.{name}\n" for name in modules)
+    done = python(
+        f"{imports}import sys\nprint([m for m in ('tensorflow', 'keras') if m in sys.modules])"
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_start_up_noise_is_dropped(capfd: pytest.CaptureFixture[str]) -> None:
+    with quiet_start():
+        os.write(2, NOISE.encode())
+    assert capfd.readouterr().err == ""
+
+
+def test_real_warnings_pass(capfd: pytest.CaptureFixture[str]) -> None:
+    lines = (
+        "W0000 00:00:1712345678.123456   1234 gpu_device.cc:2342] Cannot dlopen some GPU libraries",
+        "E0000 00:00:1712345678.123456   1234 status.cc:10] out of memory",
+        "Illegal instruction",
+    )
+    before, *after = NOISE.splitlines(keepends=True)
+    with quiet_start():
+        os.write(2, before.encode())
+        os.write(2, "".join(f"{line}\n" for line in lines).encode())
+        os.write(2, "".join(after).encode())
+        os.write(2, b"no newline at the end")
+    assert capfd.readouterr().err.splitlines() == [*lines, "no newline at the end"]
+
+
+def test_a_warning_during_the_start_reaches_standard_error(python: Python) -> None:
+    done = python(
+        "import warnings\n"
+        "from tasks.model.device import quiet_start\n"
+        "with quiet_start():\n"
+        "    warnings.warn('NumPy is too old')\n"
+    )
+    assert "UserWarning: NumPy is too old" in done.stderr
+
+
+def test_what_was_said_before_a_failure_is_not_lost(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ImportError), quiet_start():
+        os.write(2, b"libcudnn.so.9: cannot open shared object file\n")
+        raise ImportError
+    os.write(2, b"and then\n")
+    assert capfd.readouterr().err.splitlines() == [
+        "libcudnn.so.9: cannot open shared object file",
+        "and then",
+    ]

@@ -1,0 +1,187 @@
+"""Predictions and metrics: true, complete, and what a data frame library expects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.data.convert import to_table, write_parquet
+from tasks.data.dataset import SplitArrays
+from tasks.model.checkpoint import get_state, make_optimizer, restore_network, write_tensors
+from tasks.model.evaluate import evaluate
+from tasks.records import Checkpoint, Evaluation, Segment, Split, Splits
+from tasks.settings import EvaluationSettings, NetworkSettings, TrainingSettings
+from tasks.store import FileRef, Store
+
+if TYPE_CHECKING:
+    Arrays = Callable[[Split], SplitArrays]
+    Evaluate = Callable[..., Evaluation]
+
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture(scope="module")
+def evaluate_on(
+    run_stage: Callable[..., Any], splits: Splits, network: NetworkSettings
+) -> Evaluate:
+    def run(split: Split, checkpoint: Checkpoint, batch: int = 256) -> Evaluation:
+        settings = EvaluationSettings(evaluation_batch=batch)
+        result: Evaluation = run_stage(evaluate, split, splits.shape, checkpoint, network, settings)
+        return result
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def evaluation(evaluate_on: Evaluate, splits: Splits, trained: Segment) -> Evaluation:
+    return evaluate_on(splits.test, trained.checkpoint)
+
+
+@pytest.fixture(scope="module")
+def predictions(root: Store, evaluation: Evaluation) -> pd.DataFrame:
+    return pd.read_parquet(root.path(evaluation.predictions))
+
+
+def probabilities(frame: pd.DataFrame) -> np.ndarray:
+    return frame[[f"p{c}" for c in range(10)]].to_numpy()
+
+
+def test_columns_and_types(root: Store, evaluation: Evaluation) -> None:
+    schema = pq.read_schema(root.path(evaluation.predictions))
+    assert [(field.name, field.type) for field in schema] == [
+        ("index", pa.int32()),
+        ("label", pa.uint8()),
+        ("predicted", pa.uint8()),
+        *((f"p{c}", pa.float32()) for c in range(10)),
+    ]
+
+
+def test_every_image_is_there_with_its_label(
+    predictions: pd.DataFrame, splits: Splits, arrays: Arrays
+) -> None:
+    test = arrays(splits.test)
+    np.testing.assert_array_equal(predictions["index"], test.index)
+    np.testing.assert_array_equal(predictions["label"], test.labels)
+
+
+def test_the_index_is_the_row_in_the_original_file(
+    root: Store, evaluate_on: Evaluate, splits: Splits, initial: Checkpoint
+) -> None:
+    for split, first, rows in ((splits.validation, 0, 125), (splits.train, 125, 1375)):
+        table = pq.read_table(root.path(evaluate_on(split, initial).predictions))
+        assert table["index"].to_pylist() == list(range(first, first + rows))
+
+
+def test_probabilities_add_up_to_1_and_the_largest_is_predicted(predictions: pd.DataFrame) -> None:
+    values = probabilities(predictions)
+    assert (values >= 0).all()
+    np.testing.assert_allclose(values.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(values.argmax(axis=1), predictions["predicted"])
+
+
+def test_probabilities_are_the_softmax_of_the_networks_logits(
+    root: Store,
+    predictions: pd.DataFrame,
+    splits: Splits,
+    trained: Segment,
+    network: NetworkSettings,
+    arrays: Arrays,
+) -> None:
+    model = restore_network(root.path(trained.checkpoint.file), network, splits.shape)
+    pixels = arrays(splits.test).images[..., np.newaxis].astype(np.float32) / np.float32(255)
+    exponentials = np.exp(np.asarray(model(pixels), np.float64))
+    expected = exponentials / exponentials.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(probabilities(predictions), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 297, 1_000])
+def test_the_batch_size_does_not_matter(
+    root: Store,
+    evaluate_on: Evaluate,
+    splits: Splits,
+    trained: Segment,
+    evaluation: Evaluation,
+    predictions: pd.DataFrame,
+    batch: int,
+) -> None:
+    other = evaluate_on(splits.test, trained.checkpoint, batch)
+    frame = pd.read_parquet(root.path(other.predictions))
+    np.testing.assert_array_equal(frame["predicted"], predictions["predicted"])
+    np.testing.assert_allclose(probabilities(frame), probabilities(predictions), atol=1e-5)
+    assert other.confusion == evaluation.confusion
+
+
+def test_the_same_checkpoint_makes_the_same_bytes(
+    evaluate_on: Evaluate, splits: Splits, trained: Segment, evaluation: Evaluation
+) -> None:
+    again = evaluate_on(splits.test, trained.checkpoint)
+    assert again.predictions.path != evaluation.predictions.path
+    assert again.predictions.sha256 == evaluation.predictions.sha256
+    assert again.metrics.sha256 == evaluation.metrics.sha256
+
+
+def test_the_metrics_file_says_what_the_record_says(root: Store, evaluation: Evaluation) -> None:
+    metrics = json.loads(root.path(evaluation.metrics).read_text())
+    assert metrics == {
+        "iteration": evaluation.iteration,
+        "correct": evaluation.correct,
+        "total": evaluation.total,
+        "accuracy": evaluation.correct / evaluation.total,
+        "confusion_matrix": [list(row) for row in evaluation.confusion],
+    }
+
+
+def test_the_record_counts_the_predictions(
+    evaluation: Evaluation, predictions: pd.DataFrame
+) -> None:
+    assert evaluation.iteration == 240
+    assert evaluation.total == 297
+    assert evaluation.correct == (predictions["label"] == predictions["predicted"]).sum()
+    assert 0.8 < evaluation.correct / evaluation.total < 1  # some errors, or this tests little
+    matrix = np.zeros((10, 10), int)
+    np.add.at(matrix, (predictions["label"], predictions["predicted"]), 1)
+    np.testing.assert_array_equal(evaluation.confusion, matrix)
+
+
+@pytest.fixture(scope="module")
+def always_3(
+    root: Store, initial: Checkpoint, splits: Splits, network: NetworkSettings
+) -> Checkpoint:
+    """A network that takes every image for a 3."""
+    model = restore_network(root.path(initial.file), network, splits.shape)
+    model.get_layer("fc2").set_weights([np.zeros((16, 10)), np.eye(10)[3]])
+    state = get_state(model, make_optimizer(model, TrainingSettings()), iteration=5)
+    write_tensors(state, root.root / "always-3.safetensors")
+    return Checkpoint(iteration=5, file=FileRef(path="always-3.safetensors", sha256="", size=0))
+
+
+def test_rows_are_true_and_columns_predicted(
+    evaluate_on: Evaluate, splits: Splits, always_3: Checkpoint, arrays: Arrays
+) -> None:
+    evaluation = evaluate_on(splits.test, always_3)
+    counts = np.bincount(arrays(splits.test).labels, minlength=10)
+    matrix = np.array(evaluation.confusion)
+    np.testing.assert_array_equal(matrix[:, 3], counts)
+    assert matrix.sum() == counts.sum()
+    assert evaluation.correct == counts[3]
+    assert evaluation.iteration == 5
+
+
+def test_a_class_without_images_has_its_row_and_column(
+    root: Store, evaluate_on: Evaluate, always_3: Checkpoint
+) -> None:
+    images, labels = np.zeros((4, 8, 8), np.uint8), np.array([3, 7, 7, 1], np.uint8)
+    write_parquet(to_table(images, labels, first=0), root.root / "four.parquet")
+    split = Split(rows=4, file=FileRef(path="four.parquet", sha256="", size=0))
+    evaluation = evaluate_on(split, always_3)
+    matrix = np.zeros((10, 10), int)
+    matrix[[1, 3, 7], 3] = 1, 1, 2
+    np.testing.assert_array_equal(evaluation.confusion, matrix)
+    assert (evaluation.correct, evaluation.total) == (1, 4)

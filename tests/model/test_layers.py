@@ -1,0 +1,111 @@
+"""What the convolutional layers hold and what they make of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from tasks.data.dataset import SplitArrays
+from tasks.errors import PipelineError
+from tasks.model.checkpoint import read_tensors, restore_network
+from tasks.model.layers import layer_outputs
+from tasks.model.train import initialise
+from tasks.records import LayerOutputs, Segment, Split, Splits
+from tasks.settings import NetworkSettings, TrainingSettings
+from tasks.store import Store
+
+if TYPE_CHECKING:
+    Arrays = Callable[[Split], SplitArrays]
+    LookInto = Callable[..., LayerOutputs]
+
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture(scope="module")
+def look_into(
+    run_stage: Callable[..., Any], splits: Splits, trained: Segment, network: NetworkSettings
+) -> LookInto:
+    """Run the stage on the trained network."""
+
+    def run(*rows: int) -> LayerOutputs:
+        result: LayerOutputs = run_stage(
+            layer_outputs, splits.test, splits.shape, trained.checkpoint, network, rows
+        )
+        return result
+
+    return run
+
+
+def test_names_shapes_and_types(root: Store, look_into: LookInto) -> None:
+    record = look_into(0, 13, 296)
+    tensors = read_tensors(root.path(record.file))
+    assert {name: values.shape for name, values in tensors.items()} == {
+        "conv1/weights": (3, 3, 1, 4),
+        "conv1/outputs": (3, 4, 4, 4),
+        "conv2/weights": (5, 5, 4, 6),
+        "conv2/outputs": (3, 2, 2, 6),
+    }
+    assert {values.dtype for values in tensors.values()} == {np.dtype(np.float32)}
+    assert record.test_images == (0, 13, 296)
+
+
+def test_weights_are_the_checkpoints(root: Store, look_into: LookInto, trained: Segment) -> None:
+    tensors = read_tensors(root.path(look_into(0).file))
+    state = read_tensors(root.path(trained.checkpoint.file))
+    for n in (1, 2):
+        [name] = [k for k in state if k.startswith("weights/") and k.endswith(f"conv{n}/kernel")]
+        np.testing.assert_array_equal(tensors[f"conv{n}/weights"], state[name])
+
+
+def test_outputs_are_the_networks_in_the_order_asked_for(
+    root: Store,
+    look_into: LookInto,
+    splits: Splits,
+    trained: Segment,
+    network: NetworkSettings,
+    arrays: Arrays,
+) -> None:
+    rows = [13, 0]
+    tensors = read_tensors(root.path(look_into(*rows).file))
+    model = restore_network(root.path(trained.checkpoint.file), network, splits.shape)
+    x = arrays(splits.test).images[rows][..., np.newaxis].astype(np.float32) / np.float32(255)
+    outputs = {}
+    for layer in model.layers:
+        x = layer(x)
+        outputs[layer.name] = np.asarray(x)
+    for n in (1, 2):
+        found = tensors[f"conv{n}/outputs"]
+        np.testing.assert_allclose(found, outputs[f"relu{n}"], atol=1e-5)
+        assert found.min() == 0  # after ReLU
+        assert not np.allclose(found[0], found[1])
+
+
+@pytest.mark.xfail(strict=True, reason="Keras gives one output as a tensor and not as a list")
+@pytest.mark.parametrize("rows", [(5,), (0, 1)])
+def test_a_network_of_one_convolutional_layer(
+    root: Store, run_stage: Callable[..., Any], splits: Splits, rows: tuple[int, ...]
+) -> None:
+    network = NetworkSettings(conv_filters=(3,), conv_sizes=(5,), dense=())
+    checkpoint = run_stage(initialise, splits.shape, network, TrainingSettings())
+    record = run_stage(layer_outputs, splits.test, splits.shape, checkpoint, network, rows)
+    tensors = read_tensors(root.path(record.file))
+    assert tensors["conv1/weights"].shape == (5, 5, 1, 3)
+    assert tensors["conv1/outputs"].shape == (len(rows), 4, 4, 3)
+    assert len(tensors) == 2
+
+
+@pytest.mark.parametrize("rows", [(297,), (0, 1_000)])
+def test_an_image_beyond_the_end_is_refused(look_into: LookInto, rows: tuple[int, ...]) -> None:
+    with pytest.raises(PipelineError) as caught:
+        look_into(*rows)
+    message = str(caught.value)
+    assert f"--test-images {rows[-1]}" in message
+    assert "297 images" in message
+    assert "\n" not in message
+
+
+def test_the_same_images_make_the_same_bytes(look_into: LookInto) -> None:
+    assert look_into(0, 13).file.sha256 == look_into(0, 13).file.sha256
