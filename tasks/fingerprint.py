@@ -58,6 +58,11 @@ def code_digests(module: str, project: Path = PROJECT) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def dotted_name(path: str) -> str:
+    """The module of a path relative to the project: `tasks/data/idx.py` → `tasks.data.idx`."""
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
 def module_path(name: str, project: Path) -> Path | None:
     """The file of a module of this project; None for any other name."""
     base = project.joinpath(*name.split("."))

@@ -49,7 +49,7 @@ Sizes = Annotated[tuple[PositiveInt, ...], BeforeValidator(split_commas)]
 class StageSettings(BaseModel):
     """Base of the models that are handed to stages."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DownloadSettings(StageSettings):
@@ -136,7 +136,7 @@ class TrainingSettings(StageSettings):
     """Optimiser and batches."""
 
     seed: NonNegativeInt = Field(
-        0, description="Seed of the initial weights and of the order of images."
+        0, lt=2**64, description="Seed of the initial weights and of the order of images."
     )
     batch_size: PositiveInt = Field(64, description="Images per training iteration.")
     learning_rate: PositiveFloat = Field(1e-4, description="Adam's step size.")
@@ -168,7 +168,7 @@ class FigureSettings(StageSettings):
 class ScheduleSettings(BaseModel):
     """How long to train and where to stop and look."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     iterations: NonNegativeInt = Field(10_000, description="Training iterations in all.")
     milestones: Numbers = Field(
@@ -192,7 +192,7 @@ def options(group: str) -> Parameter:
 class Settings(BaseModel):
     """Everything that can be said about a run."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     schedule: Annotated[ScheduleSettings, options("Schedule")] = ScheduleSettings()
     training: Annotated[TrainingSettings, options("Training")] = TrainingSettings()

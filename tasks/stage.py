@@ -22,6 +22,7 @@ import hashlib
 import importlib.metadata
 import inspect
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -41,7 +42,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasks.console import log
 from tasks.errors import PipelineError
-from tasks.fingerprint import code_digests
+from tasks.fingerprint import code_digests, dotted_name
 from tasks.settings import OutsideKey
 from tasks.store import FileRef, Record, StageRecord, Store, Workspace, disk_errors, file_refs
 
@@ -102,6 +103,9 @@ class Stage(Generic[P, R]):
         self.libraries = libraries
         self.label = label or self.name
         self.extra = extra
+        # As it is now, while it is loaded: what is edited later is not what runs.
+        self.code = code_digests(function.__module__)
+        self.loaded_later = {path for path in self.code if dotted_name(path) not in sys.modules}
 
     @functools.cached_property
     def output_type(self) -> type[R]:
@@ -123,7 +127,7 @@ class Stage(Generic[P, R]):
             "arguments": {
                 name: key_view(value) for name, value in self.arguments(*args, **kwargs).items()
             },
-            "code": code_digests(self.function.__module__),
+            "code": self.code,
             "libraries": {name: library_version(name) for name in self.libraries},
         }
         if self.extra is not None:
@@ -156,6 +160,7 @@ class Stage(Generic[P, R]):
                 run.store.workspace(self.name, key) as work,
             ):
                 output = self.function(work, *args, **kwargs)
+                self.check_code(label)
             return StageRecord(
                 stage=self.name,
                 label=label,
@@ -205,6 +210,18 @@ class Stage(Generic[P, R]):
         run.outcomes.append(outcome)
         run.states[f"{self.name}/{key[:12]}"] = state
         return self.output_type.model_validate(record.output)
+
+    def check_code(self, label: str) -> None:
+        """Make sure that what ran is what the key says.
+
+        Raises:
+            PipelineError: a module that was loaded only by the run had been edited since the
+                key was made.
+        """
+        now = code_digests(self.function.__module__)
+        for path in sorted(self.loaded_later):
+            if now.get(path) != self.code[path]:
+                raise PipelineError(f"{label}: {path} was edited during the run; run it again")
 
     def kept(self, store: Store, key: str) -> StageRecord | None:
         """The record of this key if it can be used: readable, and all its files whole."""

@@ -168,12 +168,10 @@ def test_values_out_of_range_are_refused(
     assert allowed in fault(model, **values)
 
 
-@pytest.mark.xfail(strict=True, reason="a seed beyond 64 bits is an OverflowError in training")
 def test_a_seed_beyond_64_bits_is_refused() -> None:
     fault(TrainingSettings, seed=2**64)
 
 
-@pytest.mark.xfail(strict=True, reason="accepted, and nothing is learnt")
 @pytest.mark.parametrize(
     ("model", "name"),
     [

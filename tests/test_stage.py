@@ -66,11 +66,22 @@ def test_key_depends_on_what_files_hold_and_not_on_where_they_are() -> None:
 def test_key_depends_on_code_and_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     before = material_of(Words())
     assert before["libraries"]["numpy"][0].isdigit()
-    monkeypatch.setattr(stage_module, "code_digests", lambda module: {"tasks/x.py": "1"})
+    monkeypatch.setattr(write, "code", {"tasks/x.py": "1"})
     edited = material_of(Words())
     assert digest_of(edited) != digest_of(before)
     monkeypatch.setattr(stage_module, "library_version", lambda name: "0.0")
     assert digest_of(material_of(Words())) != digest_of(edited)
+
+
+def test_a_module_edited_before_it_is_loaded_spoils_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(write, "code", {"tasks/x.py": "1", "tasks/y.py": "1"})
+    monkeypatch.setattr(stage_module, "code_digests", lambda module: {"tasks/x.py": "2"})
+    write.check_code("write")  # all that changed was loaded before
+    monkeypatch.setattr(write, "loaded_later", {"tasks/x.py"})
+    with pytest.raises(PipelineError, match=r"^write: tasks/x\.py was edited during the run"):
+        write.check_code("write")
 
 
 def test_a_value_that_cannot_be_keyed_is_a_bug() -> None:

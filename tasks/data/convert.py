@@ -24,6 +24,10 @@ def validation_size(training_images: int, wanted: int | None) -> int:
     Raises:
         PipelineError: none would be left to train on.
     """
+    if training_images < 2:
+        raise PipelineError(
+            "train-images: one image; at least two are needed, one of them for validation"
+        )
     if wanted is None:
         return max(1, min(VALIDATION_IMAGES, training_images // VALIDATION_PART))
     if wanted >= training_images:
@@ -45,8 +49,10 @@ def count_classes(train_labels: np.ndarray, test_labels: np.ndarray) -> int:
         PipelineError: there is one class only, or a test label is none of the classes.
     """
     classes = int(train_labels.max()) + 1
-    if classes < 2:
-        raise PipelineError("train-labels: every label is 0; at least two classes are needed")
+    if (train_labels == train_labels[0]).all():
+        raise PipelineError(
+            f"train-labels: every label is {train_labels[0]}; at least two classes are needed"
+        )
     if (beyond := test_labels >= classes).any():
         row = int(beyond.argmax())
         raise PipelineError(

@@ -8,6 +8,7 @@ A checkpoint's tensors, all float32 but for the iteration:
     iteration                             int64 scalar
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,15 +26,19 @@ LIBRARIES = ("tensorflow", "keras", "numpy", "safetensors")
 """Distributions that the numbers in a checkpoint, and what is made of them, depend on."""
 
 
-def get_weights(network: "keras.Sequential") -> dict[str, np.ndarray]:
-    """Weights by path, e.g. `conv1/kernel` float32 [5, 5, 1, 16]."""
-    return {variable.path: np.asarray(variable) for variable in network.trainable_variables}
+def named_variables(network: "keras.Sequential") -> "dict[str, keras.Variable]":
+    """What is trained, by layer, e.g. `conv1/kernel`, in the order of `trainable_variables`."""
+    return {
+        f"{layer.name}/{variable.name}": variable
+        for layer in network.layers
+        for variable in layer.trainable_variables
+    }
 
 
-def set_weights(network: "keras.Sequential", weights: dict[str, np.ndarray]) -> None:
-    """Put weights, as `get_weights` gives them, into a network of the same shape."""
-    for variable in network.trainable_variables:
-        variable.assign(weights[variable.path])
+def set_weights(network: "keras.Sequential", state: dict[str, np.ndarray]) -> None:
+    """Put a checkpoint's weights into a network of the same shape."""
+    for name, variable in named_variables(network).items():
+        variable.assign(state[f"weights/{name}"])
 
 
 def make_optimizer(
@@ -56,14 +61,11 @@ def get_state(
     network: "keras.Sequential", optimizer: "keras.optimizers.Adam", iteration: int
 ) -> dict[str, np.ndarray]:
     """Everything that training goes on from, by name."""
-    moments = zip(
-        network.trainable_variables, optimizer._momentums, optimizer._velocities, strict=True
-    )
-    state = {f"weights/{path}": values for path, values in get_weights(network).items()}
-    for variable, momentum, velocity in moments:
-        state[f"adam/momentum/{variable.path}"] = np.asarray(momentum)
-        state[f"adam/velocity/{variable.path}"] = np.asarray(velocity)
-    state["iteration"] = np.array(iteration, np.int64)
+    state = {"iteration": np.array(iteration, np.int64)}
+    for name, weights, momentum, velocity in with_moments(network, optimizer):
+        state[f"weights/{name}"] = np.asarray(weights)
+        state[f"adam/momentum/{name}"] = np.asarray(momentum)
+        state[f"adam/velocity/{name}"] = np.asarray(velocity)
     return state
 
 
@@ -73,24 +75,24 @@ def set_state(
     state: dict[str, np.ndarray],
 ) -> int:
     """Put back what `get_state` gave; returns the iteration."""
-    set_weights(network, state_weights(state))
-    moments = zip(
-        network.trainable_variables, optimizer._momentums, optimizer._velocities, strict=True
-    )
-    for variable, momentum, velocity in moments:
-        momentum.assign(state[f"adam/momentum/{variable.path}"])
-        velocity.assign(state[f"adam/velocity/{variable.path}"])
+    for name, weights, momentum, velocity in with_moments(network, optimizer):
+        weights.assign(state[f"weights/{name}"])
+        momentum.assign(state[f"adam/momentum/{name}"])
+        velocity.assign(state[f"adam/velocity/{name}"])
     optimizer.iterations.assign(state["iteration"])
     return int(state["iteration"])
 
 
-def state_weights(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The weights in a checkpoint's tensors, by path."""
-    return {
-        name.removeprefix("weights/"): values
-        for name, values in state.items()
-        if name.startswith("weights/")
-    }
+def with_moments(
+    network: "keras.Sequential", optimizer: "keras.optimizers.Adam"
+) -> "Iterator[tuple[str, keras.Variable, keras.Variable, keras.Variable]]":
+    """Name, weights, Adam's first and second moment of everything that is trained."""
+    # Keras has no public names for the moments.
+    moments = zip(optimizer._momentums, optimizer._velocities, strict=True)
+    for (name, weights), (momentum, velocity) in zip(
+        named_variables(network).items(), moments, strict=True
+    ):
+        yield name, weights, momentum, velocity
 
 
 def write_tensors(tensors: dict[str, np.ndarray], path: Path) -> None:
@@ -108,5 +110,5 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
 def restore_network(path: Path, settings: NetworkSettings, shape: Shape) -> "keras.Sequential":
     """The network of a checkpoint file."""
     network = build_network(settings, shape, seed=0)  # whose initial weights do not matter
-    set_weights(network, state_weights(read_tensors(path)))
+    set_weights(network, read_tensors(path))
     return network

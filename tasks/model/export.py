@@ -3,6 +3,7 @@
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from tasks.model.checkpoint import LIBRARIES, restore_network
 from tasks.model.device import load_tensorflow
@@ -12,8 +13,20 @@ from tasks.stage import stage
 from tasks.store import Workspace
 
 
-def without_dates(archive: Path, result: Path) -> None:
-    """Copy a .keras archive, leaving out the time at which it was saved."""
+def number_objects(config: bytes) -> bytes:
+    """Number the objects that a configuration shares, which Keras calls by their addresses."""
+    numbers: dict[int, int] = {}
+
+    def renumber(item: dict[str, Any]) -> dict[str, Any]:
+        if (address := item.get("shared_object_id")) is not None:
+            item["shared_object_id"] = numbers.setdefault(address, len(numbers) + 1)
+        return item
+
+    return json.dumps(json.loads(config, object_hook=renumber)).encode()
+
+
+def reproducible(archive: Path, result: Path) -> None:
+    """Copy a .keras archive without what differs from one time of saving to the next."""
     with zipfile.ZipFile(archive) as old, zipfile.ZipFile(result, "w") as new:
         for name in sorted(old.namelist()):
             content = old.read(name)
@@ -21,6 +34,8 @@ def without_dates(archive: Path, result: Path) -> None:
                 metadata = json.loads(content)
                 metadata.pop("date_saved", None)
                 content = json.dumps(metadata).encode()
+            if name == "config.json":
+                content = number_objects(content)
             new.writestr(zipfile.ZipInfo(name), content)  # dated 1980, the format's first year
 
 
@@ -33,6 +48,6 @@ def export(
     model = restore_network(work.input(checkpoint.file), network, shape)
     dated = work.output("dated.keras")
     model.save(dated)
-    without_dates(dated, work.output("model.keras"))
+    reproducible(dated, work.output("model.keras"))
     dated.unlink()
     return Model(file=work.finished("model.keras"))

@@ -44,12 +44,12 @@ def layer_outputs(
 
     model = restore_network(work.input(checkpoint.file), network, shape)
     layers = range(1, len(network.conv_filters) + 1)
-    looking_in = keras.Model(model.inputs, [model.get_layer(f"relu{n}").output for n in layers])
+    looking_in = keras.Model(model.inputs, {n: model.get_layer(f"relu{n}").output for n in layers})
     images = read_split(work.input(split.file)).images[list(test_images)]
     outputs = looking_in(tf.cast(images[..., np.newaxis], tf.float32) / 255.0)
 
     tensors = {}
-    for n, output in zip(layers, outputs, strict=True):
+    for n, output in outputs.items():
         tensors[f"conv{n}/weights"] = np.asarray(model.get_layer(f"conv{n}").kernel)
         tensors[f"conv{n}/outputs"] = np.asarray(output)
     write_tensors(tensors, work.output("layers.safetensors"))

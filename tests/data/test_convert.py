@@ -127,7 +127,6 @@ def test_something_must_be_left_to_train_on(converted: Convert, wanted: int) -> 
     assert "60 training images" in message
 
 
-@pytest.mark.xfail(strict=True, reason="the train split is left empty")
 def test_one_training_image_is_too_few() -> None:
     with pytest.raises(PipelineError):
         validation_size(1, None)

@@ -96,7 +96,7 @@ def initial(
     """The small network before training."""
     from tasks.model.train import initialise
 
-    result: Checkpoint = run_stage(initialise, splits.shape, network, training)
+    result: Checkpoint = run_stage(initialise, splits.shape, network, training.seed)
     return result
 
 

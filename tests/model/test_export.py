@@ -83,7 +83,6 @@ print(model.model_dump_json())
 """
 
 
-@pytest.mark.xfail(strict=True, reason="config.json holds addresses in memory")
 def test_another_process_makes_the_same_bytes(
     root: Store,
     exported: Model,
