@@ -9,15 +9,17 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
-from pydantic import ValidationError
+from pydantic import NonNegativeFloat, NonNegativeInt, ValidationError
 
+from tasks import housekeeping
 from tasks.console import console, print_log_lines
 from tasks.errors import PipelineError
 from tasks.settings import Settings
-from tasks.store import PROJECT
+from tasks.store import PROJECT, Store, default_root
 
 
 def pipeline(arguments: list[str]) -> int:
@@ -28,10 +30,21 @@ def pipeline(arguments: list[str]) -> int:
         default_parameter=Parameter(negative=()),
         result_action="return_value",
     )
+    app.command(cache_app())
 
     @app.default
-    def run(*, settings: Annotated[Settings, Parameter(name="*")] = Settings()) -> int:
-        """Train the tutorial's network on MNIST and report on it; skip what is unchanged."""
+    def run(
+        *,
+        settings: Annotated[Settings, Parameter(name="*")] = Settings(),
+        status: bool = False,
+    ) -> int:
+        """Train the tutorial's network on MNIST and report on it; skip what is unchanged.
+
+        Args:
+            status: Run nothing; say for each stage whether it is up to date, or why it would run.
+        """
+        if status:
+            return show_status(settings)
 
         def job() -> None:
             from flows.pipeline import mnist_pipeline
@@ -40,7 +53,77 @@ def pipeline(arguments: list[str]) -> int:
 
         return run_to_exit_code(job)
 
-    return parse(app, arguments)
+    return parse(app, with_refresh_all(arguments))
+
+
+def with_refresh_all(arguments: list[str]) -> list[str]:
+    """Let `--refresh` stand alone for `--refresh all`."""
+    following = [*arguments[1:], "--"]
+    return [
+        f"{argument}=all" if argument == "--refresh" and after.startswith("-") else argument
+        for argument, after in zip(arguments, following, strict=True)
+    ]
+
+
+def show_status(settings: Settings) -> int:
+    """Print a line per stage, without Prefect or TensorFlow."""
+    from flows.mnist import compute_results
+    from tasks.status import StatusRun
+
+    run = StatusRun(Store(settings.artifacts or default_root()), frozenset(settings.refresh))
+    try:
+        compute_results(run, settings)
+    except PipelineError as error:
+        return fail(str(error), 1)
+    print("\n".join(run.lines()))
+    return 0
+
+
+def cache_app() -> App:
+    """`cache ls | show KEY | prune`: what the artifact root holds, and what may go."""
+    app = App(name="cache", help="What is kept, how large it is, from which settings.")
+    root = Annotated[Path | None, Parameter(name="--artifacts", help="Folder of the results.")]
+
+    @app.command
+    def ls(*, artifacts: root = None) -> int:
+        """List what is kept, oldest first."""
+        print("\n".join(housekeeping.listing(Store(artifacts or default_root()))))
+        return 0
+
+    @app.command
+    def show(key: str, *, artifacts: root = None) -> int:
+        """Show one record.
+
+        Args:
+            key: The first digits of a key, as `ls` shows them.
+        """
+        try:
+            print(housekeeping.describe(Store(artifacts or default_root()), key))
+        except PipelineError as error:
+            return fail(str(error), 1)
+        return 0
+
+    @app.command
+    def prune(
+        *,
+        keep_latest: NonNegativeInt = 3,
+        older_than: NonNegativeFloat = 30.0,
+        dry_run: bool = False,
+        artifacts: root = None,
+    ) -> int:
+        """Remove old results, never those that `latest` needs or that a run is using.
+
+        Args:
+            keep_latest: Of each stage, keep this many of the most recently used.
+            older_than: Remove only what has not been used for so many days.
+            dry_run: Say what would go, and remove nothing.
+        """
+        store = Store(artifacts or default_root())
+        lines = housekeeping.prune(store, keep_latest, older_than, dry_run)
+        print("\n".join(lines))
+        return 0
+
+    return app
 
 
 def set_prefect_defaults() -> None:

@@ -14,16 +14,10 @@ if __name__ == "__main__":
 
 from prefect import flow
 
+from flows.mnist import compute_results
 from tasks.console import log
-from tasks.data.convert import convert
-from tasks.data.download import download
-from tasks.model.evaluate import evaluate
-from tasks.model.export import export
-from tasks.model.layers import layer_outputs
-from tasks.model.train import initialise, train
-from tasks.report.draw import draw
 from tasks.report.publish import publish
-from tasks.report.report import Results, closing_lines, summarise, write_report
+from tasks.report.report import closing_lines, summarise, write_report
 from tasks.report.summary import Summary
 from tasks.settings import Settings
 from tasks.stage import Run
@@ -42,46 +36,9 @@ def mnist_pipeline(settings: Settings = Settings()) -> Summary:
     """
     store = Store(settings.artifacts or default_root())
     store.prepare()
-    run = Run(store, refresh=settings.refresh)
+    run = Run(store, refresh=frozenset(settings.refresh))
 
-    downloaded = download(run, settings.download)
-    splits = convert(run, downloaded.files, settings.convert)
-    test, shape = splits.test, splits.shape
-
-    checkpoint = initialise(run, shape, settings.network, settings.training.seed)
-    segments = []
-    evaluations = [evaluate(run, test, shape, checkpoint, settings.network, settings.evaluation)]
-    for iterations in settings.schedule.stops[1:]:
-        segment = train(
-            run,
-            splits.train,
-            shape,
-            checkpoint,
-            settings.network,
-            settings.training,
-            iterations,
-        )
-        checkpoint = segment.checkpoint
-        segments.append(segment)
-        evaluations.append(
-            evaluate(run, test, shape, checkpoint, settings.network, settings.evaluation)
-        )
-
-    model = export(run, shape, checkpoint, settings.network)
-    layers = layer_outputs(
-        run, test, shape, checkpoint, settings.network, settings.figures.test_images
-    )
-    pictures = draw(
-        run,
-        test,
-        shape,
-        tuple(evaluations),
-        tuple(segment.curve for segment in segments),
-        layers,
-        settings.figures,
-    )
-
-    results = Results(downloaded, splits, tuple(segments), tuple(evaluations), model, pictures)
+    results = compute_results(run, settings)
     summary = summarise(run, settings, results)
     page = write_report(store, summary, results)
     publish(summary)

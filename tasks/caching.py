@@ -19,39 +19,42 @@ from prefect.utilities.asyncutils import run_sync_in_worker_thread
 from pydantic import PrivateAttr
 
 from tasks.console import log
-from tasks.store import StageRecord, Store
+from tasks.stage import Plan
+from tasks.store import Store
 
 
-def cached_task(
-    function: Callable[[], dict[str, Any]],
-    *,
-    name: str,
-    run_name: str,
-    record: str,
+def run_cached(
+    compute: Callable[[], dict[str, Any]],
+    plan: Plan[Any],
     store: Store,
-    check: Callable[[], StageRecord | None],
+    *,
     refresh: bool,
-) -> Task[[], dict[str, Any]]:
-    """A Prefect task whose result is the stage record `records/<record>`.
+    wait_for: list[State[Any]],
+) -> State[Any]:
+    """Run a stage as a Prefect task whose result is the stage's record.
 
     Args:
-        function: computes the record, in JSON form.
-        name: of the task.
-        run_name: of this run of it.
-        record: file name of the record; Prefect's cache key.
+        compute: gives the record, in JSON form.
+        plan: what is to be run; its record's name is Prefect's cache key.
         store: the artifact root.
-        check: the record if it can be used, else None.
-        refresh: run even if it can be used.
+        refresh: run even if the record can be used.
+        wait_for: states of the tasks that the inputs come from.
+
+    Returns:
+        The final state; its name is `Cached` if nothing had to be done.
+
+    Raises:
+        Exception: what `compute` raised.
     """
-    policy = FixedKey(record).configure(
-        key_storage=CheckedRecords.over(store, check),
+    policy = FixedKey(plan.record_name).configure(
+        key_storage=CheckedRecords.over(store, plan),
         lock_manager=OwnerLocks(store),
         isolation_level=IsolationLevel.SERIALIZABLE,
     )
-    return Task(
-        function,
-        name=name,
-        task_run_name=run_name,
+    task = Task(
+        compute,
+        name=plan.stage.name,
+        task_run_name=plan.label,
         cache_policy=policy,
         result_storage=store.records,
         result_serializer=RECORD_JSON,
@@ -59,6 +62,12 @@ def cached_task(
         cache_result_in_memory=False,
         refresh_cache=refresh,
     )
+    state = task(return_state=True, wait_for=wait_for)
+    try:
+        state.result()
+    finally:
+        forget_exception(state)
+    return state
 
 
 def forget_exception(state: State[Any]) -> None:
@@ -93,18 +102,18 @@ class CheckedRecords(WritableFileSystem):
     """
 
     _store: Store = PrivateAttr()
-    _check: Callable[[], StageRecord | None] = PrivateAttr()
+    _plan: Plan[Any] = PrivateAttr()
 
     @classmethod
-    def over(cls, store: Store, check: Callable[[], StageRecord | None]) -> Self:
+    def over(cls, store: Store, plan: Plan[Any]) -> Self:
         """A view of one record. (Prefect's blocks take no arguments of their own.)"""
         records = cls()
         records._store = store
-        records._check = check
+        records._plan = plan
         return records
 
     def read_path(self, path: str, _sync: bool = True) -> bytes:  # type: ignore[override]
-        if self._check() is None:
+        if self._plan.kept(self._store) is None:
             raise ValueError(f"{path} cannot be used")
         metadata = ResultRecordMetadata(
             storage_key=str(self._store.records.resolve() / path), serializer=RECORD_JSON

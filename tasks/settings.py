@@ -184,6 +184,19 @@ class ScheduleSettings(BaseModel):
         return tuple(sorted({0} | reached | {self.iterations}))
 
 
+StageName = Literal[
+    "all",
+    "download",
+    "convert",
+    "initialise",
+    "train",
+    "evaluate",
+    "export",
+    "layer-outputs",
+    "draw",
+]
+
+
 def options(group: str) -> Parameter:
     """Command-line options of a nested model: `--seed`, not `--training.seed`."""
     return Parameter(name="*", group=group)
@@ -205,4 +218,8 @@ class Settings(BaseModel):
         None,
         description="Folder that results are kept in. Default: artifacts/ beside this project.",
     )
-    refresh: bool = Field(False, description="Run every stage again, whatever is kept.")
+    refresh: Annotated[tuple[StageName, ...], BeforeValidator(split_commas)] = Field(
+        (),
+        description="Stages to run again whatever is kept, and with them what depends on their"
+        " bytes; alone, or with `all`, every one.",
+    )

@@ -77,11 +77,68 @@ class Run:
     """One run of a flow: where it keeps its results, and what has happened so far."""
 
     store: Store
-    refresh: bool = False
-    """Run every stage, whatever is kept."""
+    refresh: frozenset[str] = frozenset()
+    """Stages to run whatever is kept, by name; `all` stands for every one."""
     outcomes: list[StageOutcome] = field(default_factory=list)
     states: dict[str, "State[Any]"] = field(default_factory=dict)
     """Prefect's state of each stage, by the folder of its outputs."""
+
+    def call(self, stage: "Stage[P, R]", *args: P.args, **kwargs: P.kwargs) -> R:
+        """What calling a stage with this run comes to."""
+        return self.execute(stage.plan(*args, **kwargs))
+
+    def execute(self, plan: "Plan[R]") -> R:
+        """Run a stage as a Prefect task, or use what is kept.
+
+        Raises:
+            PipelineError: something outside the code is wrong; the message names the stage.
+        """
+        from tasks.caching import run_cached
+
+        started = time.monotonic()
+        reason = ""
+
+        def compute() -> dict[str, Any]:
+            nonlocal reason
+            reason = self.reason(plan)
+            log.info(f"{plan.label}: running ({reason})")
+            return plan.compute(self.store, reason).model_dump(mode="json")
+
+        state = run_cached(
+            compute,
+            plan,
+            self.store,
+            refresh=self.must_refresh(plan),
+            wait_for=[self.states[folder] for folder in plan.upstream if folder in self.states],
+        )
+        self.states[plan.folder] = state
+        # Read back what Prefect wrote: a record that could not be written is no result.
+        record = plan.kept(self.store)
+        if record is None:
+            raise PipelineError(
+                f"{plan.label}: its record could not be written to {self.store.records};"
+                " free some space, or name another folder with --artifacts"
+            )
+        self.store.mark_used(plan.record_name)
+        cached = state.name == "Cached"
+        seconds = round(time.monotonic() - started, 3)
+        log.info(f"{plan.label}: cached" if cached else f"{plan.label}: ran {seconds:.1f} s")
+        self.outcomes.append(
+            StageOutcome(
+                name=plan.label,
+                key=plan.key,
+                state="cached" if cached else "ran",
+                seconds=seconds,
+                reason=reason,
+            )
+        )
+        return plan.stage.output_type.model_validate(record.output)
+
+    def must_refresh(self, plan: "Plan[Any]") -> bool:
+        return bool(self.refresh & {"all", plan.stage.name})
+
+    def reason(self, plan: "Plan[Any]") -> str:
+        return "refresh asked for" if self.must_refresh(plan) else plan.explain(self.store)
 
 
 class Stage(Generic[P, R]):
@@ -112,6 +169,10 @@ class Stage(Generic[P, R]):
         result: type[R] = get_type_hints(self.function)["return"]
         return result
 
+    def __call__(self, run: Run, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the stage, or use what is kept; see `Run.execute`."""
+        return run.call(self, *args, **kwargs)
+
     def arguments(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
         """The function's arguments by name, without the workspace."""
         # The signature's first parameter is the workspace: None stands in for it.
@@ -119,97 +180,28 @@ class Stage(Generic[P, R]):
         bound.apply_defaults()
         return dict(list(bound.arguments.items())[1:])
 
-    def material(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
-        """Everything that the result depends on, as plain values."""
+    def plan(self, *args: P.args, **kwargs: P.kwargs) -> "Plan[R]":
+        """What a run with these arguments is made from, and so its key."""
+        arguments = self.arguments(*args, **kwargs)
         material: dict[str, Any] = {
             "format": KEY_FORMAT,
             "stage": self.name,
-            "arguments": {
-                name: key_view(value) for name, value in self.arguments(*args, **kwargs).items()
-            },
+            "arguments": {name: key_view(value) for name, value in arguments.items()},
             "code": self.code,
             "libraries": {name: library_version(name) for name in self.libraries},
         }
         if self.extra is not None:
             material["extra"] = self.extra(*args, **kwargs)
-        return material
-
-    def __call__(self, run: Run, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run the stage, or use what is kept.
-
-        Raises:
-            PipelineError: something outside the code is wrong; the message names the stage.
-        """
-        from tasks.caching import cached_task, forget_exception
-
-        started = time.monotonic()
-        arguments = self.arguments(*args, **kwargs)
-        label = self.label.format(**arguments)
-        material = self.material(*args, **kwargs)
-        key = digest_of(material)
-        reason = "refresh asked for" if run.refresh else ""
-
-        def compute() -> dict[str, Any]:
-            nonlocal reason
-            reason = reason or self.explain(run.store, label, material, key)
-            run.store.remove_link(run.store.record_name(self.name, key))
-            log.info(f"{label}: running ({reason})")
-            begun = time.monotonic()
-            with (
-                disk_errors(label, run.store.root / self.name),
-                run.store.workspace(self.name, key) as work,
-            ):
-                output = self.function(work, *args, **kwargs)
-                self.check_code(label)
-            return StageRecord(
-                stage=self.name,
-                label=label,
-                key=key,
-                material=material,
-                reason=reason,
-                seconds=round(time.monotonic() - begun, 3),
-                output=output.model_dump(mode="json"),
-            ).model_dump(mode="json")
-
-        upstream = {
-            Path(file.path).parent.as_posix() for file in file_refs(list(arguments.values()))
-        }
-        task = cached_task(
-            compute,
-            name=self.name,
-            run_name=label,
-            record=run.store.record_name(self.name, key),
-            store=run.store,
-            check=lambda: self.kept(run.store, key),
-            refresh=run.refresh,
+        return Plan(
+            stage=self,
+            label=self.label.format(**arguments),
+            material=material,
+            key=digest_of(material),
+            upstream=frozenset(
+                Path(file.path).parent.as_posix() for file in file_refs(list(arguments.values()))
+            ),
+            function=lambda work: self.function(work, *args, **kwargs),
         )
-        state = task(
-            return_state=True, wait_for=[run.states[f] for f in upstream if f in run.states]
-        )
-        try:
-            state.result()  # raises what the stage raised
-        finally:
-            forget_exception(state)
-        # Read back what Prefect wrote: a record that could not be written is no result.
-        record = self.kept(run.store, key)
-        if record is None:
-            raise PipelineError(
-                f"{label}: its record could not be written to {run.store.records};"
-                " free some space, or name another folder with --artifacts"
-            )
-
-        cached = state.name == "Cached"
-        outcome = StageOutcome(
-            name=label,
-            key=key,
-            state="cached" if cached else "ran",
-            seconds=round(time.monotonic() - started, 3),
-            reason="" if cached else reason,
-        )
-        log.info(f"{label}: {outcome.state}" + ("" if cached else f" {outcome.seconds:.1f} s"))
-        run.outcomes.append(outcome)
-        run.states[f"{self.name}/{key[:12]}"] = state
-        return self.output_type.model_validate(record.output)
 
     def check_code(self, label: str) -> None:
         """Make sure that what ran is what the key says.
@@ -223,17 +215,63 @@ class Stage(Generic[P, R]):
             if now.get(path) != self.code[path]:
                 raise PipelineError(f"{label}: {path} was edited during the run; run it again")
 
-    def kept(self, store: Store, key: str) -> StageRecord | None:
-        """The record of this key if it can be used: readable, and all its files whole."""
-        return (
-            None if self.fault(store, key) else store.read_record(store.record_name(self.name, key))
+
+@dataclass(frozen=True)
+class Plan(Generic[R]):
+    """One run of a stage with its arguments: its key, and what is kept of it."""
+
+    stage: Stage[..., R]
+    label: str
+    material: dict[str, Any]
+    """Everything that the result depends on, as plain values."""
+    key: str
+    """SHA-256 of the material."""
+    upstream: frozenset[str]
+    """Folders of the inputs, relative to the artifact root."""
+    function: Callable[[Workspace], R]
+    """The stage's function with its arguments."""
+
+    @property
+    def record_name(self) -> str:
+        return f"{self.stage.name}-{self.key}.json"
+
+    @property
+    def folder(self) -> str:
+        """Where the outputs lie, relative to the artifact root."""
+        return f"{self.stage.name}/{self.key[:12]}"
+
+    def compute(self, store: Store, reason: str) -> StageRecord:
+        """Run the stage's function and move its outputs to their place.
+
+        The caller holds the lock of this run, and writes the record.
+        """
+        store.remove_link(self.record_name)
+        begun = time.monotonic()
+        with (
+            disk_errors(self.label, store.root / self.stage.name),
+            store.workspace(self.stage.name, self.key) as work,
+        ):
+            output = self.function(work)
+            self.stage.check_code(self.label)
+        return StageRecord(
+            stage=self.stage.name,
+            label=self.label,
+            key=self.key,
+            material=self.material,
+            reason=reason,
+            seconds=round(time.monotonic() - begun, 3),
+            output=output.model_dump(mode="json"),
         )
 
-    def fault(self, store: Store, key: str) -> str | None:
-        """Why what is kept for this key cannot be used; None if it can."""
+    def kept(self, store: Store) -> StageRecord | None:
+        """The record of this run if it can be used: readable, and all its files whole."""
+        return None if self.fault(store) else store.read_record(self.record_name)
+
+    def fault(self, store: Store) -> str | None:
+        """Why what is kept of this run cannot be used; None if it can."""
         try:
-            record = store.read_record(store.record_name(self.name, key))
-            self.output_type.model_validate(record.output)
+            record = store.read_record(self.record_name)
+            self.stage.output_type.model_validate(record.output)
         except FileNotFoundError:
             return "no record"
         except ValidationError:
@@ -245,20 +283,20 @@ class Stage(Generic[P, R]):
         faults = (store.fault(file) for file in file_refs(record.output))
         return next(filter(None, faults), None)
 
-    def explain(self, store: Store, label: str, material: dict[str, Any], key: str) -> str:
-        """Why the stage must run: what differs from the most similar run of that label."""
-        fault = self.fault(store, key)
+    def explain(self, store: Store) -> str:
+        """Why the stage must run: what differs from the most similar run of its label."""
+        fault = self.fault(store)
         if fault and fault != "no record":
             return fault
-        now = dict(leaves(material))
+        now = dict(leaves(self.material))
         earlier = [
             dict(leaves(record.material))
-            for record in store.records_of(self.name)
-            if record.label == label
+            for record in store.all_records()
+            if (record.stage, record.label) == (self.stage.name, self.label)
         ]
         if not earlier:
             return "never run"
-        changes = [describe_changes(then, now) for then in reversed(earlier)]
+        changes = [describe_changes(then, now) for then in earlier]
         fewest: list[str] = min(changes, key=len)
         return "; ".join(fewest) or "no record"
 

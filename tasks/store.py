@@ -10,6 +10,7 @@ No other module knows the layout:
     latest -> runs/<…>           what the last run used, and its report
 """
 
+import contextlib
 import errno
 import functools
 import hashlib
@@ -223,9 +224,6 @@ class Store:
         with lock:
             yield True
 
-    def record_name(self, stage: str, key: str) -> str:
-        return f"{stage}-{key}.json"
-
     def read_record(self, name: str) -> StageRecord:
         """A stage record.
 
@@ -238,7 +236,7 @@ class Store:
             record = StageRecord.model_validate_json(content)
         except ValidationError as error:
             raise ValueError(f"record unreadable: {name}") from error
-        if self.record_name(record.stage, record.key) != name:
+        if f"{record.stage}-{record.key}.json" != name:
             raise ValueError(f"record of another run: {name}")
         return record
 
@@ -247,18 +245,23 @@ class Store:
         if (self.records / name).is_symlink():
             (self.records / name).unlink()
 
-    def records_of(self, stage: str) -> list[StageRecord]:
-        """Every readable record of a stage, oldest first."""
-        paths = [p for p in self.records.glob(f"{stage}-*.json") if p.is_file()]
+    def record_path(self, record: StageRecord) -> Path:
+        return self.records / f"{record.stage}-{record.key}.json"
+
+    def all_records(self) -> list[StageRecord]:
+        """Every readable record."""
         found = []
-        for path in sorted(paths, key=lambda p: p.stat().st_mtime):
+        for path in self.records.glob("*.json"):
             try:
-                record = self.read_record(path.name)
+                found.append(self.read_record(path.name))
             except (ValueError, OSError):
-                continue
-            if record.stage == stage:
-                found.append(record)
+                continue  # as good as none
         return found
+
+    def mark_used(self, name: str) -> None:
+        """Note that a record was used just now: what is not used for long may be removed."""
+        with contextlib.suppress(OSError):
+            os.utime(self.records / name)
 
     @contextmanager
     def workspace(self, stage: str, key: str) -> Iterator[Workspace]:

@@ -44,7 +44,7 @@ def repeat(work: Workspace, text: Text, times: int) -> Text:
 
 
 def material_of(settings: Words) -> dict:
-    return write.material(settings)
+    return write.plan(settings).material
 
 
 def test_key_depends_on_settings_but_not_on_those_outside_it() -> None:
@@ -128,7 +128,7 @@ def chain(prefect_server: str, store: Store):
 
     @flow(name="chain")
     def chained(word: str, times: int, refresh: bool) -> tuple[dict[str, str], str]:
-        run = Run(store, refresh=refresh)
+        run = Run(store, refresh=frozenset({"all"} if refresh else ()))
         text = repeat(run, write(run, Words(word=word)), times)
         outcomes = {
             outcome.name: f"{outcome.state} {outcome.reason}".strip() for outcome in run.outcomes

@@ -68,7 +68,7 @@ def to_table(index: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -
     return pa.table(columns)
 
 
-@stage(libraries=(*LIBRARIES, "pyarrow", "scikit-learn"), label="evaluate-{checkpoint.iteration}")
+@stage(libraries=(*LIBRARIES, "pyarrow", "scikit-learn"), label="evaluate-{iteration}")
 def evaluate(
     work: Workspace,
     split: Split,
@@ -76,8 +76,13 @@ def evaluate(
     checkpoint: Checkpoint,
     network: NetworkSettings,
     settings: EvaluationSettings,
+    iteration: int,
 ) -> Evaluation:
-    """Classify every image of a split."""
+    """Classify every image of a split.
+
+    The iteration is the checkpoint's; it is named so that the run can be called by it before
+    there is a checkpoint.
+    """
     from sklearn.metrics import confusion_matrix
 
     load_tensorflow()
@@ -92,7 +97,7 @@ def evaluate(
     correct = int((predicted == data.labels).sum())
     log.info(f"Accuracy on Test-Set: {correct / split.rows:.1%} ({correct} / {split.rows})")
     metrics = {
-        "iteration": checkpoint.iteration,
+        "iteration": iteration,
         "correct": correct,
         "total": split.rows,
         "accuracy": correct / split.rows,
@@ -100,7 +105,7 @@ def evaluate(
     }
     work.output("metrics.json").write_text(json.dumps(metrics, indent=1))
     return Evaluation(
-        iteration=checkpoint.iteration,
+        iteration=iteration,
         correct=correct,
         total=split.rows,
         confusion=matrix,

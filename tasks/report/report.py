@@ -9,37 +9,20 @@ import datetime
 import importlib.metadata
 import os
 import platform
-from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.data.dataset import class_names
 from tasks.records import (
     Device,
-    Download,
     Evaluation,
-    Model,
-    Pictures,
     Segment,
-    Splits,
 )
 from tasks.report.page import render
+from tasks.report.results import Results
 from tasks.report.summary import Milestone, Score, Summary
 from tasks.settings import Settings
 from tasks.stage import Run
 from tasks.store import FileRef, Store
-
-
-@dataclass(frozen=True)
-class Results:
-    """What the stages of a run gave back."""
-
-    download: Download
-    splits: Splits
-    segments: tuple[Segment, ...]
-    evaluations: tuple[Evaluation, ...]
-    """Of the test split: before training, then after each segment."""
-    model: Model
-    pictures: Pictures
 
 
 def score(evaluation: Evaluation) -> Score:

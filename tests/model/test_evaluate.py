@@ -33,7 +33,9 @@ def evaluate_on(
 ) -> Evaluate:
     def run(split: Split, checkpoint: Checkpoint, batch: int = 256) -> Evaluation:
         settings = EvaluationSettings(evaluation_batch=batch)
-        result: Evaluation = run_stage(evaluate, split, splits.shape, checkpoint, network, settings)
+        result: Evaluation = run_stage(
+            evaluate, split, splits.shape, checkpoint, network, settings, checkpoint.iteration
+        )
         return result
 
     return run

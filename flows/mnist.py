@@ -1,0 +1,61 @@
+"""The stages of the main job in their order: what is computed from what.
+
+Nothing here knows of Prefect: what a call of a stage comes to is for the `Run` to say.
+"""
+
+from tasks.data.convert import convert
+from tasks.data.download import download
+from tasks.model.evaluate import evaluate
+from tasks.model.export import export
+from tasks.model.layers import layer_outputs
+from tasks.model.train import initialise, train
+from tasks.report.draw import draw
+from tasks.report.results import Results
+from tasks.settings import Settings
+from tasks.stage import Run
+
+
+def compute_results(run: Run, settings: Settings) -> Results:
+    """From the sources to the pictures, each milestone trained on from the one before."""
+    downloaded = download(run, settings.download)
+    splits = convert(run, downloaded.files, settings.convert)
+    test, shape = splits.test, splits.shape
+
+    checkpoint = initialise(run, shape, settings.network, settings.training.seed)
+    segments = []
+    evaluations = [
+        evaluate(run, test, shape, checkpoint, settings.network, settings.evaluation, iteration=0)
+    ]
+    for iterations in settings.schedule.stops[1:]:
+        segment = train(
+            run,
+            splits.train,
+            shape,
+            checkpoint,
+            settings.network,
+            settings.training,
+            iterations,
+        )
+        checkpoint = segment.checkpoint
+        segments.append(segment)
+        evaluations.append(
+            evaluate(
+                run, test, shape, checkpoint, settings.network, settings.evaluation, iterations
+            )
+        )
+
+    model = export(run, shape, checkpoint, settings.network)
+    layers = layer_outputs(
+        run, test, shape, checkpoint, settings.network, settings.figures.test_images
+    )
+    pictures = draw(
+        run,
+        test,
+        shape,
+        tuple(evaluations),
+        tuple(segment.curve for segment in segments),
+        layers,
+        settings.figures,
+    )
+
+    return Results(downloaded, splits, tuple(segments), tuple(evaluations), model, pictures)
