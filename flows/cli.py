@@ -6,11 +6,13 @@ Nothing here imports Prefect before the options have been read.
 import logging
 import os
 import re
+import signal
 import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from types import FrameType
+from typing import Annotated, Any, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 from pydantic import NonNegativeFloat, NonNegativeInt, ValidationError
@@ -48,8 +50,10 @@ def pipeline(arguments: list[str]) -> int:
 
         def job() -> None:
             from flows.pipeline import mnist_pipeline
+            from flows.server import server_for_this_run
 
-            mnist_pipeline(settings)
+            with server_for_this_run():
+                mnist_pipeline(settings)
 
         return run_to_exit_code(job)
 
@@ -71,10 +75,7 @@ def show_status(settings: Settings) -> int:
     from tasks.status import StatusRun
 
     run = StatusRun(Store(settings.artifacts or default_root()), frozenset(settings.refresh))
-    try:
-        compute_results(run, settings)
-    except PipelineError as error:
-        return fail(str(error), 1)
+    compute_results(run, settings)
     print("\n".join(run.lines()))
     return 0
 
@@ -97,10 +98,7 @@ def cache_app() -> App:
         Args:
             key: The first digits of a key, as `ls` shows them.
         """
-        try:
-            print(housekeeping.describe(Store(artifacts or default_root()), key))
-        except PipelineError as error:
-            return fail(str(error), 1)
+        print(housekeeping.describe(Store(artifacts or default_root()), key))
         return 0
 
     @app.command
@@ -151,12 +149,24 @@ def environment_variables(prefix: str, table: dict[str, Any]) -> list[tuple[str,
     return found
 
 
+KEPT = "finished stages and what was trained so far are kept, a new run goes on from there"
+
+
+class ToldToStop(BaseException):
+    """SIGTERM has come. Not an error: nothing that catches errors shall catch it."""
+
+
+def told_to_stop(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise ToldToStop
+
+
 def tell_once(record: logging.LogRecord) -> bool:
-    """Make Prefect's lines about a `PipelineError` informational, without a traceback.
+    """Make Prefect's lines about an expected end informational, without a traceback.
 
     The server still gets them; on the console the last line says it, once.
     """
-    if PipelineError.__name__ in record.getMessage():
+    message = record.getMessage()
+    if PipelineError.__name__ in message or "Execution was " in message:
         record.levelno, record.levelname = logging.INFO, "INFO"
         record.exc_info = None
     return True
@@ -166,7 +176,8 @@ def run_to_exit_code(job: Callable[[], object]) -> int:
     """Run a flow from the command line.
 
     Returns:
-        0 on success; 1 on failure, with the reason on the last line; 130 on Ctrl-C.
+        0 on success; 1 on failure, with the reason on the last line; 130 after Ctrl-C and
+        143 after SIGTERM.
     """
     set_prefect_defaults()
     # Prefect's own lines go to the server; here they would drown the pipeline's.
@@ -176,12 +187,16 @@ def run_to_exit_code(job: Callable[[], object]) -> int:
     # Counts what is left to send when Prefect stops; it says so after our last line.
     logging.getLogger("EventsWorker").setLevel(logging.ERROR)
     print_log_lines()
+    # Prefect takes SIGTERM to mark the run as crashed, and then sends it on to this.
+    signal.signal(signal.SIGTERM, told_to_stop)
     try:
         job()
     except PipelineError as error:
         return fail(str(error), 1)
     except KeyboardInterrupt:
-        return fail("interrupted; finished stages are kept", 130)
+        return fail(f"interrupted; {KEPT}", 130)
+    except ToldToStop:
+        return fail(f"told to stop; {KEPT}", 143)
     except Exception as error:
         if str(error).startswith("Failed to reach API at"):
             return fail(
@@ -199,7 +214,8 @@ def parse(app: App, arguments: list[str]) -> int:
     """Run the command that the arguments name.
 
     Returns:
-        The command's exit code; 2 if the arguments are wrong, with the reason in one line.
+        The command's exit code; 2 if the arguments are wrong and 1 if the command cannot do
+        what they say, with the reason in one line.
     """
     try:
         code = app(arguments, exit_on_error=False, print_error=False)
@@ -207,6 +223,8 @@ def parse(app: App, arguments: list[str]) -> int:
         # What pydantic says of a value is in the context of what cyclopts makes of it.
         cause = error.__context__
         return fail(describe(cause) if isinstance(cause, ValidationError) else str(error), 2)
+    except PipelineError as error:
+        return fail(str(error), 1)
     return code or 0
 
 

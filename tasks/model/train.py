@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +20,14 @@ from tasks.model.checkpoint import (
 )
 from tasks.model.device import choose_device, load_tensorflow
 from tasks.model.network import build_network
+from tasks.model.progress import (
+    SAVE_EVERY,
+    Progress,
+    Report,
+    load_progress,
+    postponed_signals,
+    save_progress,
+)
 from tasks.records import Checkpoint, Segment, Shape, Split
 from tasks.settings import NetworkSettings, TrainingSettings
 from tasks.stage import stage
@@ -31,15 +38,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 REPORT_EVERY = 100  # iterations between two reports, as in the tutorial
-
-
-@dataclass(frozen=True)
-class Report:
-    """How the network does on the batch that it was just trained on, after the update."""
-
-    iteration: int
-    accuracy: float
-    loss: float
 
 
 def next_report(iteration: int, last: int) -> int:
@@ -147,29 +145,47 @@ def train(
     data = read_split(work.input(split.file))
     model = build_network(network, shape, training.seed)
     optimizer = make_optimizer(model, training)
-    iteration = set_state(model, optimizer, read_tensors(work.input(checkpoint.file)))
+    progress = load_progress(work.scratch) or Progress(read_tensors(work.input(checkpoint.file)))
+    iteration = set_state(model, optimizer, progress.state)
+    if iteration > checkpoint.iteration:
+        log.info(f"going on from iteration {iteration}, where an earlier run was stopped")
     train_steps = make_train_steps(model, optimizer, data.images, data.labels)
 
-    reports: list[Report] = []
-    first, started = iteration, time.monotonic()
-    with track(f"training to {iterations:,}", iterations - first) as update:
-        while iteration < iterations:
-            stop = next_report(iteration, iterations)
-            batches = batch_indices(training.seed, split.rows, training.batch_size, iteration, stop)
-            accuracy, loss = (float(value) for value in train_steps(batches))
-            iteration = stop
-            if iteration % REPORT_EVERY == 1 or REPORT_EVERY == 1:
-                reports.append(Report(iteration, accuracy, loss))
-                log.info(
-                    f"Optimization Iteration: {iteration:>6}, Training Accuracy: {accuracy:>6.1%}"
+    def save() -> None:
+        progress.state = get_state(model, optimizer, iteration)
+        save_progress(progress, work.scratch)
+
+    started = saved = time.monotonic()
+    try:
+        with track(f"training to {iterations:,}", iterations - checkpoint.iteration) as update:
+            while iteration < iterations:
+                stop = next_report(iteration, iterations)
+                batches = batch_indices(
+                    training.seed, split.rows, training.batch_size, iteration, stop
                 )
-            update(iteration - first, f"batch accuracy {accuracy:.1%}")
-    seconds = time.monotonic() - started
+                with postponed_signals():
+                    accuracy, loss = (float(value) for value in train_steps(batches))
+                    iteration = stop
+                    progress.seconds += time.monotonic() - started
+                    started = time.monotonic()
+                    if iteration % REPORT_EVERY == 1:
+                        progress.reports.append(Report(iteration, accuracy, loss))
+                        log.info(
+                            f"Optimization Iteration: {iteration:>6},"
+                            f" Training Accuracy: {accuracy:>6.1%}"
+                        )
+                update(iteration - checkpoint.iteration, f"batch accuracy {accuracy:.1%}")
+                if started - saved >= SAVE_EVERY and iteration < iterations:
+                    save()
+                    saved = time.monotonic()
+    except BaseException:
+        save()
+        raise
 
     write_tensors(get_state(model, optimizer, iteration), work.output("checkpoint.safetensors"))
     return Segment(
         checkpoint=Checkpoint(iteration=iteration, file=work.finished("checkpoint.safetensors")),
-        curve=write_curve(reports, work),
+        curve=write_curve(progress.reports, work),
         device=device,
-        seconds=round(seconds, 3),
+        seconds=round(progress.seconds, 3),
     )

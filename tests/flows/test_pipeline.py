@@ -164,6 +164,50 @@ def test_a_second_run_skips_every_stage_and_imports_neither_tensorflow_nor_matpl
     assert metrics["train_seconds"] > 0
 
 
+def test_status_tells_what_would_run_without_prefect(first_run: Finished, root: Path) -> None:
+    arguments = (*DIGITS, "--artifacts", root, "--status")
+    done = run_pipeline(*arguments, python=("-X", "importtime"))
+    imported = {line.split("|")[-1].strip() for line in done.lines if "import time:" in line}
+    said = [line.split(maxsplit=1) for line in done.lines if "import time:" not in line]
+    assert done.code == 0
+    assert not {"prefect", "tensorflow", "keras", "matplotlib", "sklearn"} & imported
+    assert said == [[name, "up to date"] for name in STAGES]
+
+    done = run_pipeline(*DIGITS, "--seed", "1", "--artifacts", root, "--status")
+    said = [line.split(maxsplit=1) for line in done.lines]
+    assert said[:4] == [
+        ["download", "up to date"],
+        ["convert", "up to date"],
+        ["initialise", "will run: seed 0 → 1"],
+        ["evaluate-0", "will run: upstream will run"],
+    ]
+
+
+def test_what_is_kept_is_listed(first_run: Finished, root: Path) -> None:
+    done = run_pipeline("cache", "ls", "--artifacts", root)
+    assert done.code == 0
+    assert {name for line in done.lines for name in STAGES if f" {name} " in f"{line} "} == {
+        *STAGES
+    }
+    done = run_pipeline(
+        "cache", "prune", "--keep-latest", "0", "--older-than", "0", "--artifacts", root
+    )
+    assert done.code == 0
+    assert {stage["name"]: stage["state"] for stage in metrics_of(root)["stages"]}
+    done = run_pipeline(*DIGITS, "--artifacts", root, "--status")
+    assert {line.split(maxsplit=1)[1] for line in done.lines} == {"up to date"}
+
+
+def test_refreshing_a_stage_stops_at_the_same_bytes(
+    first_run: Finished, root: Path, pipeline: Any
+) -> None:
+    done = pipeline(*DIGITS, "--artifacts", root, "--refresh", "convert,draw")
+    assert done.code == 0
+    ran = [name for name, state in states_of(root).items() if state == "ran"]
+    assert ran == ["convert", "draw"]
+    assert "convert: running (refresh asked for)" in done.lines
+
+
 def test_a_figure_setting_does_not_train(first_run: Finished, root: Path, pipeline: Any) -> None:
     done = pipeline(*DIGITS, "--artifacts", root, "--conv2-channels", "3")
     assert done.code == 0

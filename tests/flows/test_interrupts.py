@@ -1,0 +1,100 @@
+"""Runs that are stopped in the middle of training: what they leave, and how the next goes on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from commands import PIPELINE, run_pipeline
+
+from tasks.store import sha256
+
+pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
+
+TRAINING = ("--source", "digits", "--milestones", "0", "--iterations", "701")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Digest of the checkpoint of a run that nothing stopped."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    done = run_pipeline(*TRAINING, "--artifacts", root, PREFECT_API_URL=prefect_server)
+    assert done.code == 0, done.lines
+    return checkpoint_digest(root)
+
+
+def checkpoint_digest(root: Path) -> str:
+    (checkpoint,) = root.glob("train/*/checkpoint.safetensors")
+    return sha256(checkpoint)
+
+
+def processes_naming(text: str) -> Iterator[int]:
+    """Processes whose environment holds a text."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if text.encode() in (folder / "environ").read_bytes():
+                yield int(folder.name)
+        except OSError:
+            continue
+
+
+def stop_while_training(
+    root: Path, home: Path, number: signal.Signals, moment: str
+) -> tuple[int, list[str]]:
+    """Send a signal to the whole process group, as a terminal does, in the middle of training."""
+    with subprocess.Popen(
+        [sys.executable, str(PIPELINE), *TRAINING, "--artifacts", str(root)],
+        env={**os.environ, "PREFECT_HOME": str(home)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as run:
+        lines = []
+        assert run.stderr
+        for line in run.stderr:
+            lines.append(line.rstrip())
+            if moment in line:
+                os.killpg(run.pid, number)
+        return run.wait(timeout=60), lines
+
+
+@pytest.mark.parametrize(
+    ("number", "moment", "code", "last"),
+    [
+        (signal.SIGINT, "Iteration:    101", 130, "error: interrupted; finished stages and what"),
+        (signal.SIGTERM, "Iteration:    101", 143, "error: told to stop; finished stages and what"),
+        # Nothing is saved at a kill: it has to come after one of the regular saves.
+        (signal.SIGKILL, "Iteration:    601", -9, ""),
+    ],
+)
+def test_a_stopped_run_is_gone_on_with(
+    prefect_server: str,
+    undisturbed: str,
+    tmp_path: Path,
+    number: signal.Signals,
+    moment: str,
+    code: int,
+    last: str,
+) -> None:
+    root, home = tmp_path / "artifacts", tmp_path / "home"
+    ended, lines = stop_while_training(root, home, number, moment)
+    assert ended == code
+    assert lines[-1].startswith(last)
+    assert not [line for line in lines if "Traceback" in line or "ERROR" in line]
+    assert not list(root.glob("train/[0-9a-f]*"))
+    until = time.monotonic() + 30
+    while list(processes_naming(str(home))) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert not list(processes_naming(str(home))), "its temporary server is still there"
+
+    done = run_pipeline(*TRAINING, "--artifacts", root, PREFECT_API_URL=prefect_server)
+    assert done.code == 0, done.lines
+    assert [line for line in done.lines if line.startswith("going on from iteration")]
+    assert "Optimization Iteration:      1," not in "\n".join(done.lines)
+    assert checkpoint_digest(root) == undisturbed
+    assert not list(root.glob("*/.*"))
