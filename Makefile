@@ -19,6 +19,9 @@ test: $(VENV)/installed ## everything that a user should see pass
 quick: $(VENV)/installed ## the inner loop: no server, no network, no TensorFlow
 	$(BIN)/pytest -m "not server and not network and not tensorflow" $(ARGS)
 
+proofs: $(VENV)/installed ## longer proofs of the cache: many random edit sequences, and kills
+	KILLS=40 $(BIN)/pytest tests/flows/test_kills.py -s $(ARGS)
+
 check: $(VENV)/installed ## linter, formatter and type checker
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check

@@ -135,6 +135,7 @@ def set_prefect_defaults() -> None:
         table = tomllib.loads(pyproject.read_text(encoding="utf-8"))["tool"]["prefect"]
         for name, value in environment_variables("PREFECT", table):
             os.environ.setdefault(name, value)
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # the client's own analytics
 
 
 def environment_variables(prefix: str, table: dict[str, Any]) -> list[tuple[str, str]]:

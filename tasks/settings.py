@@ -10,6 +10,7 @@ and is left out of the key.
 import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from cyclopts import Parameter
 from pydantic import (
@@ -92,6 +93,8 @@ class DownloadSettings(StageSettings):
     def web_address(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("should start with http:// or https://")
+        if value is not None and urlsplit(value).username is not None:
+            raise ValueError("should hold no user name or password: records would show it")
         return value
 
 

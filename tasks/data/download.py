@@ -1,6 +1,6 @@
 """Stage: sources → the four IDX files, extracted and verified."""
 
-import hashlib
+import contextlib
 from pathlib import Path
 
 from tasks.data.fetch import fetch
@@ -8,7 +8,7 @@ from tasks.data.sources import IDX_FILES
 from tasks.records import Download, IdxFiles
 from tasks.settings import DownloadSettings
 from tasks.stage import stage
-from tasks.store import Workspace
+from tasks.store import Workspace, sha256
 
 
 def source_digests(settings: DownloadSettings) -> dict[str, str]:
@@ -20,10 +20,12 @@ def source_digests(settings: DownloadSettings) -> dict[str, str]:
     if settings.source in (None, "digits"):
         return {}
     folder = Path(settings.source).expanduser()
-    paths = [folder / (name + suffix) for name in IDX_FILES for suffix in ("", ".gz")]
-    return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()
-    }
+    digests = {}
+    for name in IDX_FILES:
+        for path in (folder / name, folder / f"{name}.gz"):
+            with contextlib.suppress(OSError):  # what cannot be read is for `fetch` to tell
+                digests[path.name] = sha256(path)
+    return digests
 
 
 # Only the bundled digits come out of a library, and their values have never changed; yet

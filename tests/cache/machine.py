@@ -262,7 +262,7 @@ class CacheMachine(RuleBasedStateMachine):
         self.check_run(refresh)
 
     @precondition(lambda self: self.runs < self.most_runs)
-    @rule(at=st.integers(1, 24))
+    @rule(at=st.integers(1, 12) | st.integers(1, 24))
     def abort_run(self, at: int) -> None:
         """End a run from inside, at the n-th point that it reaches."""
         job = self.job()

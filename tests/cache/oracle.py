@@ -137,7 +137,7 @@ def steps(world: World) -> Iterator[Step]:
 
     grown = [""]
     for n in range(1, settings["steps"] + 1):
-        text = f"{grown[-1]}{n}/{half['grow']} {counted}\n"
+        text = f"{grown[-1]}{counted} {n}/{half['grow']}\n"
         before = None if n == 1 else grown[-1]
         yield step(f"grow-{n}", (counted, before), {"grown.txt": text}, {}, "yeast")
         grown.append(text)

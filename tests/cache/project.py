@@ -121,11 +121,11 @@ def grow(work: Workspace, counts: FileRef, previous: FileRef | None, step: int) 
         content = half.read_text()
     else:
         content = work.input(previous).read_text() if previous else ""
-        content += f"{{step}}/{{VERSION // 2}} "
+        content += work.input(counts).read_text()
         work.scratch.mkdir(exist_ok=True)
         half.write_text(content)
     reach(label, "half")
-    content += work.input(counts).read_text() + chr(10)
+    content += f" {{step}}/{{VERSION // 2}}" + chr(10)
     work.output("grown.txt").write_text(content)
     reach(label, "written")
     return Grown(file=work.finished("grown.txt"))
@@ -266,6 +266,7 @@ class Project:
         self.clock = Clock()
         self.versions = dict.fromkeys(SOURCES, 0) | {"words": 2}  # which so has a helper itself
         self.styles = dict.fromkeys(SOURCES, STYLES[0])
+        self.imported: ModuleType | None = None
         self.package = folder / "story"
         self.package.mkdir(parents=True)
         for module in SOURCES:
@@ -276,12 +277,15 @@ class Project:
         path = self.package / f"{module}.py"
         path.write_text(source_text(module, self.versions[module], self.styles[module]))
         self.clock.stamp(path)
+        self.imported = None
 
     def job(self) -> ModuleType:
-        """The module `story.job`, imported anew with everything below it."""
-        forget()
-        importlib.invalidate_caches()
-        return importlib.import_module("story.job")
+        """The module `story.job`; after an edit imported anew, with everything below it."""
+        if self.imported is None:
+            forget()
+            importlib.invalidate_caches()
+            self.imported = importlib.import_module("story.job")
+        return self.imported
 
     def close(self) -> None:
         forget()
