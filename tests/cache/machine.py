@@ -20,7 +20,7 @@ from cache.probe import (
     reach,
     stopping,
 )
-from cache.project import MODULES, STYLES, Project
+from cache.project import HELPERS, MODULES, STYLES, Project
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -37,6 +37,7 @@ SETTINGS = {
     "steps": (1, 2, 3, 4),
     "patience": (1, 2),
 }
+POINTS = st.integers(1, 8) | st.integers(1, 24)
 LIBRARIES = ("abacus", "yeast")
 FOLDERS = ("records", "locks", "gather", "clean", "count", "grow", "report", "")
 STAGES = ("gather", "clean", "count", "grow", "report", "all")
@@ -148,10 +149,11 @@ class CacheMachine(RuleBasedStateMachine):
 
     # Edits.
 
-    @rule(name_and_value=st.sampled_from([(n, v) for n, vs in SETTINGS.items() for v in vs]))
-    def change_setting(self, name_and_value: tuple[str, Any]) -> None:
-        name, value = name_and_value
-        self.world.settings[name] = value
+    @rule(name=st.sampled_from(list(SETTINGS)), by=st.integers(1, 3))
+    def change_setting(self, name: str, by: int) -> None:
+        values = SETTINGS[name]
+        now = values.index(self.world.settings[name])
+        self.world.settings[name] = values[(now + by) % len(values)]
 
     @rule(lines=st.lists(st.sampled_from(LINES), max_size=4))
     def change_input(self, lines: list[str]) -> None:
@@ -169,10 +171,14 @@ class CacheMachine(RuleBasedStateMachine):
     def change_library(self, library: str, version: str) -> None:
         self.world.libraries[library] = version
 
-    @rule(module=st.sampled_from(MODULES), version=st.integers(0, 3))
-    def edit_code(self, module: str, version: int) -> None:
-        self.project.versions[module] = version
+    @rule(module=st.sampled_from(MODULES), by=st.integers(1, 3))
+    def edit_code(self, module: str, by: int) -> None:
+        self.project.versions[module] = (self.project.versions[module] + by) % 4
         self.project.write(module)
+
+    @rule(module=st.sampled_from(HELPERS), by=st.integers(1, 3))
+    def edit_helper(self, module: str, by: int) -> None:
+        self.edit_code(module, by)
 
     @rule(module=st.sampled_from(MODULES), style=st.sampled_from(STYLES))
     def restyle_code(self, module: str, style: str) -> None:
@@ -262,7 +268,7 @@ class CacheMachine(RuleBasedStateMachine):
         self.check_run(refresh)
 
     @precondition(lambda self: self.runs < self.most_runs)
-    @rule(at=st.integers(1, 12) | st.integers(1, 24))
+    @rule(at=POINTS)
     def abort_run(self, at: int) -> None:
         """End a run from inside, at the n-th point that it reaches."""
         job = self.job()
@@ -400,13 +406,15 @@ class CacheMachine(RuleBasedStateMachine):
 class KillingMachine(CacheMachine):
     """With runs that are killed, in a child of this process."""
 
-    @rule(at=st.integers(1, 24))
-    def kill_run(self, at: int) -> None:
-        """SIGKILL at the n-th point that a run reaches."""
+    @rule(at=POINTS, name=st.none() | st.sampled_from(list(SETTINGS)))
+    def kill_run(self, at: int, name: str | None) -> None:
+        """SIGKILL at the n-th point that a run reaches; the next may have another setting."""
         job = self.job()
         with stopping(at, kill):
             killed = killed_in_child(job)
         self.learn_from_log(ended=not killed)
+        if name:
+            self.change_setting(name, 1)
 
     @rule(n=st.integers(1, 150))
     def kill_run_at_file_operation(self, n: int) -> None:

@@ -219,6 +219,7 @@ def tell(run: Run, settings: StorySettings) -> dict[str, object]:
 }
 
 MODULES = tuple(name for name in SOURCES if name != "__init__")
+HELPERS = ("words", "accents", "tally")
 STYLES = ("as written", "commented", "reformatted", "without docstrings")
 
 

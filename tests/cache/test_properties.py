@@ -46,7 +46,7 @@ def test_edits() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills children of this process")
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_edits_and_kills() -> None:
-    run_state_machine_as_test(KillingMachine, settings=sequences(SEQUENCES // 3, steps=12))
+    run_state_machine_as_test(KillingMachine, settings=sequences(SEQUENCES // 2, steps=12))
 
 
 @pytest.mark.slow
@@ -61,6 +61,6 @@ def test_edits_with_prefect(prefect_server: str) -> None:
     class PrefectMachine(CacheMachine):
         run_type = Run
         in_flow = staticmethod(story)
-        most_runs = 2
+        most_runs = 2  # each takes a second
 
-    run_state_machine_as_test(PrefectMachine, settings=sequences(20, steps=6))
+    run_state_machine_as_test(PrefectMachine, settings=sequences(20, steps=5))
