@@ -62,7 +62,7 @@ def pipeline(arguments: list[str]) -> int:
 
 def with_refresh_all(arguments: list[str]) -> list[str]:
     """Let `--refresh` stand alone for `--refresh all`."""
-    following = [*arguments[1:], "--"]
+    following = [*arguments, "--"][1:]
     return [
         f"{argument}=all" if argument == "--refresh" and after.startswith("-") else argument
         for argument, after in zip(arguments, following, strict=True)

@@ -6,7 +6,7 @@ import pytest
 from commands import run_pipeline
 from pydantic import BaseModel
 
-from flows.cli import environment_variables
+from flows.cli import environment_variables, with_refresh_all
 from tasks.settings import Settings
 
 
@@ -70,3 +70,17 @@ def test_prefect_s_settings_become_its_environment_variables() -> None:
         ("PREFECT_SERVER_ANALYTICS_ENABLED", "False"),
         ("PREFECT_SERVER_EPHEMERAL_SECONDS", "120"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], []),
+        (["--refresh"], ["--refresh=all"]),
+        (["--refresh", "--seed", "1"], ["--refresh=all", "--seed", "1"]),
+        (["--refresh", "train", "--seed", "1"], ["--refresh", "train", "--seed", "1"]),
+        (["--seed", "1"], ["--seed", "1"]),
+    ],
+)
+def test_refresh_alone_means_every_stage(arguments: list[str], expected: list[str]) -> None:
+    assert with_refresh_all(arguments) == expected
