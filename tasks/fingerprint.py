@@ -43,7 +43,7 @@ def code_digests(module: str, project: Path = PROJECT) -> dict[str, str]:
         Path relative to the project → SHA-256 of the module's syntax, sorted by path.
     """
     found: dict[str, str] = {}
-    waiting = [module]
+    waiting = list(with_packages(module))
     while waiting:
         name = waiting.pop()
         path = module_path(name, project)
@@ -96,16 +96,24 @@ def imported_names(tree: ast.Module, package: str) -> Iterator[str]:
         else:
             continue
         for name in names:
-            parts = name.split(".")
-            yield from (".".join(parts[:end]) for end in range(1, len(parts) + 1))
+            yield from with_packages(name)
+
+
+def with_packages(name: str) -> Iterator[str]:
+    """A dotted name and the packages above it, which are imported with it."""
+    parts = name.split(".")
+    return (".".join(parts[:end]) for end in range(1, len(parts) + 1))
 
 
 def syntax(tree: ast.Module) -> str:
     """A module's syntax without docstrings, comments, formatting and positions."""
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            # A string that stands alone is a comment wherever it stands.
-            node.body = [child for child in node.body if not is_text(child)] or [ast.Pass()]
+        for name in ("body", "orelse", "finalbody"):
+            block = getattr(node, name, None)
+            if isinstance(block, list) and any(map(is_text, block)):
+                # A string that stands alone is a comment wherever it stands.
+                rest = [child for child in block if not is_text(child)]
+                setattr(node, name, rest or ([ast.Pass()] if name == "body" else []))
     return ast.dump(tree)
 
 

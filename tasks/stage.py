@@ -18,10 +18,8 @@ and records be read without it.
 """
 
 import functools
-import hashlib
 import importlib.metadata
 import inspect
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -44,7 +42,16 @@ from tasks.console import log
 from tasks.errors import PipelineError
 from tasks.fingerprint import code_digests, dotted_name
 from tasks.settings import OutsideKey
-from tasks.store import FileRef, Record, StageRecord, Store, Workspace, disk_errors, file_refs
+from tasks.store import (
+    FileRef,
+    Record,
+    StageRecord,
+    Store,
+    Workspace,
+    disk_errors,
+    file_refs,
+    json_sha256,
+)
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -196,11 +203,12 @@ class Stage(Generic[P, R]):
             stage=self,
             label=self.label.format(**arguments),
             material=material,
-            key=digest_of(material),
+            key=json_sha256(material),
             upstream=frozenset(
                 Path(file.path).parent.as_posix() for file in file_refs(list(arguments.values()))
             ),
             function=lambda work: self.function(work, *args, **kwargs),
+            extra=lambda: self.extra and self.extra(*args, **kwargs),
         )
 
     def check_code(self, label: str) -> None:
@@ -230,6 +238,8 @@ class Plan(Generic[R]):
     """Folders of the inputs, relative to the artifact root."""
     function: Callable[[Workspace], R]
     """The stage's function with its arguments."""
+    extra: Callable[[], Any]
+    """What else the result depends on, as it is when this is called."""
 
     @property
     def record_name(self) -> str:
@@ -253,6 +263,11 @@ class Plan(Generic[R]):
         ):
             output = self.function(work)
             self.stage.check_code(self.label)
+            if self.extra() != self.material.get("extra"):
+                raise PipelineError(
+                    f"{self.label}: its source changed during the run; run it again"
+                )
+        result = output.model_dump(mode="json")
         return StageRecord(
             stage=self.stage.name,
             label=self.label,
@@ -260,7 +275,8 @@ class Plan(Generic[R]):
             material=self.material,
             reason=reason,
             seconds=round(time.monotonic() - begun, 3),
-            output=output.model_dump(mode="json"),
+            output=result,
+            output_sha256=json_sha256(result),
         )
 
     def kept(self, store: Store) -> StageRecord | None:
@@ -334,10 +350,6 @@ def key_view(value: object) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(f"a stage takes records, settings and plain values, not {type(value).__name__}")
-
-
-def digest_of(material: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(material, sort_keys=True).encode()).hexdigest()
 
 
 @functools.cache

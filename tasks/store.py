@@ -14,16 +14,17 @@ import contextlib
 import errno
 import functools
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from tasks.errors import PipelineError
 
@@ -64,6 +65,11 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+def json_sha256(value: object) -> str:
+    """Digest of a value's JSON form, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
 class StageRecord(BaseModel):
     """The file `records/<stage>-<key>.json`: one finished stage run."""
 
@@ -80,6 +86,21 @@ class StageRecord(BaseModel):
     seconds: float
     output: dict[str, Any]
     """The stage's own record."""
+    output_sha256: str
+    """Digest of the output, made with the record: one that was changed since is not used."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def seal(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "output" in values:
+            values = {"output_sha256": json_sha256(values["output"]), **values}
+        return values
+
+    @model_validator(mode="after")
+    def intact(self) -> Self:
+        if self.output_sha256 != json_sha256(self.output):
+            raise ValueError("the output was changed")
+        return self
 
 
 def file_refs(value: object) -> Iterator[FileRef]:

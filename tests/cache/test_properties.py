@@ -63,4 +63,4 @@ def test_edits_with_prefect(prefect_server: str) -> None:
         in_flow = staticmethod(story)
         most_runs = 2  # each takes a second
 
-    run_state_machine_as_test(PrefectMachine, settings=sequences(20, steps=5))
+    run_state_machine_as_test(PrefectMachine, settings=sequences(20, steps=4))
