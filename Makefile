@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: run demo test quick check format lock clean
+.PHONY: run demo test quick check proofs format lock clean
 
 run: $(VENV)/installed ## train on MNIST and report; ARGS="--iterations 1000" passes options on
 	$(BIN)/python flows/pipeline.py $(ARGS)
@@ -20,6 +20,7 @@ quick: $(VENV)/installed ## the inner loop: no server, no network, no TensorFlow
 	$(BIN)/pytest -m "not server and not network and not tensorflow" $(ARGS)
 
 proofs: $(VENV)/installed ## longer proofs of the cache: many random edit sequences, and kills
+	CACHE_SEQUENCES=10000 $(BIN)/pytest tests/cache/test_properties.py $(ARGS)
 	KILLS=40 $(BIN)/pytest tests/flows/test_kills.py -s $(ARGS)
 
 check: $(VENV)/installed ## linter, formatter and type checker
