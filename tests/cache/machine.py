@@ -1,5 +1,6 @@
 """Random sequences of edits, stopped runs and runs, each run checked against the oracle."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -87,6 +88,15 @@ def link_to_itself(path: Path) -> None:
     path.symlink_to(path)
 
 
+def change_facts(path: Path) -> None:
+    """Make a record's facts others, and leave what it says of its files; where it has no facts,
+    put one in."""
+    record = json.loads(path.read_text())
+    facts = {name: value for name, value in record["output"].items() if isinstance(value, int)}
+    record["output"] |= {name: value + 1 for name, value in facts.items()} or {"added": 1}
+    path.write_text(json.dumps(record))
+
+
 FILE_DAMAGES = (Path.unlink, flip_bit, cut_short, put_folder, link_to_itself)
 RECORD_DAMAGES = (
     Path.unlink,
@@ -96,6 +106,11 @@ RECORD_DAMAGES = (
     lambda path: path.write_bytes(b"\x80\x04"),
     link_to_itself,
 )
+
+
+def leftovers(root: Path) -> list[Path]:
+    """What is half written, or half removed."""
+    return [path for path in root.rglob(".*") if path.suffix in (".tmp", ".old")]
 
 
 def listing(root: Path) -> dict[Path, int]:
@@ -223,6 +238,11 @@ class CacheMachine(RuleBasedStateMachine):
         kept.record = False
         how(self.record_path(kept))
 
+    @precondition(lambda self: self.whole())
+    @rule(which=st.integers(0, 99))
+    def change_record(self, which: int) -> None:
+        self.damage_record(which, change_facts)
+
     def record_path(self, kept: Kept) -> Path:
         return self.store.records / f"{kept.stage}-{kept.key}.json"
 
@@ -321,6 +341,7 @@ class CacheMachine(RuleBasedStateMachine):
     ) -> tuple[Run, dict[str, Any]]:
         def work() -> tuple[Run, dict[str, Any]]:
             self.store.prepare()
+            assert leftovers(self.store.root) == []
             run = self.run_type(self.store, frozenset(refresh))
             return run, tell(run)
 
@@ -370,8 +391,7 @@ class CacheMachine(RuleBasedStateMachine):
         assert [o.name for o in run.outcomes if o.state == "ran"] == ran
         self.compare_results(expected, records)
         self.compare_status(verdicts, ran)
-        leftovers = [p for p in self.store.root.rglob(".*") if p.suffix in (".tmp", ".old")]
-        assert not leftovers
+        assert leftovers(self.store.root) == []
         for step, outcome in zip(expected, run.outcomes, strict=True):
             self.oracle.done(step, outcome.key)
 

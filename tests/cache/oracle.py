@@ -77,7 +77,7 @@ class Oracle:
 
 
 def helpers(stage: str, versions: dict[str, int]) -> tuple[str, ...]:
-    """The modules whose code makes a stage's result."""
+    """The modules whose code makes a stage's result, besides its own and its package."""
     words = ("words", "accents") if versions["words"] >= 2 else ("words",)
     return {"clean": words, "count": (*words, "tally")}.get(stage, ())
 
@@ -102,7 +102,7 @@ def steps(world: World) -> Iterator[Step]:
         library: str = "",
     ) -> Step:
         stage = label.partition("-")[0]
-        code = tuple((m, versions[m]) for m in (stage, *helpers(stage, versions)))
+        code = tuple((m, versions[m]) for m in ("__init__", stage, *helpers(stage, versions)))
         return Step(
             label=label,
             stage=stage,

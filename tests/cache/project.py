@@ -18,7 +18,11 @@ from pathlib import Path
 from types import ModuleType
 
 SOURCES = {
-    "__init__": '"""A small project."""\n',
+    "__init__": '''
+"""A small project."""
+
+VERSION = {version}
+''',
     "gather": '''
 """Stage: a file from elsewhere → a copy below the root."""
 
@@ -218,7 +222,7 @@ def tell(run: Run, settings: StorySettings) -> dict[str, object]:
 ''',
 }
 
-MODULES = tuple(name for name in SOURCES if name != "__init__")
+MODULES = tuple(SOURCES)
 HELPERS = ("words", "accents", "tally")
 STYLES = ("as written", "commented", "reformatted", "without docstrings")
 
