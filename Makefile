@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# Two tests at a time, those of one file after each other since they share what they set up.
+PARALLEL := -n 2 --dist loadfile
 
 .PHONY: run demo test quick check proofs format lock clean
 
@@ -14,10 +16,10 @@ demo: $(VENV)/installed ## the same in under a minute, on digits that need no ne
 	$(BIN)/python flows/pipeline.py --source digits --iterations 1000 --learning-rate 1e-3 $(ARGS)
 
 test: $(VENV)/installed ## everything that a user should see pass
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(PARALLEL) $(ARGS)
 
 quick: $(VENV)/installed ## the inner loop: no server, no network, no TensorFlow
-	$(BIN)/pytest -m "not server and not network and not tensorflow" $(ARGS)
+	$(BIN)/pytest $(PARALLEL) -m "not server and not network and not tensorflow" $(ARGS)
 
 proofs: $(VENV)/installed ## longer proofs of the cache: many random edit sequences, and kills
 	CACHE_SEQUENCES=10000 $(BIN)/pytest tests/cache/test_properties.py $(ARGS)

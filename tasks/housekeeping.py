@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from pathlib import Path
 
 from tasks.errors import PipelineError
 from tasks.settings import Settings
@@ -112,6 +113,12 @@ def to_remove(store: Store, keep_latest: int, older_than: float) -> list[StageRe
     return chosen
 
 
+def forgotten(store: Store, older_than: float) -> list[Path]:
+    """What died so many days ago, and no run has gone on from since."""
+    before = time.time() - older_than * SECONDS_PER_DAY
+    return [folder for folder in store.unfinished() if folder.stat().st_mtime <= before]
+
+
 def prune(store: Store, keep_latest: int, older_than: float, dry_run: bool) -> list[str]:
     """Remove stage runs; a line for each, and one for their sum.
 
@@ -120,6 +127,9 @@ def prune(store: Store, keep_latest: int, older_than: float, dry_run: bool) -> l
     """
     removed = 0
     lines = []
+    for folder in forgotten(store, older_than):
+        if dry_run or store.remove_if_free(folder):
+            lines.append(f"{folder.name.split('.')[1]}  unfinished  {folder.parent.name}")
     for record in to_remove(store, keep_latest, older_than):
         with store.if_free(f"{record.stage}-{record.key[:12]}") as free:
             if not free:

@@ -122,13 +122,17 @@ def file_refs(value: object) -> Iterator[FileRef]:
 
 
 def sha256(path: Path) -> str:
-    """Digest of a file, remembered for as long as the file's identity stays the same."""
+    """Digest of a file, remembered for as long as the file's identity stays the same.
+
+    The time of modification can be set by anyone, and a clock can be set back; the time of
+    the last change of the inode only by the system.
+    """
     status = path.stat()
-    return _sha256(path, status.st_ino, status.st_size, status.st_mtime_ns)
+    return _sha256(path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 @functools.lru_cache(maxsize=4096)
-def _sha256(path: Path, inode: int, size: int, mtime_ns: int) -> str:
+def _sha256(path: Path, inode: int, size: int, mtime_ns: int, ctime_ns: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -210,10 +214,22 @@ class Store:
                 (self.root / ".probe").write_bytes(b"")
                 (self.root / ".probe").unlink()
         for leftover in [*self.root.glob("*/.*.tmp"), *self.root.glob("*/.*.old")]:
-            stage, short_key = leftover.parent.name, leftover.name.split(".")[1]
-            with self.if_free(f"{stage}-{short_key}") as free:
-                if free:
-                    shutil.rmtree(leftover, ignore_errors=True)
+            self.remove_if_free(leftover)
+
+    def unfinished(self) -> list[Path]:
+        """What runs that died have left for the next one with the same key."""
+        return sorted(self.root.glob("*/.*.partial"))
+
+    def remove_if_free(self, leftover: Path) -> bool:
+        """Remove a hidden folder of a stage run, unless the run is going on.
+
+        Returns:
+            Whether it was removed.
+        """
+        with self.if_free(f"{leftover.parent.name}-{leftover.name.split('.')[1]}") as free:
+            if free:
+                shutil.rmtree(leftover, ignore_errors=True)
+        return free
 
     def path(self, file: FileRef) -> Path:
         return self.root / file.path

@@ -89,6 +89,22 @@ def test_what_a_run_is_computing_stays(store: Store) -> None:
     assert gone(store, [record]) == []
 
 
+def test_what_died_long_ago_goes(store: Store) -> None:
+    """A run that was killed leaves its scratch folder; so many days later it may go."""
+    recent, forgotten, running = (
+        store.root / "train" / f".{digit * 12}.partial" for digit in "123"
+    )
+    for folder in (recent, forgotten, running):
+        folder.mkdir(parents=True)
+        (folder / "progress").write_text("")
+    for folder in (forgotten, running):
+        os.utime(folder, (0, 0))
+    with store.lock(f"train-{'3' * 12}"):
+        lines = housekeeping.prune(store, keep_latest=0, older_than=30, dry_run=False)
+    assert lines[0] == f"{'2' * 12}  unfinished  train"
+    assert store.unfinished() == [recent, running]
+
+
 def test_listing_shows_size_settings_and_what_latest_needs(store: Store) -> None:
     point_latest_at(store, keep(store, "train-100", 1, days=2))
     keep(store, "convert", 2, days=0)

@@ -1,0 +1,40 @@
+"""Runs at the same time on one artifact root: each stage is computed once, and all succeed."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import tiny
+
+pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
+
+SAME = 4
+OTHER = ("--learning-rate", "0.01")
+
+
+def computed(lines: list[str]) -> list[str]:
+    """The stages that a run computed itself."""
+    return [line.partition(": running (")[0] for line in lines if ": running (" in line]
+
+
+def test_four_runs_compute_once_and_another_does_not_disturb_them(
+    prefect_server: str, tmp_path: Path
+) -> None:
+    source, root = tmp_path / "source", tmp_path / "together"
+    source.mkdir()
+    tiny.write_source(source)
+    runs = [tiny.start(root, source, prefect_server) for _ in range(SAME)]
+    runs.append(tiny.start(root, source, prefect_server, *OTHER))
+    counts = Counter(name for run in runs for name in computed(tiny.finish(run)))
+    # What comes before the learning rate is the same for all five.
+    shared, trained = {"download", "convert", "initialise", "evaluate-0"}, {"train-1", "train-40"}
+    assert {name: counts[name] for name in shared} == dict.fromkeys(shared, 1)
+    assert {name: counts[name] for name in trained} == dict.fromkeys(trained, 2)
+    assert max(counts.values()) == 2
+
+    alone = tmp_path / "alone"
+    for options in ((), OTHER):
+        tiny.finish(tiny.start(alone, source, prefect_server, *options))
+    assert tiny.outputs(root) == tiny.outputs(alone)
+    assert not list(root.glob("*/.*")), "leftovers"
+    assert (root / "latest" / "report" / "index.html").is_file()
