@@ -1,13 +1,19 @@
 """Faults of the cache that random edits do not reach, each in its smallest form."""
 
 import contextlib
+import json
+import os
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tasks.errors import PipelineError
 from tasks.fingerprint import code_digests
-from tasks.stage import Plan, stage
-from tasks.store import FileRef, Record, Store, Workspace
+from tasks.stage import KEY_FORMAT, Plan, stage
+from tasks.store import FileRef, Record, StageRecord, Store, Workspace
 
 
 class Copied(Record):
@@ -24,16 +30,72 @@ def run_plan(plan: Plan[Copied], store: Store) -> Copied:
     return Copied.model_validate(record.output)
 
 
-def test_a_number_changed_in_a_record_is_noticed(store: Store) -> None:
-    @stage()
-    def copy(work: Workspace) -> Copied:
-        work.output("text").write_text("seven")
-        return Copied(file=work.finished("text"), letters=5)
+@stage()
+def count(work: Workspace) -> Copied:
+    work.output("text").write_text("seven")
+    return Copied(file=work.finished("text"), letters=5)
 
-    run_plan(copy.plan(), store)
+
+@pytest.fixture
+def other_disk(store: Store) -> Iterator[Path]:
+    """A file system of its own, where the outputs of a stage go."""
+    place = store.root / count.name
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    if subprocess.run(command, check=False).returncode:
+        pytest.skip("mounting a file system needs root")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_outputs_may_be_on_another_file_system(store: Store, other_disk: Path) -> None:
+    assert other_disk.stat().st_dev not in {store.root.stat().st_dev, store.records.stat().st_dev}
+    result = run_plan(count.plan(), store)
+    assert store.path(result.file).read_text() == "seven"
+    assert count.plan().kept(store)
+
+
+@pytest.mark.parametrize("year", [1980, 2100])
+def test_a_clock_that_was_set_back_or_forward_hides_nothing(store: Store, year: int) -> None:
+    """What was kept seems to come from another time, and so does what has been damaged."""
+    moment = (year - 1970) * 365 * 86_400
+    path = store.path(run_plan(count.plan(), store).file)
+    for place in [store.root, *store.root.rglob("*")]:
+        os.utime(place, (moment, moment))
+    assert count.plan().kept(store)
+    path.write_text("eight")
+    os.utime(path, (moment, moment))
+    assert count.plan().fault(store) == "output damaged: text"
+    assert store.path(run_plan(count.plan(), store).file).read_text() == "seven"
+
+
+def test_a_record_of_another_version_of_the_project_is_not_used(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.stage.KEY_FORMAT", KEY_FORMAT - 1)
+    run_plan(count.plan(), store)
+    monkeypatch.undo()
+    assert count.plan().kept(store) is None
+    assert count.plan().explain(store) == f"format {KEY_FORMAT - 1} → {KEY_FORMAT}"
+
+
+def test_a_record_without_what_this_version_needs_is_not_used(store: Store) -> None:
+    plan = count.plan()
+    run_plan(plan, store)
+    (path,) = store.records.iterdir()
+    record = json.loads(path.read_text())
+    # Whole by its own digest, as an older version would have written it.
+    del record["output"]["letters"], record["output_sha256"]
+    path.write_text(StageRecord(**record).model_dump_json())
+    assert plan.fault(store) == "record of another form"
+    assert run_plan(plan, store).letters == 5
+
+
+def test_a_number_changed_in_a_record_is_noticed(store: Store) -> None:
+    run_plan(count.plan(), store)
     (record,) = store.records.iterdir()
     record.write_text(record.read_text().replace('"letters":5', '"letters":7'))
-    assert run_plan(copy.plan(), store).letters == 5
+    assert run_plan(count.plan(), store).letters == 5
 
 
 def test_a_source_edited_during_the_run_never_stands_for_the_one_before(
