@@ -19,6 +19,7 @@ from prefect.utilities.asyncutils import run_sync_in_worker_thread
 from pydantic import PrivateAttr
 
 from tasks.console import log
+from tasks.live import progress_artifact
 from tasks.stage import Plan
 from tasks.store import Store
 
@@ -51,8 +52,13 @@ def run_cached(
         lock_manager=OwnerLocks(store),
         isolation_level=IsolationLevel.SERIALIZABLE,
     )
+
+    def compute_in_sight() -> dict[str, Any]:
+        with progress_artifact(f"mnist-{plan.stage.name}-progress"):
+            return compute()
+
     task = Task(
-        compute,
+        compute_in_sight,
         name=plan.stage.name,
         task_run_name=plan.label,
         cache_policy=policy,

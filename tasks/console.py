@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -25,6 +26,9 @@ SECONDS_BETWEEN_LINES = 10.0
 log = logging.getLogger("mnist")
 log.setLevel(logging.INFO)
 console = Console(stderr=True, highlight=False)
+
+watch: ContextVar[Callable[[str, int, int, str], None] | None] = ContextVar("watch", default=None)
+"""Also told of every piece of work: its label, the steps done, their total, and a note."""
 
 
 def print_log_lines() -> None:
@@ -50,30 +54,46 @@ def track(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
     Yields:
         `update(done, note)`: steps done so far, and a short text to show beside them.
     """
-    if console.is_terminal:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-        )
-        with Progress(*columns, console=console, transient=True) as progress:
-            bar = progress.add_task(label, total=total if total >= 0 else None, note="")
+    watcher = watch.get()
+    with (bar if console.is_terminal else lines)(label, total) as show:
 
-            def move(done: int, note: str) -> None:
-                progress.update(bar, completed=done, note=note)
+        def update(done: int, note: str) -> None:
+            show(done, note)
+            if watcher is not None:
+                watcher(label, done, total, note)
 
-            yield move
-        return
+        yield update
 
+
+@contextmanager
+def bar(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    """A live bar on the terminal, gone at the end."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(label, total=total if total >= 0 else None, note="")
+
+        def show(done: int, note: str) -> None:
+            progress.update(task, completed=done, note=note)
+
+        yield show
+
+
+@contextmanager
+def lines(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    """A line of the log from time to time."""
     last = time.monotonic()
 
-    def update(done: int, note: str) -> None:
+    def show(done: int, note: str) -> None:
         nonlocal last
         if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
             last = time.monotonic()
             of = f" of {total:,} ({done / total:.0%})" if total > 0 else ""
             log.info(f"{label}: {done:,}{of} {note}".rstrip())
 
-    yield update
+    yield show
