@@ -15,6 +15,7 @@ if __name__ == "__main__":
 from prefect import flow
 
 from flows.mnist import compute_results
+from flows.server import where_to_look
 from tasks.console import log
 from tasks.report.publish import publish
 from tasks.report.report import closing_lines, summarise, write_report
@@ -41,7 +42,8 @@ def mnist_pipeline(settings: Settings = Settings()) -> Summary:
     results = compute_results(run, settings)
     summary = summarise(run, settings, results)
     page = write_report(store, summary, results)
-    publish(summary)
+    publish(store, summary, results)
     log.info(closing_lines(summary))
+    log.info(where_to_look())
     log.info(f"report: {page}")
     return summary

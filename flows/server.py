@@ -32,16 +32,37 @@ def server_for_this_run() -> Iterator[None]:
     Raises:
         PipelineError: the temporary server does not start.
     """
-    from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_SERVER_UI_ENABLED,
+        get_current_settings,
+        temporary_settings,
+    )
 
     if get_current_settings().api.url:
         yield
         return
-    with temporary_server() as url, temporary_settings({PREFECT_API_URL: url}):
+    with (
+        temporary_server() as url,
+        temporary_settings({PREFECT_API_URL: url, PREFECT_SERVER_UI_ENABLED: False}),
+    ):
         try:
             yield
         finally:
             send_what_is_left()
+
+
+def where_to_look() -> str:
+    """Where Prefect's interface shows the flow run that this is called in, or how to have it."""
+    from prefect.runtime import flow_run
+    from prefect.settings import get_current_settings
+
+    if get_current_settings().server.ui.enabled and flow_run.ui_url:
+        return f"in the Prefect UI: {flow_run.ui_url}"
+    return (
+        "to see runs in the Prefect UI: start `prefect server start`, and run this with"
+        " PREFECT_API_URL=http://127.0.0.1:4200/api"
+    )
 
 
 def send_what_is_left() -> None:

@@ -38,7 +38,7 @@ class ProgressArtifact:
         if total <= 0 or (not finished and (busy or now - self.last < SECONDS_BETWEEN_UPDATES)):
             return
         self.last = now
-        text = f"{label}: {done:,} of {total:,} {note}".rstrip()
+        text = f"{label}: {done:,} of {total:,}, {note}".rstrip(", ")
         self.sending = self.pool.submit(self.context.run, self.send, 100 * done / total, text)
 
     def send(self, percent: float, text: str) -> None:

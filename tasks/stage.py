@@ -75,6 +75,8 @@ class StageOutcome(BaseModel):
     state: Literal["ran", "cached"]
     seconds: float
     """Wall time in this run."""
+    computed_in: float
+    """Wall time of the computation, in this run or the earlier one that made the result."""
     reason: str = ""
     """Why it ran; empty when cached."""
 
@@ -136,6 +138,7 @@ class Run:
                 key=plan.key,
                 state="cached" if cached else "ran",
                 seconds=seconds,
+                computed_in=record.seconds,
                 reason=reason,
             )
         )

@@ -52,7 +52,7 @@ def test_the_artifact_moves_and_ends_at_100_percent(prefect_server: str) -> None
     assert seen == sorted(seen)
     (artifact,) = artifacts()
     assert artifact["data"] == 100
-    assert artifact["description"] == "working: 4 of 4 note 4"
+    assert artifact["description"] == "working: 4 of 4, note 4"
     assert artifact["flow_run_id"]
 
 

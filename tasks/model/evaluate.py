@@ -38,11 +38,13 @@ def predict(network: "keras.Sequential", images: np.ndarray, batch: int) -> np.n
     def probabilities(batch_images: Any) -> Any:
         return tf.nn.softmax(network(tf.cast(batch_images, tf.float32) / 255.0))
 
+    # Traced once: TensorFlow would warn of one trace for each network that is evaluated.
+    probabilities = probabilities.get_concrete_function()
     parts = []
     with track("evaluating", len(images)) as update:
         for start in range(0, len(images), batch):
             part = images[start : start + batch, ..., np.newaxis]
-            parts.append(probabilities(part).numpy())
+            parts.append(probabilities(tf.constant(part)).numpy())
             update(start + len(part), "")
     return np.concatenate(parts)
 

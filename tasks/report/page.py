@@ -2,7 +2,6 @@
 
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tasks.records import PictureText
 from tasks.report.statistics import wilson_interval
 from tasks.report.summary import Summary
+from tasks.report.words import change, duration, moment, percent, plain
 
 TUTORIAL = {0: 1093, 1: 1296, 100: 6656, 1_000: 9308, 10_000: 9880}
 """Test images that the tutorial's network got right, by iterations trained."""
@@ -42,6 +42,7 @@ def render(summary: Summary, pictures: Sequence[tuple[PictureText, bytes]]) -> s
     environment.filters |= {"percent": percent, "duration": duration, "moment": moment}
     return environment.get_template("report.html.j2").render(
         summary=summary,
+        change=change(summary),
         interval=wilson_interval(summary.test.correct, summary.test.total),
         milestones=[
             (milestone, wilson_interval(milestone.correct, milestone.total))
@@ -90,37 +91,3 @@ def flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield from flat(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
-
-
-def plain(value: object) -> str:
-    """A setting as one would write it."""
-    if value is None:
-        return "default"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return ", ".join(plain(item) for item in value) or "none"
-    return str(value)
-
-
-def percent(share: float) -> str:
-    """0.988 → 98.80 %: exact for 10,000 images."""
-    return f"{share:.2%}".replace("%", "\N{NO-BREAK SPACE}%")
-
-
-def duration(seconds: float) -> str:
-    """0.42 → 0.4 s, 125 → 2 min 05 s, 3725 → 1 h 02 min."""
-    if seconds < 59.95:
-        text = f"{seconds:.1f} s"
-    elif (whole := round(seconds)) < 3600:
-        text = f"{whole // 60} min {whole % 60:02d} s"
-    else:
-        minutes = round(seconds / 60)
-        text = f"{minutes // 60} h {minutes % 60:02d} min"
-    return text.replace(" ", "\N{NO-BREAK SPACE}")
-
-
-def moment(iso: str) -> str:
-    """2026-01-31T14:05:09+00:00 → 31 January 2026, 14:05 UTC."""
-    time = datetime.fromisoformat(iso)
-    return f"{time.day} {time:%B %Y, %H:%M %Z}".rstrip()

@@ -19,7 +19,7 @@ from tasks.records import (
 )
 from tasks.report.page import render
 from tasks.report.results import Results
-from tasks.report.summary import Milestone, Score, Summary
+from tasks.report.summary import Earlier, Milestone, Score, Summary
 from tasks.settings import Settings
 from tasks.stage import Run
 from tasks.store import FileRef, Store
@@ -50,11 +50,32 @@ def last_device(segments: tuple[Segment, ...]) -> Device:
     return segments[-1].device
 
 
+def earlier(store: Store, test_sha256: str, predictions_sha256: str) -> Earlier | None:
+    """What the last run that left a report reached, if it was tested on the same images.
+
+    A report that is missing, damaged or of another version of this project is as good as none.
+    """
+    try:
+        metrics = (store.latest / "report" / "metrics.json").read_bytes()
+        last = Summary.model_validate_json(metrics)
+    except (OSError, ValueError):
+        return None
+    if last.test_sha256 != test_sha256:
+        return None
+    return Earlier(
+        **last.test.model_dump(),
+        finished=last.finished,
+        same_predictions=last.predictions_sha256 == predictions_sha256,
+    )
+
+
 def summarise(run: Run, settings: Settings, results: Results) -> Summary:
-    """The run in numbers."""
+    """The run in numbers, beside those of the run before."""
     reached = milestones(results)
+    tested = results.splits.test.file.sha256, results.evaluations[-1].predictions.sha256
     return Summary(
         test=score(results.evaluations[-1]),
+        before=earlier(run.store, *tested),
         milestones=reached,
         confusion_matrix=[list(row) for row in results.evaluations[-1].confusion],
         class_names=class_names(results.splits.shape.classes),
@@ -68,6 +89,8 @@ def summarise(run: Run, settings: Settings, results: Results) -> Summary:
             **{name: importlib.metadata.version(name) for name in ("tensorflow", "prefect")},
         },
         stages=list(run.outcomes),
+        test_sha256=tested[0],
+        predictions_sha256=tested[1],
         finished=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
     )
 

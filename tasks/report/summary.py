@@ -29,10 +29,20 @@ class Milestone(Score):
     )
 
 
+class Earlier(Score):
+    """What the run before reached on the same test images."""
+
+    finished: str = Field(description="ISO 8601 with time zone")
+    same_predictions: bool = Field(description="whether every image was classified the same")
+
+
 class Summary(Facts):
     """One run in numbers."""
 
     test: Score
+    before: Earlier | None = Field(
+        None, description="the run before, if it was tested on the same images"
+    )
     milestones: list[Milestone]
     confusion_matrix: list[list[int]] = Field(description="classes × classes, rows true")
     class_names: list[str]
@@ -43,4 +53,6 @@ class Summary(Facts):
     data_source: str
     versions: dict[str, str]
     stages: list[StageOutcome]
+    test_sha256: str = Field(description="digest of test.parquet")
+    predictions_sha256: str = Field(description="digest of predictions.parquet")
     finished: str = Field(description="ISO 8601 with time zone")

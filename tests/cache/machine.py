@@ -62,7 +62,11 @@ class PlainRun(Run):
                     file.write(text[len(text) // 2 :])
         self.outcomes.append(
             stage.StageOutcome(
-                name=plan.label, key=plan.key, state="ran" if ran else "cached", seconds=0
+                name=plan.label,
+                key=plan.key,
+                state="ran" if ran else "cached",
+                seconds=0,
+                computed_in=0,
             )
         )
         return plan.stage.output_type.model_validate(record.output)

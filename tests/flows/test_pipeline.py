@@ -13,6 +13,7 @@ import pytest
 from commands import PIPELINE, Finished, run_pipeline
 
 from tasks.data.sources import IDX_FILES
+from tasks.report import words
 
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
 
@@ -144,7 +145,7 @@ def test_numbers_are_in_the_prefect_ui(first_run: Finished, root: Path) -> None:
         assert client.read_flow_run(flow_run_id).name
     assert set(by_key) == set(keys)
     metrics = metrics_of(root)
-    assert f"{metrics['test']['accuracy']:.2%}" in by_key["mnist-report"].data
+    assert words.percent(metrics["test"]["accuracy"]) in by_key["mnist-report"].data
     rows = json.loads(by_key["mnist-confusion-matrix"].data)
     assert [[row[f"pred {c}"] for c in range(10)] for row in rows] == metrics["confusion_matrix"]
 

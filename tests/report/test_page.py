@@ -12,10 +12,10 @@ import jinja2
 import pytest
 
 from tasks.records import Device, PictureText
-from tasks.report import page
+from tasks.report import page, words
 from tasks.report.page import render
 from tasks.report.statistics import wilson_interval
-from tasks.report.summary import Milestone, Score, Summary
+from tasks.report.summary import Earlier, Milestone, Score, Summary
 from tasks.stage import StageOutcome
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -119,9 +119,20 @@ def summary(**changes: Any) -> Summary:
         "data_source": "https://mirror.invalid/mnist/",
         "versions": {"tensorflow": "2.20.1", "numpy": "2.4.6"},
         "stages": [
-            StageOutcome(name="download", key=KEYS[0], state="cached", seconds=0.01, reason=""),
-            StageOutcome(name="train", key=KEYS[1], state="ran", seconds=125, reason="no record"),
+            StageOutcome(
+                name="download", key=KEYS[0], state="cached", seconds=0.01, computed_in=3, reason=""
+            ),
+            StageOutcome(
+                name="train",
+                key=KEYS[1],
+                state="ran",
+                seconds=125,
+                computed_in=124,
+                reason="no record",
+            ),
         ],
+        "test_sha256": "a" * 64,
+        "predictions_sha256": "b" * 64,
         "finished": "2026-01-31T14:05:09+00:00",
     }
     return Summary(**facts | changes)
@@ -267,8 +278,8 @@ def test_headings_go_down_one_level_at_a_time(shown: Page) -> None:
 
 def test_stages_tell_what_ran_and_why(shown: Page) -> None:
     assert shown.table("Stage")[1:] == [
-        ["download", "cached", "0.0 s", "–", KEYS[0][:12]],
-        ["train", "ran", "2 min 05 s", "no record", KEYS[1][:12]],
+        ["download", "cached", "0.0 s", "3.0 s", "unchanged", KEYS[0][:12]],
+        ["train", "ran", "2 min 05 s", "2 min 04 s", "no record", KEYS[1][:12]],
     ]
     assert shown.all("code", title=KEYS[1])
 
@@ -313,7 +324,11 @@ def test_text_from_outside_is_never_markup() -> None:
             settings={nasty: {nasty: [nasty]}},
             versions={nasty: nasty},
             device=Device(kind="GPU", name=nasty, reason=nasty),
-            stages=[StageOutcome(name=nasty, key=KEYS[0], state="ran", seconds=1, reason=nasty)],
+            stages=[
+                StageOutcome(
+                    name=nasty, key=KEYS[0], state="ran", seconds=1, computed_in=1, reason=nasty
+                )
+            ],
         ),
         [(picture, png())],
     )
@@ -344,13 +359,13 @@ def test_a_hole_in_the_template_is_an_error(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_durations() -> None:
     spaced = [
-        page.duration(s).replace("\N{NO-BREAK SPACE}", " ") for s in (0, 59.94, 59.96, 3599.6)
+        words.duration(s).replace("\N{NO-BREAK SPACE}", " ") for s in (0, 59.94, 59.96, 3599.6)
     ]
     assert spaced == ["0.0 s", "59.9 s", "1 min 00 s", "1 h 00 min"]
 
 
 def test_moment_keeps_the_time_zone() -> None:
-    assert page.moment("2026-07-01T09:00:00+02:00") == "1 July 2026, 09:00 UTC+02:00"
+    assert words.moment("2026-07-01T09:00:00+02:00") == "1 July 2026, 09:00 UTC+02:00"
 
 
 def test_page_needs_neither_matplotlib_nor_tensorflow_nor_scipy() -> None:
@@ -362,3 +377,44 @@ def test_page_needs_neither_matplotlib_nor_tensorflow_nor_scipy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
     assert printed.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("correct", "same", "text"),
+    [
+        (
+            9_868,
+            False,
+            "12 images more than in the run before (1 January 2026, 12:00 UTC):"
+            " +0.12 percentage points.",
+        ),
+        (
+            9_881,
+            False,
+            "1 image fewer than in the run before (1 January 2026, 12:00 UTC):"
+            " −0.01 percentage points.",
+        ),
+        (
+            9_880,
+            False,
+            "As many are right as in the run before (1 January 2026, 12:00 UTC),"
+            " but not the same ones.",
+        ),
+        (
+            9_880,
+            True,
+            "Every image is classified as in the run before (1 January 2026, 12:00 UTC).",
+        ),
+    ],
+)
+def test_the_run_before_is_compared_with(correct: int, same: bool, text: str) -> None:
+    before = Earlier(
+        **score(correct, 10_000), finished="2026-01-01T12:00:00+00:00", same_predictions=same
+    )
+    (lead,) = Page(render(summary(before=before), [])).texts("p", **{"class": "lead"})
+    assert text in lead
+
+
+def test_without_a_run_before_nothing_is_said_of_one() -> None:
+    (lead,) = Page(render(summary(), [])).texts("p", **{"class": "lead"})
+    assert "before" not in lead
