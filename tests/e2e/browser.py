@@ -1,0 +1,48 @@
+"""Headless Chromium for the tests: pages, and what went wrong on them."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+OPTIONS = [
+    "--no-sandbox",  # root, as in a container, has none
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+NATURAL_SIZES = "images => images.map(image => [image.naturalWidth, image.naturalHeight])"
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The browser that is installed here; without one, the test is skipped."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("needs Chromium; on Debian: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def open_page(browser: Browser, url: str, **options: Any) -> Iterator[tuple[Page, list[str]]]:
+    """A page in a context of its own.
+
+    Yields:
+        The page, and what goes wrong on it: exceptions, errors on its console.
+    """
+    context = browser.new_context(**options)
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
+    page.goto(url)
+    yield page, wrong
+    context.close()

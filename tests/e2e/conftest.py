@@ -1,0 +1,51 @@
+"""A Prefect server with its user interface, as `prefect server start` gives it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from flows.server import free_port
+
+
+@pytest.fixture(scope="session")
+def ui_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server on a free port, with a home and a database of its own."""
+    home = tmp_path_factory.mktemp("prefect-ui")
+    port = free_port()
+    server = start_server(home, port)
+    yield f"http://127.0.0.1:{port}"
+    os.killpg(server.pid, signal.SIGTERM)
+    server.wait(timeout=30)
+
+
+def start_server(home: Path, port: int) -> "subprocess.Popen[bytes]":
+    with (home / "server.log").open("wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)],
+            # The interface asks for port 4200 unless it is told otherwise.
+            env={
+                **os.environ,
+                "PREFECT_HOME": str(home),
+                "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api",
+                "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            },
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    until = time.monotonic() + 120
+    while time.monotonic() < until and server.poll() is None:
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/api/health").is_success:
+                return server
+        except httpx.TransportError:
+            time.sleep(0.2)
+    server.kill()
+    raise AssertionError((home / "server.log").read_text())

@@ -1,0 +1,165 @@
+"""The report as people see it: in Prefect's interface and as a page, in a real browser."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from commands import run_pipeline
+from e2e.browser import NATURAL_SIZES, chromium, open_page
+from PIL import Image
+from playwright.sync_api import Browser, expect
+
+pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
+
+DIGITS = ("--source", "digits", "--iterations", "300", "--learning-rate", "0.001")
+WIDTHS = {"desktop": 1280, "phone": 360}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def report(ui_server: str, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a run that the server knows of."""
+    root = tmp_path_factory.mktemp("browser") / "artifacts"
+    done = run_pipeline(*DIGITS, "--artifacts", root, PREFECT_API_URL=f"{ui_server}/api")
+    assert done.code == 0, done.lines
+    return root / "latest" / "report"
+
+
+@pytest.fixture(scope="module")
+def metrics(report: Path) -> dict[str, Any]:
+    metrics: dict[str, Any] = json.loads((report / "metrics.json").read_text())
+    return metrics
+
+
+@pytest.fixture(scope="module")
+def artifacts(report: Path, ui_server: str) -> dict[str, dict[str, Any]]:
+    """What the server holds of the run, by key."""
+    found = httpx.post(f"{ui_server}/api/artifacts/latest/filter", json={"limit": 200})
+    return {artifact["key"]: artifact for artifact in found.raise_for_status().json()}
+
+
+def artifact_url(ui_server: str, artifact: dict[str, Any]) -> str:
+    return f"{ui_server}/artifacts/artifact/{artifact['latest_id']}"
+
+
+def size(path: Path) -> list[int]:
+    with Image.open(path) as image:
+        return list(image.size)
+
+
+def test_the_flow_run_shows_its_stages(
+    ui_server: str,
+    browser: Browser,
+    metrics: dict[str, Any],
+    artifacts: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    run = artifacts["mnist-report"]["flow_run_id"]
+    with open_page(browser, f"{ui_server}/runs/flow-run/{run}") as (page, _):
+        expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
+        expect(page.get_by_text("download: running (never run)").first).to_be_visible()
+        expect(page.get_by_text(f"{len(metrics['stages'])} Task runs").first).to_be_visible()
+        page.screenshot(path=tmp_path / "flow-run.png")
+
+
+def test_every_figure_and_table_is_an_artifact(
+    ui_server: str,
+    browser: Browser,
+    report: Path,
+    artifacts: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    figures = {f"mnist-figure-{path.stem}" for path in report.glob("*.png")}
+    tables = {f"mnist-{name}" for name in ("confusion-matrix", "milestones", "errors")}
+    assert artifacts.keys() >= figures | tables | {"mnist-report"}
+    with open_page(browser, f"{ui_server}/artifacts") as (page, wrong):
+        for key in ("mnist-report", "mnist-confusion-matrix", "mnist-figure-learning-curve"):
+            expect(page.get_by_text(key, exact=True)).to_be_visible()
+        page.screenshot(path=tmp_path / "artifacts.png", full_page=True)
+    assert wrong == []
+
+
+def test_the_report_artifact_tells_the_story(
+    ui_server: str,
+    browser: Browser,
+    report: Path,
+    metrics: dict[str, Any],
+    artifacts: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    with open_page(browser, artifact_url(ui_server, artifacts["mnist-report"])) as (page, wrong):
+        headline = page.get_by_role("heading", name="on the test split")
+        expect(headline).to_contain_text(f"{metrics['test']['accuracy']:.2%}"[:-1])
+        pictures = page.locator("main img, article img, .markdown-renderer img")
+        pictures.first.wait_for()
+        shown = pictures.evaluate_all(NATURAL_SIZES)
+        page.screenshot(path=tmp_path / "report.png", full_page=True)
+    names = ("learning-curve", "errors-300", "confusion-matrix")
+    assert shown == [size(report / f"{name}.png") for name in names]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", ["learning-curve", "errors-300", "conv2-weights-1"])
+def test_an_image_artifact_is_shown_in_its_size(
+    ui_server: str, browser: Browser, report: Path, artifacts: dict[str, Any], name: str
+) -> None:
+    artifact = artifacts[f"mnist-figure-{name}"]
+    with open_page(browser, artifact_url(ui_server, artifact)) as (page, wrong):
+        page.locator('img[src^="data:image/png"]').wait_for()
+        shown = page.locator('img[src^="data:image/png"]').evaluate_all(NATURAL_SIZES)
+    assert shown == [size(report / f"{name}.png")]
+    assert wrong == []
+
+
+def test_the_tables_hold_the_numbers_of_the_run(
+    ui_server: str,
+    browser: Browser,
+    metrics: dict[str, Any],
+    artifacts: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    url = artifact_url(ui_server, artifacts["mnist-confusion-matrix"])
+    with open_page(browser, url) as (page, wrong):
+        page.locator("tbody tr").first.wait_for()
+        head = page.locator("thead th").all_inner_texts()
+        rows = [row.locator("td").all_inner_texts() for row in page.locator("tbody tr").all()]
+        page.screenshot(path=tmp_path / "confusion-matrix.png", full_page=True)
+    names = metrics["class_names"]
+    assert [text for text in head if text] == ["true", *(f"pred {name}" for name in names)]
+    numbers = [[int(text) for text in row if text.strip()][1:] for row in rows]
+    assert numbers == metrics["confusion_matrix"]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("window", WIDTHS)
+def test_the_page(browser: Browser, report: Path, scheme: Any, window: str, tmp_path: Path) -> None:
+    requests: list[str] = []
+    with open_page(
+        browser,
+        "about:blank",
+        color_scheme=scheme,
+        viewport={"width": WIDTHS[window], "height": 900},
+        device_scale_factor=2,
+    ) as (page, wrong):
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto((report / "index.html").as_uri())
+        shown = page.locator("img").evaluate_all(NATURAL_SIZES)
+        assert sorted(shown) == sorted(size(path) for path in report.glob("*.png"))
+        inside = page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        assert inside, "the page is wider than the window"
+        background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        page.screenshot(path=tmp_path / f"page-{window}-{scheme}.png", full_page=True)
+    brightness = max(map(int, re.findall(r"\d+", background)[:3]))
+    assert (brightness > 128) == (scheme == "light")
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+    assert wrong == []
