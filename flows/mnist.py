@@ -35,6 +35,7 @@ def compute_results(run: Run, settings: Settings) -> Results:
             settings.network,
             settings.training,
             iterations,
+            settings.cycle,
         )
         checkpoint = segment.checkpoint
         segments.append(segment)

@@ -18,6 +18,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -109,16 +110,53 @@ class ConvertSettings(StageSettings):
 
 
 class NetworkSettings(StageSettings):
-    """The tutorial's convolutional network."""
+    """A convolutional network; by default the tutorial's."""
 
     conv_filters: Sizes = Field(
         (16, 36), min_length=1, description="Filters of each convolutional layer."
     )
     conv_sizes: Sizes = Field(
-        (5, 5), min_length=1, description="Width and height of each layer's filters, in pixels."
+        (5, 5),
+        min_length=1,
+        description="Width and height of the filters, in pixels; one number for all layers, or"
+        " one for each.",
+    )
+    conv_strides: Sizes = Field(
+        (1,), min_length=1, description="Step from one place of a filter to the next; as above."
+    )
+    pooling: Annotated[
+        tuple[Literal["max", "average", "none"], ...], BeforeValidator(split_commas)
+    ] = Field(
+        ("max",),
+        min_length=1,
+        description="What becomes of 2 × 2 outputs of a convolutional layer; as above.",
     )
     dense: Sizes = Field(
         (128,), description="Neurons of each fully-connected layer before the logits."
+    )
+    activation: Literal["relu", "sigmoid", "tanh"] = Field(
+        "relu", description="Follows every layer but the last."
+    )
+    activation_first: bool = Field(
+        False,
+        description="Put the activation before pooling, which costs four times as much.",
+    )
+    logits_activation: Literal["none", "relu"] = Field(
+        "none", description="Follows the last layer."
+    )
+    normalisation: bool = Field(
+        False, description="Normalise each batch before the activations (batch normalisation)."
+    )
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the fully-connected layers' outputs that is left out in training.",
+    )
+    initial_weights: Literal["normal", "he"] = Field(
+        "normal",
+        description="What weights start from: a truncated normal of --initial-sigma, or one whose"
+        " width fits the size of the layer (He et al. 2015).",
     )
     initial_sigma: PositiveFloat = Field(
         0.05, description="Standard deviation of the truncated normal that weights start from."
@@ -126,12 +164,15 @@ class NetworkSettings(StageSettings):
     initial_bias: float = Field(0.05, description="Value that biases start from.")
 
     @model_validator(mode="after")
-    def one_size_per_layer(self) -> Self:
-        if len(self.conv_sizes) != len(self.conv_filters):
-            raise ValueError(
-                f"--conv-sizes names {len(self.conv_sizes)} layers and --conv-filters"
-                f" {len(self.conv_filters)}; give one size for each layer"
-            )
+    def one_or_one_for_each(self) -> Self:
+        layers = len(self.conv_filters)
+        for name in ("conv_sizes", "conv_strides", "pooling"):
+            count = len(getattr(self, name))
+            if count not in (1, layers):
+                raise ValueError(
+                    f"--{name.replace('_', '-')} names {count} layers and --conv-filters"
+                    f" {layers}; give one for all layers, or one for each"
+                )
         return self
 
 
@@ -142,10 +183,27 @@ class TrainingSettings(StageSettings):
         0, lt=2**64, description="Seed of the initial weights and of the order of images."
     )
     batch_size: PositiveInt = Field(64, description="Images per training iteration.")
-    learning_rate: PositiveFloat = Field(1e-4, description="Adam's step size.")
+    learning_rate: PositiveFloat = Field(1e-4, description="Adam's step size, or its peak.")
+    rate_schedule: Literal["constant", "one-cycle"] = Field(
+        "constant",
+        description="one-cycle: the learning rate rises to its peak and falls to zero, once in"
+        " --iterations; so other --iterations train from the start.",
+    )
     beta_1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the first moment.")
     beta_2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the second moment.")
     epsilon: PositiveFloat = Field(1e-8, description="Adam's guard against division by zero.")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="Share of the label that is spread over all classes."
+    )
+    shift: NonNegativeFloat = Field(
+        0.0, description="Training images are moved by up to so many pixels, each time anew."
+    )
+    rotation: NonNegativeFloat = Field(
+        0.0, le=180, description="… and turned by up to so many degrees."
+    )
+    zoom: float = Field(
+        0.0, ge=0, lt=1, description="… and made smaller or larger by up to this share."
+    )
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="Processor to train on; auto takes a GPU where TensorFlow sees one."
     )
@@ -226,3 +284,9 @@ class Settings(BaseModel):
         description="Stages to run again whatever is kept, and with them what depends on their"
         " bytes; alone, or with `all`, every one.",
     )
+
+    @property
+    def cycle(self) -> int | None:
+        """Iterations of the learning rate's one cycle; None if it is constant."""
+        one_cycle = self.training.rate_schedule == "one-cycle"
+        return self.schedule.iterations if one_cycle else None

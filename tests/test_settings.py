@@ -40,7 +40,15 @@ def test_defaults_are_the_tutorials() -> None:
     assert settings.network.model_dump() == {
         "conv_filters": (16, 36),
         "conv_sizes": (5, 5),
+        "conv_strides": (1,),
+        "pooling": ("max",),
         "dense": (128,),
+        "activation": "relu",
+        "activation_first": False,
+        "logits_activation": "none",
+        "normalisation": False,
+        "dropout": 0.0,
+        "initial_weights": "normal",
         "initial_sigma": 0.05,
         "initial_bias": 0.05,
     }
@@ -51,7 +59,13 @@ def test_defaults_are_the_tutorials() -> None:
         "beta_1": 0.9,
         "beta_2": 0.999,
         "epsilon": 1e-8,
+        "rate_schedule": "constant",
+        "label_smoothing": 0.0,
+        "shift": 0.0,
+        "rotation": 0.0,
+        "zoom": 0.0,
     }
+    assert settings.cycle is None
     assert settings.schedule.stops == (0, 1, 100, 1_000, 10_000)
     assert settings.evaluation.evaluation_batch == 256
     assert settings.figures.test_images == (0, 13)
@@ -104,11 +118,22 @@ def test_there_may_be_no_fully_connected_layer_before_the_logits() -> None:
     assert NetworkSettings(dense=()).dense == ()
 
 
-def test_one_size_for_each_convolutional_layer() -> None:
-    message = fault(NetworkSettings, conv_filters="16,36,72", conv_sizes="5,5")
-    assert "--conv-sizes names 2" in message
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("conv_sizes", "5,5"), ("conv_strides", "1,2"), ("pooling", "max,none,max,none")],
+)
+def test_one_value_for_all_convolutional_layers_or_one_for_each(name: str, values: str) -> None:
+    message = fault(NetworkSettings, conv_filters="16,36,72", **{"conv_sizes": "5", name: values})
+    assert f"--{name.replace('_', '-')} names {len(values.split(','))} layers" in message
     assert "--conv-filters 3" in message
-    assert "one size for each layer" in message
+    assert "give one for all layers, or one for each" in message
+
+
+def test_a_cycle_is_as_long_as_the_training() -> None:
+    settings = Settings.model_validate(
+        {"training": {"rate_schedule": "one-cycle"}, "schedule": {"iterations": 700}}
+    )
+    assert settings.cycle == 700
 
 
 @pytest.mark.parametrize("digests", ["mnist", "none", ",".join([DIGEST] * 4)])

@@ -1,8 +1,8 @@
 """The state of training as named arrays, and files of them.
 
-A checkpoint's tensors, all float32 but for the iteration:
+A checkpoint's tensors, float32 but for the iteration and the state of dropout (uint32):
 
-    weights/<layer>/kernel|bias
+    weights/<layer>/kernel|bias|…         also what normalisation and dropout carry along
     adam/momentum/<layer>/kernel|bias     Adam's running mean of the gradient
     adam/velocity/<layer>/kernel|bias     … and of its square
     iteration                             int64 scalar
@@ -35,19 +35,53 @@ def named_variables(network: "keras.Sequential") -> "dict[str, keras.Variable]":
     }
 
 
+def carried_variables(network: "keras.Sequential") -> "dict[str, keras.Variable]":
+    """What changes in training without being trained: running means, states of generators."""
+    return {
+        f"{layer.name}/{variable.name}": variable
+        for layer in network.layers
+        for variable in layer.non_trainable_variables
+    }
+
+
 def set_weights(network: "keras.Sequential", state: dict[str, np.ndarray]) -> None:
     """Put a checkpoint's weights into a network of the same shape."""
-    for name, variable in named_variables(network).items():
+    for name, variable in {**named_variables(network), **carried_variables(network)}.items():
         variable.assign(state[f"weights/{name}"])
 
 
+RISING, START = 0.3, 1 / 25
+"""A cycle's share in which the rate rises, and what of its peak it starts from: as in PyTorch's
+OneCycleLR, after Smith and Topin, "Super-convergence" (2018)."""
+
+
+def one_cycle(peak: float, iterations: int) -> "keras.optimizers.schedules.LearningRateSchedule":
+    """A learning rate that rises to its peak along a line, and falls to zero along a cosine."""
+    import keras
+
+    rising = max(1, int(RISING * iterations))
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=START * peak,
+        warmup_target=peak,
+        warmup_steps=rising,
+        decay_steps=max(1, iterations - rising),
+    )
+
+
 def make_optimizer(
-    network: "keras.Sequential", settings: TrainingSettings
+    network: "keras.Sequential", settings: TrainingSettings, cycle: int | None = None
 ) -> "keras.optimizers.Adam":
+    """Adam, built for the network.
+
+    Args:
+        network: what it is to train.
+        settings: its step size and decays.
+        cycle: iterations of a one-cycle schedule; None for a constant rate.
+    """
     import keras
 
     adam = keras.optimizers.Adam(
-        settings.learning_rate,
+        one_cycle(settings.learning_rate, cycle) if cycle else settings.learning_rate,
         beta_1=settings.beta_1,
         beta_2=settings.beta_2,
         epsilon=settings.epsilon,
@@ -62,6 +96,8 @@ def get_state(
 ) -> dict[str, np.ndarray]:
     """Everything that training goes on from, by name."""
     state = {"iteration": np.array(iteration, np.int64)}
+    for name, variable in carried_variables(network).items():
+        state[f"weights/{name}"] = np.asarray(variable)
     for name, weights, momentum, velocity in with_moments(network, optimizer):
         state[f"weights/{name}"] = np.asarray(weights)
         state[f"adam/momentum/{name}"] = np.asarray(momentum)
@@ -75,8 +111,8 @@ def set_state(
     state: dict[str, np.ndarray],
 ) -> int:
     """Put back what `get_state` gave; returns the iteration."""
-    for name, weights, momentum, velocity in with_moments(network, optimizer):
-        weights.assign(state[f"weights/{name}"])
+    set_weights(network, state)
+    for name, _, momentum, velocity in with_moments(network, optimizer):
         momentum.assign(state[f"adam/momentum/{name}"])
         velocity.assign(state[f"adam/velocity/{name}"])
     optimizer.iterations.assign(state["iteration"])

@@ -6,6 +6,7 @@ from tasks.data.dataset import read_split
 from tasks.errors import PipelineError
 from tasks.model.checkpoint import LIBRARIES, restore_network, write_tensors
 from tasks.model.device import load_tensorflow
+from tasks.model.network import block_ends
 from tasks.records import Checkpoint, LayerOutputs, Shape, Split
 from tasks.settings import NetworkSettings
 from tasks.stage import stage
@@ -43,8 +44,10 @@ def layer_outputs(
     import keras
 
     model = restore_network(work.input(checkpoint.file), network, shape)
-    layers = range(1, len(network.conv_filters) + 1)
-    looking_in = keras.Model(model.inputs, {n: model.get_layer(f"relu{n}").output for n in layers})
+    ends = dict(enumerate(block_ends(network), start=1))
+    looking_in = keras.Model(
+        model.inputs, {n: model.get_layer(end).output for n, end in ends.items()}
+    )
     images = read_split(work.input(split.file)).images[list(test_images)]
     outputs = looking_in(tf.cast(images[..., np.newaxis], tf.float32) / 255.0)
 

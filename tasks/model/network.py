@@ -1,6 +1,7 @@
 """Settings → the network, as a Keras model."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -11,64 +12,164 @@ from tasks.settings import NetworkSettings
 if TYPE_CHECKING:
     import keras
 
+T = TypeVar("T")
+
+
+def for_each(layers: int, values: Sequence[T]) -> tuple[T, ...]:
+    """One value for each layer: what a setting with a single value means."""
+    return tuple(values) * layers if len(values) == 1 else tuple(values)
+
 
 def check_size(settings: NetworkSettings, shape: Shape) -> None:
     """Refuse a network that these images are too small for.
 
     Raises:
-        PipelineError: pooling would leave nothing of the image.
+        PipelineError: a filter is larger than the image, or nothing of the image is left.
     """
-    halvings = len(settings.conv_filters)
-    if min(shape.height, shape.width) >> halvings == 0:
+    layers = len(settings.conv_filters)
+    height, width = shape.height, shape.width
+    if (largest := max(settings.conv_sizes)) > min(height, width):
         raise PipelineError(
-            f"--conv-filters: {halvings} layers halve an image of"
-            f" {shape.height} × {shape.width} pixels down to nothing; use fewer"
+            f"--conv-sizes: filters of {largest} × {largest} pixels are larger than the images of"
+            f" {height} × {width}; use smaller ones"
         )
+    for n, (stride, pool) in enumerate(
+        zip(
+            for_each(layers, settings.conv_strides), for_each(layers, settings.pooling), strict=True
+        ),
+        start=1,
+    ):
+        # With zero padding, a stride rounds up; pooling leaves out what is not a whole square.
+        height, width = -(-height // stride), -(-width // stride)
+        if pool != "none":
+            height, width = height // 2, width // 2
+        if min(height, width) == 0:
+            raise PipelineError(
+                f"--conv-filters: conv{n} and its pooling leave nothing of images of"
+                f" {shape.height} × {shape.width} pixels; use fewer layers, or --pooling none"
+            )
 
 
 def build_network(settings: NetworkSettings, shape: Shape, seed: int) -> "keras.Sequential":
     """The network, with its weights as they are before training.
 
-    Max-pooling comes before ReLU: the result is the same as after it, for a quarter of
-    the work.
+    By default max-pooling comes before ReLU: the result is the same as after it, for a quarter
+    of the work.
 
     Args:
         settings: layers and initial values.
         shape: size of the images and number of classes.
-        seed: of the initial weights.
+        seed: of the initial weights, and of what dropout leaves out.
 
     Returns:
         A model from float32 [n, height, width, 1] in [0, 1] to logits float32 [n, classes].
-        Its layers are called conv1, pool1, relu1, …, flatten, fc1, …, the last one the logits.
+        Its layers are called conv1, pool1, relu1, conv2, …, flatten, fc1, …; the last one with
+        weights gives the logits. The outputs of each block of convolution, pooling and
+        activation are those of the layers that `block_ends` names.
+
+    Raises:
+        PipelineError: the images are too small for it.
     """
     import keras
-    from keras import layers
 
     check_size(settings, shape)
-    weighted = len(settings.conv_filters) + len(settings.dense) + 1
-    seeds = iter(np.random.SeedSequence(seed).generate_state(weighted))
-
-    def initial_values() -> dict[str, keras.initializers.Initializer]:
-        return {
-            "kernel_initializer": keras.initializers.TruncatedNormal(
-                stddev=settings.initial_sigma, seed=int(next(seeds))
-            ),
-            "bias_initializer": keras.initializers.Constant(settings.initial_bias),
-        }
-
     network = keras.Sequential(name="mnist")
     network.add(keras.Input((shape.height, shape.width, 1), name="image"))
-    for n, (filters, size) in enumerate(
-        zip(settings.conv_filters, settings.conv_sizes, strict=True), start=1
-    ):
-        network.add(
-            layers.Conv2D(filters, size, padding="same", name=f"conv{n}", **initial_values())
-        )
-        network.add(layers.MaxPooling2D(2, name=f"pool{n}"))
-        network.add(layers.ReLU(name=f"relu{n}"))
-    network.add(layers.Flatten(name="flatten"))
-    for n, neurons in enumerate(settings.dense, start=1):
-        network.add(layers.Dense(neurons, activation="relu", name=f"fc{n}", **initial_values()))
-    n = len(settings.dense) + 1
-    network.add(layers.Dense(shape.classes, name=f"fc{n}", **initial_values()))
+    for layer in make_layers(settings, shape.classes, seed):
+        network.add(layer)
     return network
+
+
+def make_layers(
+    settings: NetworkSettings, classes: int, seed: int
+) -> "Iterator[keras.layers.Layer]":
+    """The layers one after the other."""
+    from keras import layers
+
+    convolutions, dense = len(settings.conv_filters), (*settings.dense, classes)
+    seeds = np.random.SeedSequence(seed).generate_state(convolutions + 2 * len(dense))
+
+    for n, filters in enumerate(settings.conv_filters, start=1):
+        yield layers.Conv2D(
+            filters,
+            for_each(convolutions, settings.conv_sizes)[n - 1],
+            for_each(convolutions, settings.conv_strides)[n - 1],
+            padding="same",
+            use_bias=not settings.normalisation,  # which has one of its own
+            name=f"conv{n}",
+            **initial_values(settings, seeds[n - 1]),
+        )
+        yield from after_convolution(settings, n)
+    yield layers.Flatten(name="flatten")
+    for n, neurons in enumerate(dense, start=1):
+        last = n == len(dense)
+        yield layers.Dense(
+            neurons,
+            activation=None if last or settings.normalisation else settings.activation,
+            use_bias=last or not settings.normalisation,
+            name=f"fc{n}",
+            **initial_values(settings, seeds[convolutions + n - 1]),
+        )
+        if not last:
+            yield from after_dense(settings, n, int(seeds[convolutions + len(dense) + n - 1]))
+    if settings.logits_activation != "none":
+        yield layers.Activation(settings.logits_activation, name=settings.logits_activation)
+
+
+def initial_values(settings: NetworkSettings, seed: int) -> dict[str, Any]:
+    """How the weights and biases of a layer start."""
+    from keras.initializers import Constant, HeNormal, TruncatedNormal
+
+    kernel = (
+        HeNormal(seed=int(seed))
+        if settings.initial_weights == "he"
+        else TruncatedNormal(stddev=settings.initial_sigma, seed=int(seed))
+    )
+    return {
+        "kernel_initializer": kernel,
+        "bias_initializer": Constant(settings.initial_bias),
+    }
+
+
+def after_convolution(settings: NetworkSettings, n: int) -> "list[keras.layers.Layer]":
+    """Pooling, normalisation and activation of convolutional layer n, from 1."""
+    from keras import layers
+
+    kind = for_each(len(settings.conv_filters), settings.pooling)[n - 1]
+    pools = {"max": layers.MaxPooling2D, "average": layers.AveragePooling2D}
+    pool = [] if kind == "none" else [pools[kind](2, name=f"pool{n}")]
+    normalise = [layers.BatchNormalization(name=f"norm{n}")] if settings.normalisation else []
+    activate = [
+        *normalise,
+        layers.Activation(settings.activation, name=f"{settings.activation}{n}"),
+    ]
+    return [*activate, *pool] if settings.activation_first else [*pool, *activate]
+
+
+def after_dense(settings: NetworkSettings, n: int, seed: int) -> "list[keras.layers.Layer]":
+    """What follows fully-connected layer n, from 1; without normalisation, it has its activation
+    itself."""
+    from keras import layers
+
+    after: list[keras.layers.Layer] = []
+    if settings.normalisation:
+        after.append(layers.BatchNormalization(name=f"fc{n}_norm"))
+        after.append(layers.Activation(settings.activation, name=f"fc{n}_{settings.activation}"))
+    if settings.dropout:
+        after.append(layers.Dropout(settings.dropout, seed=seed, name=f"fc{n}_dropout"))
+    return after
+
+
+def block_ends(settings: NetworkSettings) -> list[str]:
+    """The layers whose outputs are those of the convolutional blocks, in order."""
+    ends = []
+    for n, kind in enumerate(for_each(len(settings.conv_filters), settings.pooling), start=1):
+        pooled_last = settings.activation_first and kind != "none"
+        ends.append(f"pool{n}" if pooled_last else f"{settings.activation}{n}")
+    return ends
+
+
+def dense_ends(settings: NetworkSettings) -> list[str]:
+    """The layers whose outputs are those of the fully-connected layers before the logits."""
+    activation = f"_{settings.activation}" if settings.normalisation else ""
+    return [f"fc{n}{activation}" for n in range(1, len(settings.dense) + 1)]

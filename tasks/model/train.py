@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from tasks.console import log, track
 from tasks.data.dataset import batch_indices, read_split
+from tasks.model import augment
 from tasks.model.checkpoint import (
     LIBRARIES,
     get_state,
@@ -51,6 +52,7 @@ def make_train_steps(
     optimizer: "keras.optimizers.Adam",
     images: np.ndarray,
     labels: np.ndarray,
+    settings: TrainingSettings,
 ) -> "Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]":
     """A compiled function that trains on many batches in one call.
 
@@ -62,6 +64,7 @@ def make_train_steps(
         optimizer: built for the network.
         images: uint8 [n, height, width].
         labels: uint8 [n].
+        settings: how images are moved and labels smoothed.
 
     Returns:
         A function from the rows of each batch, int32 [iterations, batch], to the accuracy and
@@ -78,10 +81,19 @@ def make_train_steps(
     def mean_loss(y: Any, logits: Any) -> Any:
         return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
 
+    def training_loss(y: Any, logits: Any) -> Any:
+        if not settings.label_smoothing:
+            return mean_loss(y, logits)
+        classes, share = logits.shape[1], settings.label_smoothing
+        spread = tf.one_hot(y, classes) * (1 - share) + share / classes
+        return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(spread, logits))
+
     def train_step(rows: Any) -> None:
         x, y = batch(rows)
+        if augment.wanted(settings):
+            x = augment.move_images(x, optimizer.iterations.value, settings)
         with tf.GradientTape() as tape:
-            loss = mean_loss(y, network(x, training=True))
+            loss = training_loss(y, network(x, training=True))
         variables = network.trainable_variables
         optimizer.apply(tape.gradient(loss, variables), variables)
 
@@ -134,8 +146,19 @@ def train(
     network: NetworkSettings,
     training: TrainingSettings,
     iterations: int,
+    cycle: int | None = None,
 ) -> Segment:
     """Train from a checkpoint on, up to so many iterations in all.
+
+    Args:
+        work: inputs and outputs.
+        split: the training split.
+        shape: of its images, and the number of classes.
+        checkpoint: where to go on from.
+        network: its layers.
+        training: optimiser and batches.
+        iterations: of the checkpoint that this ends with.
+        cycle: iterations of the learning rate's one cycle; None if the rate is constant.
 
     Raises:
         PipelineError: the device that is asked for is not there.
@@ -144,12 +167,12 @@ def train(
     log.info(f"training on {device.kind}: {device.name} ({device.reason})")
     data = read_split(work.input(split.file))
     model = build_network(network, shape, training.seed)
-    optimizer = make_optimizer(model, training)
+    optimizer = make_optimizer(model, training, cycle)
     progress = load_progress(work.scratch) or Progress(read_tensors(work.input(checkpoint.file)))
     iteration = set_state(model, optimizer, progress.state)
     if iteration > checkpoint.iteration:
         log.info(f"going on from iteration {iteration}, where an earlier run was stopped")
-    train_steps = make_train_steps(model, optimizer, data.images, data.labels)
+    train_steps = make_train_steps(model, optimizer, data.images, data.labels, training)
 
     def save() -> None:
         progress.state = get_state(model, optimizer, iteration)

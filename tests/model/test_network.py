@@ -9,7 +9,7 @@ import pytest
 
 from tasks.errors import PipelineError
 from tasks.model.device import load_tensorflow
-from tasks.model.network import build_network
+from tasks.model.network import block_ends, build_network, dense_ends
 from tasks.records import Shape
 from tasks.settings import NetworkSettings
 
@@ -220,3 +220,84 @@ def test_the_smallest_image_that_can_be_halved() -> None:
     settings = NetworkSettings(conv_filters=(2, 2, 2), conv_sizes=(3, 3, 3))
     network = build_network(settings, Shape(height=8, width=9, classes=10), seed=0)
     assert network.get_layer("relu3").output.shape[1:] == (1, 1, 2)
+
+
+ACTIVATIONS = {"sigmoid": lambda x: 1 / (1 + np.exp(-x)), "tanh": np.tanh, "relu": relu}
+
+
+def mean_pool(images: np.ndarray) -> np.ndarray:
+    """The mean of every 2 × 2 pixels."""
+    n, height, width, channels = images.shape
+    return images.reshape(n, height // 2, 2, width // 2, 2, channels).mean(axis=(2, 4))
+
+
+@pytest.mark.parametrize("pooling", ["max", "average", "none"])
+@pytest.mark.parametrize("activation", ["sigmoid", "relu"])
+@pytest.mark.parametrize("activation_first", [False, True])
+def test_pooling_and_activation(pooling: str, activation: str, activation_first: bool) -> None:
+    """Every kind of block is what NumPy computes."""
+    settings = NetworkSettings.model_validate(
+        {
+            "conv_filters": (4,),
+            "conv_sizes": (3,),
+            "pooling": (pooling,),
+            "activation": activation,
+            "activation_first": activation_first,
+        }
+    )
+    network = build_network(settings, DIGITS, seed=1)
+    images = random_images(3, DIGITS) - np.float32(0.5)
+    weights = weights_of(network)
+    pools = {"max": pool, "average": mean_pool, "none": lambda x: x}
+    steps = [pools[pooling], ACTIVATIONS[activation]]
+    x = convolve(images, weights["conv1/kernel"], weights["conv1/bias"])
+    for step in reversed(steps) if activation_first else steps:
+        x = step(x)
+    (end,) = block_ends(settings)
+    np.testing.assert_allclose(output_of(network, end, images), x, rtol=1e-4, atol=1e-5)
+
+
+def output_of(network: keras.Sequential, layer: str, images: np.ndarray) -> np.ndarray:
+    import keras
+
+    looking_in = keras.Model(network.inputs, network.get_layer(layer).output)
+    return np.asarray(looking_in(images))
+
+
+def test_strides_take_the_place_of_pooling() -> None:
+    settings = NetworkSettings(
+        conv_filters=(3, 4), conv_sizes=(3,), conv_strides=(2, 3), pooling=("none",)
+    )
+    network = build_network(settings, DIGITS, seed=0)
+    ends = [network.get_layer(end).output.shape[1:] for end in block_ends(settings)]
+    assert ends == [(4, 4, 3), (2, 2, 4)]
+
+
+def test_an_activation_on_the_logits() -> None:
+    network = build_network(NetworkSettings(logits_activation="relu", initial_bias=-0.5), MNIST, 0)
+    logits = np.asarray(network(random_images(4, MNIST)))
+    assert (logits >= 0).all()
+
+
+def test_dropout_leaves_out_in_training_alone() -> None:
+    settings = NetworkSettings(conv_filters=(4,), conv_sizes=(3,), dense=(400,), dropout=0.25)
+    network = build_network(settings, DIGITS, seed=0)
+    dropout, ones = network.get_layer("fc1_dropout"), np.ones((50, 400), np.float32)
+    assert (np.asarray(dropout(ones, training=True)) == 0).mean() == pytest.approx(0.25, abs=0.02)
+    np.testing.assert_array_equal(np.asarray(dropout(ones, training=False)), ones)
+
+
+def test_normalisation_comes_before_the_activations() -> None:
+    settings = NetworkSettings(conv_filters=(4,), conv_sizes=(3,), dense=(16,), normalisation=True)
+    network = build_network(settings, DIGITS, seed=0)
+    assert [layer.name for layer in network.layers] == [
+        *("conv1", "pool1", "norm1", "relu1", "flatten"),
+        *("fc1", "fc1_norm", "fc1_relu", "fc2"),
+    ]
+    assert dense_ends(settings) == ["fc1_relu"]
+    assert "conv1/bias" not in weights_of(network)  # normalisation has its own
+
+
+def test_a_filter_larger_than_the_image_is_refused() -> None:
+    with pytest.raises(PipelineError, match="--conv-sizes: filters of 9 × 9 pixels are larger"):
+        build_network(NetworkSettings(conv_sizes=(9,)), DIGITS, seed=0)

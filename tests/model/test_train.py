@@ -14,7 +14,7 @@ import pytest
 
 from tasks.data.dataset import SplitArrays, batch_indices
 from tasks.errors import PipelineError
-from tasks.model.checkpoint import read_tensors, restore_network
+from tasks.model.checkpoint import one_cycle, read_tensors, restore_network
 from tasks.model.device import load_tensorflow
 from tasks.model.network import build_network
 from tasks.model.train import initialise, next_report, train
@@ -134,7 +134,7 @@ def test_the_initial_checkpoint_depends_on_the_seed(
 def test_an_image_too_small_for_the_network_is_refused(
     run_stage: RunStage, network: NetworkSettings
 ) -> None:
-    with pytest.raises(PipelineError, match="--conv-filters"):
+    with pytest.raises(PipelineError, match="--conv-sizes"):
         run_stage(initialise, Shape(height=8, width=3, classes=10), network, seed=0)
 
 
@@ -148,6 +148,50 @@ def test_two_segments_are_bit_for_bit_one(
     assert second.checkpoint.file.sha256 == trained.checkpoint.file.sha256
     parts, whole = (curve(root, first), curve(root, second)), curve(root, trained)
     assert {name: parts[0][name] + parts[1][name] for name in whole} == whole
+
+
+def test_two_segments_are_bit_for_bit_one_whatever_is_switched_on(
+    root: Store, run_stage: RunStage, splits: Splits
+) -> None:
+    """Also with all that carries a state along or depends on the iteration."""
+    network = NetworkSettings(
+        conv_filters=(4,), conv_sizes=(3,), dense=(16,), normalisation=True, dropout=0.5
+    )
+    training = TrainingSettings(
+        learning_rate=0.01,
+        rate_schedule="one-cycle",
+        label_smoothing=0.1,
+        shift=1,
+        rotation=10,
+        zoom=0.1,
+        device="cpu",
+    )
+
+    def go_on(checkpoint: Checkpoint, iterations: int) -> Checkpoint:
+        arguments = (splits.train, splits.shape, checkpoint, network, training, iterations, 60)
+        segment: Segment = run_stage(train, *arguments)
+        return segment.checkpoint
+
+    initial = run_stage(initialise, splits.shape, network, seed=0)
+    whole, parts = go_on(initial, 60), go_on(go_on(initial, 25), 60)
+    assert parts.file.sha256 == whole.file.sha256
+    start, end = (read_tensors(root.path(c.file)) for c in (initial, whole))
+    for name in (
+        "norm1/moving_mean",
+        "fc1_norm/moving_variance",
+        "fc1_dropout/seed_generator_state",
+    ):
+        assert (start[f"weights/{name}"] != end[f"weights/{name}"]).any()
+
+
+def test_one_cycle_rises_to_its_peak_and_falls_to_zero() -> None:
+    rate = one_cycle(peak=0.5, iterations=100)
+    rates = [float(rate(i)) for i in range(101)]
+    assert rates[0] == pytest.approx(0.02)
+    assert max(rates) == rates[30] == pytest.approx(0.5)
+    assert rates[:31] == sorted(rates[:31])
+    assert rates[30:] == sorted(rates[30:], reverse=True)
+    assert rates[100] == pytest.approx(0, abs=1e-6)
 
 
 SCRIPT = """
