@@ -21,6 +21,7 @@ MACHINERY = frozenset(
         "tasks.console",
         "tasks.errors",
         "tasks.fingerprint",
+        "tasks.presets",
         "tasks.records",
         "tasks.settings",
         "tasks.stage",

@@ -9,7 +9,7 @@ and is left out of the key.
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from cyclopts import Parameter
@@ -25,6 +25,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+
+from tasks.presets import PRESETS, Preset
 
 
 class OutsideKey:
@@ -258,6 +260,13 @@ StageName = Literal[
 ]
 
 
+def said(values: Any) -> dict[str, Any]:
+    """The values of a group of settings that were given, whatever form they have."""
+    if isinstance(values, BaseModel):
+        return values.model_dump(exclude_unset=True)
+    return dict(values or {})
+
+
 def options(group: str) -> Parameter:
     """Command-line options of a nested model: `--seed`, not `--training.seed`."""
     return Parameter(name="*", group=group)
@@ -268,6 +277,11 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    preset: Preset = Field(
+        "tutorial",
+        description="Settings that go together, where nothing else is said: tutorial (98.7 % in"
+        " 10,000 iterations), or fast (the same network, 99 % in a fifteenth of the time).",
+    )
     schedule: Annotated[ScheduleSettings, options("Schedule")] = ScheduleSettings()
     training: Annotated[TrainingSettings, options("Training")] = TrainingSettings()
     network: Annotated[NetworkSettings, options("Network")] = NetworkSettings()
@@ -284,6 +298,17 @@ class Settings(BaseModel):
         description="Stages to run again whatever is kept, and with them what depends on their"
         " bytes; alone, or with `all`, every one.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def put_preset_below(cls, values: Any) -> Any:
+        """Take from the preset what is not said otherwise."""
+        if not isinstance(values, dict) or values.get("preset", "tutorial") not in PRESETS:
+            return values
+        return values | {
+            group: preset | said(values.get(group))
+            for group, preset in PRESETS[values.get("preset", "tutorial")].items()
+        }
 
     @property
     def cycle(self) -> int | None:

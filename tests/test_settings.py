@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from tasks.presets import PRESETS, Preset
 from tasks.settings import (
     ConvertSettings,
     DownloadSettings,
@@ -241,3 +242,29 @@ def test_the_form_in_the_ui_describes_every_option() -> None:
     }
     assert {"iterations", "learning_rate", "conv_filters", "digests", "refresh"} <= set(described)
     assert [name for name, text in described.items() if not text] == []
+
+
+def test_a_preset_gives_what_is_not_said_otherwise() -> None:
+    fast = Settings(preset="fast")
+    assert (fast.schedule.iterations, fast.training.rate_schedule) == (660, "one-cycle")
+    other = Settings.model_validate(
+        {"preset": "fast", "schedule": {"iterations": 100}, "training": {"seed": 3}}
+    )
+    assert other.schedule.iterations == 100
+    assert other.training == fast.training.model_copy(update={"seed": 3})
+    as_model = Settings(preset="fast", training=TrainingSettings(seed=3))
+    assert as_model.training == other.training
+
+
+def test_the_preset_of_the_tutorial_is_the_default() -> None:
+    assert Settings(preset="tutorial") == Settings()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_survive_being_written_down(preset: Preset) -> None:
+    settings = Settings(preset=preset)
+    assert Settings.model_validate_json(settings.model_dump_json()) == settings
+
+
+def test_an_unknown_preset_is_refused_with_what_there_is() -> None:
+    assert "'tutorial' or 'fast'" in fault(Settings, preset="slow")

@@ -47,8 +47,9 @@ def test_help_explains_every_setting_with_its_default() -> None:
             " integer",
         ),
         (
-            ["--conv-sizes", "3"],
-            "error: --conv-sizes names 1 layers and --conv-filters 2; give one size for each layer",
+            ["--conv-sizes", "3,3,3"],
+            "error: --conv-sizes names 3 layers and --conv-filters 2; give one for all layers, or"
+            " one for each",
         ),
         (
             ["--digests", "abc"],
