@@ -7,7 +7,7 @@ ARGS ?=
 # Two tests at a time, those of one file after each other since they share what they set up.
 PARALLEL := -n 2 --dist loadfile
 
-.PHONY: run demo test quick check proofs format lock clean
+.PHONY: run demo test quick check proofs benchmarks format lock clean
 
 run: $(VENV)/installed ## train on MNIST and report; ARGS="--iterations 1000" passes options on
 	$(BIN)/python flows/pipeline.py $(ARGS)
@@ -24,6 +24,9 @@ quick: $(VENV)/installed ## the inner loop: no server, no network, no TensorFlow
 proofs: $(VENV)/installed ## longer proofs of the cache: many random edit sequences, and kills
 	CACHE_SEQUENCES=10000 $(BIN)/pytest tests/cache/test_properties.py $(ARGS)
 	KILLS=40 $(BIN)/pytest tests/flows/test_kills.py -s $(ARGS)
+
+benchmarks: $(VENV)/installed ## comparisons with other ways; ARGS="--help" tells more
+	$(BIN)/python -m benchmarks.run $(ARGS)
 
 check: $(VENV)/installed ## linter, formatter and type checker
 	$(BIN)/ruff check

@@ -1,0 +1,27 @@
+"""This project's training loop, as the stage `train` runs it."""
+
+import numpy as np
+
+from benchmarks.ways import clock
+from tasks.model.checkpoint import make_optimizer
+from tasks.model.device import load_tensorflow
+from tasks.model.network import build_network
+from tasks.model.train import make_train_steps
+from tasks.records import Shape
+from tasks.settings import NetworkSettings, TrainingSettings
+
+REPORT_EVERY = 100
+
+load_tensorflow()
+images, labels, batches = clock.data()
+settings = TrainingSettings()
+network = build_network(NetworkSettings(), Shape(height=28, width=28, classes=10), seed=0)
+steps = make_train_steps(network, make_optimizer(network, settings), images, labels, settings)
+
+
+def train(rows: np.ndarray) -> None:
+    for start in range(0, len(rows), REPORT_EVERY):
+        steps(rows[start : start + REPORT_EVERY])
+
+
+clock.measure(train, batches)
