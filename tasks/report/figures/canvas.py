@@ -23,7 +23,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -66,6 +66,8 @@ def new_figure(width: int, height: int) -> Figure:
     sheet = figure.add_axes((0, 0, 1, 1))
     sheet.set(xlim=(0, width), ylim=(height, 0), zorder=-1)
     sheet.set_axis_off()
+    for axis in (sheet.xaxis, sheet.yaxis):
+        axis.set_major_locator(NullLocator())  # ticks take long to make, shown or not
     return figure
 
 
@@ -255,6 +257,17 @@ def scaled(height: int, width: int, scale: float) -> tuple[int, int]:
 def columns_of(count: int, height: float, width: float, proportion: float = 1.0) -> int:
     """In how many columns tiles of a shape make a grid that is so many times as wide as high."""
     return min(count, max(1, ceil(sqrt(proportion * count * height / width))))
+
+
+def percent(share: float) -> str:
+    """A share as a whole percentage; what is not quite all or nothing does not say so."""
+    if not np.isfinite(share):
+        return "nan"
+    if 0.995 <= share < 1:
+        return ">99 %"
+    if 0 < share < 0.005:
+        return "<1 %"
+    return f"{100 * share:.0f} %"
 
 
 def text_width(text: str, size: float) -> int:

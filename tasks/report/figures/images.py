@@ -22,6 +22,7 @@ from tasks.report.figures.canvas import (
     WIDTH,
     enlarged,
     new_figure,
+    percent,
     place,
     rectangle,
     sentence,
@@ -138,7 +139,7 @@ def confidences(
     names = shortened(class_names, 150, SMALL)
     names_wide = max(text_width(name, SMALL) for name in names)
     columns = 3 if names_wide <= 50 else 2
-    gap, line, top = 32, 25, MARGIN + 44
+    gap, line, top = 20, 25, MARGIN + 44
     cell = (WIDTH - 2 * MARGIN - (columns - 1) * gap) // columns
     width, height = enlarged(images.shape[1:], 112)
     shown = min(SHOWN_CLASSES, len(names))
@@ -149,14 +150,15 @@ def confidences(
     tallest = max(text_height(label, TICK) for label in labels)
     down = max(shown * line, height + 8 + tallest) + 24
     figure = new_figure(WIDTH, top + ceil(len(images) / columns) * down)
-    _key(figure)
+    wrong = any(t != p.argmax() for t, p in zip(true, probabilities, strict=True))
+    _key(figure, {"true class": BLUE, **({"predicted": ORANGE} if wrong else {}), "others": PALE})
 
     for i, (image, row) in enumerate(zip(images, probabilities, strict=True)):
         left, y = MARGIN + i % columns * (cell + gap), top + i // columns * down
         place(figure, image, (left, y, width, height), BYTES, GREYS)
         write(figure, left, y + height + 8, labels[i], TICK)
-        right, left = left + cell - 62, left + max(width, 112) + 14 + names_wide + 8
-        for k, c in enumerate(_most_probable(row, int(true[i]), shown)):
+        right, left = left + cell - 76, left + max(width, 112) + 14 + names_wide + 8
+        for k, c in enumerate(most_probable(row, int(true[i]), shown)):
             middle = y + k * line + line / 2
             colour = ORANGE if c == row.argmax() else PALE
             colour = BLUE if c == true[i] else colour
@@ -164,16 +166,15 @@ def confidences(
             length = (right - left) * float(row[c]) if np.isfinite(row[c]) else 0
             rectangle(figure, (left, middle - 8, max(length, 1), 16), fill=colour)
             if not row[c] < 0.005:
-                share = f"{row[c]:.0%}".replace("%", " %") if np.isfinite(row[c]) else "nan"
-                write(figure, left + length + 6, middle, share, SMALL, vertical="center")
+                write(figure, left + length + 6, middle, percent(row[c]), SMALL, vertical="center")
         rectangle(figure, (left - 1, y, 1, shown * line), fill=FRAME)
     return figure
 
 
-def _key(figure: Figure) -> None:
+def _key(figure: Figure, colours: dict[str, str]) -> None:
     """What the colours of the bars stand for, in the first line."""
     x = MARGIN
-    for colour, meaning in ((BLUE, "true class"), (ORANGE, "predicted"), (PALE, "others")):
+    for meaning, colour in colours.items():
         rectangle(figure, (x, MARGIN + 3, 18, 18), fill=colour)
         write(figure, x + 28, MARGIN + 12, meaning, TICK, vertical="center")
         x += 28 + text_width(meaning, TICK) + 32
@@ -184,7 +185,7 @@ def _below(true: str, predicted: str, width: int) -> str:
     return "\n".join(names)
 
 
-def _most_probable(row: NDArray[np.floating], true: int, count: int) -> list[int]:
+def most_probable(row: NDArray[np.floating], true: int, count: int) -> list[int]:
     """The classes to show, in order; where not all fit, the most probable and the true one."""
     if count == len(row):
         return list(range(count))

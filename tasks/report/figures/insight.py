@@ -23,6 +23,7 @@ from tasks.report.figures.canvas import (
     enlarged,
     frame,
     new_figure,
+    percent,
     place,
     scaled_axes,
     sentence,
@@ -45,10 +46,7 @@ def exciting_inputs(
         probabilities: [classes], each of its own class, from 0 to 1.
         class_names: one for each class.
     """
-    titles = [
-        f"{name}: {p:.0%}".replace("%", " %")
-        for name, p in zip(class_names, probabilities, strict=True)
-    ]
+    titles = [f"{name}: {percent(p)}" for name, p in zip(class_names, probabilities, strict=True)]
     columns = 5 if len(images) > 4 else 3
     return image_grid(images, titles, columns if len(images) <= 30 else 8, norm=Normalize(0, 1))
 
@@ -88,12 +86,14 @@ def attributions(
         y = top + i * line
         write(figure, MARGIN, y + height / 2, label, TICK, vertical="center")
         place(figure, image, (places[0], y, width, height), BYTES, GREYS)
-    write(figure, places[0] + width / 2, MARGIN + 34, "image", SMALL, align="center")
+    write(figure, places[0] + width / 2, MARGIN + 34, "the image", SMALL, align="center")
     for k, (name, *pair) in enumerate(maps):
         norm = symmetric(np.stack(pair))
         left, right = places[1 + 2 * k], places[2 + 2 * k]
         write(figure, (left + right + width) / 2, MARGIN, name, TICK, align="center")
-        for x, shown, heading in zip((left, right), pair, ("for pred", "for true"), strict=True):
+        for x, shown, heading in zip(
+            (left, right), pair, ("for predicted", "for true"), strict=True
+        ):
             write(figure, x + width / 2, MARGIN + 34, heading, SMALL, align="center")
             for i, tile in enumerate(shown):
                 box = (x, top + i * line, width, height)

@@ -24,6 +24,7 @@ from tasks.report.figures.canvas import (
     columns_of,
     from_zero,
     new_figure,
+    percent,
     place,
     rectangle,
     scaled,
@@ -34,7 +35,7 @@ from tasks.report.figures.canvas import (
     wrapped,
     write,
 )
-from tasks.report.figures.images import BYTES, GREYS
+from tasks.report.figures.images import BYTES, GREYS, SHOWN_CLASSES, most_probable
 
 
 def conv_weights(weights: NDArray[np.floating], channel: int, limit: float) -> Figure:
@@ -122,7 +123,8 @@ def flow(
         grid = _maps(outputs) if outputs.ndim == 3 else _neurons(outputs)
         rows.append((_described(name, outputs, len(grid)), grid, from_zero(outputs)))
     heights = [max(y + height for _, (_, y, _, height) in grid) for _, grid, _ in rows]
-    names = shortened(class_names, 160, SMALL)
+    classes = _shown_classes(probabilities, true)
+    names = shortened([class_names[c] for c in classes], 160, SMALL)
     figure = new_figure(
         WIDTH, MARGIN + sum(heights) + (STEP + 32) * len(rows) + _bars_high(names) + MARGIN
     )
@@ -135,8 +137,12 @@ def flow(
         top += 32 + high
         arrow(figure, (WIDTH / 2, top + 10), (WIDTH / 2, top + STEP - 10))
         top += STEP
-    write(figure, WIDTH // 2, top, "Probabilities", LABEL, align="center")
-    _bars(figure, top + 32, probabilities, true, names)
+    part = (
+        f" of the {len(classes)} most probable classes" if len(classes) < len(class_names) else ""
+    )
+    write(figure, WIDTH // 2, top, f"Probabilities{part}", LABEL, align="center")
+    shares = np.nan_to_num(probabilities[classes], nan=0.0)
+    _bars(figure, top + 32, shares, classes.index(true), names)
     return figure
 
 
@@ -187,12 +193,23 @@ def _described(name: str, outputs: NDArray[np.floating], shown: int) -> str:
 
 BARS = 130
 """Dots that a probability of 1 is high."""
+ALL_CLASSES = 30
+"""Of more classes only the most probable have bars."""
+
+
+def _shown_classes(probabilities: NDArray[np.floating], true: int) -> list[int]:
+    classes = len(probabilities)
+    return most_probable(probabilities, true, classes if classes <= ALL_CLASSES else SHOWN_CLASSES)
+
+
+def _slot(names: Sequence[str]) -> int:
+    """Dots from one bar to the next."""
+    return min(90, (WIDTH - 2 * MARGIN) // len(names))
 
 
 def _turned(names: Sequence[str]) -> bool:
     """Whether names stand upright below their bars, since they do not fit side by side."""
-    slot = (WIDTH - 2 * MARGIN) // len(names)
-    return max(text_width(name, SMALL) for name in names) > slot - 4
+    return max(text_width(name, SMALL) for name in names) > _slot(names) - 4
 
 
 def _bars_high(names: Sequence[str]) -> int:
@@ -203,14 +220,13 @@ def _bars_high(names: Sequence[str]) -> int:
 def _bars(
     figure: Figure,
     top: int,
-    probabilities: NDArray[np.floating],
+    shares: NDArray[np.floating],
     true: int,
     names: Sequence[str],
 ) -> None:
     """A bar for each class: blue the true one, orange what it is taken for instead."""
-    slot = min(90, (WIDTH - 2 * MARGIN) // len(names))
+    slot = _slot(names)
     left, foot = (WIDTH - slot * len(names)) // 2, top + 30 + BARS
-    shares = np.nan_to_num(probabilities, nan=0.0)
     best = int(shares.argmax())
     rectangle(figure, (left, foot, slot * len(names), 1), fill=FRAME)
     for c, (name, share) in enumerate(zip(names, shares, strict=True)):
@@ -218,7 +234,6 @@ def _bars(
         colour = BLUE if c == true else ORANGE if c == best else PALE
         rectangle(figure, (middle - 0.35 * slot, foot - high, 0.7 * slot, high), fill=colour)
         if share >= 0.005 and (slot >= 64 or c == best):
-            text = f"{share:.0%}".replace("%", " %")
-            write(figure, middle, foot - high - 26, text, SMALL, align="center")
+            write(figure, middle, foot - high - 26, percent(share), SMALL, align="center")
         rotation = 90 if _turned(names) else 0
         write(figure, middle, foot + 8, name, SMALL, align="center", rotation=rotation)

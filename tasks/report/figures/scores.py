@@ -230,7 +230,7 @@ def class_scores(metrics: Sequence[ClassMetrics], class_names: Sequence[str]) ->
         class_names: one for each class.
     """
     line = 44 if len(metrics) <= 30 else 30
-    names = shortened(class_names, 300, TICK)
+    names = shortened(class_names, 200, TICK)
     left = MARGIN + max(text_width(name, TICK) for name in names) + 16
     right = max(text_width(t, TICK) for t in ["Images", *(f"{m.support:,}" for m in metrics)])
     across, down, top = WIDTH - left - right - 40 - MARGIN, line * len(metrics), MARGIN + 52
@@ -291,8 +291,7 @@ def calibration(bins: Sequence[ConfidenceBin], error: float) -> Figure:
     figure = new_figure(WIDTH, 1180)
     upper = scaled_axes(figure, left, 110, across, 600)
     lower = scaled_axes(figure, left, 110 + 600 + 36, across, 320)
-    percent = f"{error:.2%}".replace("%", " %")
-    write(figure, MARGIN, MARGIN, f"Expected calibration error {percent}", LABEL)
+    write(figure, MARGIN, MARGIN, f"Expected calibration error {100 * error:.2f} %", LABEL)
     for axes, name in ((upper, "Share that is right"), (lower, "Images (log scale)")):
         axes.set_xlim(0, 1)
         axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
@@ -322,6 +321,7 @@ def calibration(bins: Sequence[ConfidenceBin], error: float) -> Figure:
             color=BLUE,
             ms=5,
             capsize=5,
+            clip_on=False,
             label="Test images, 95 % interval",
         )
     _legend_above(upper)
@@ -339,9 +339,16 @@ def _bin_counts(axes: Axes, bins: Sequence[ConfidenceBin], across: int) -> None:
     axes.yaxis.set_major_locator(FixedLocator(ticks))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    size = min(SMALL, 95 * across / max(len(bins), 1) / text_width(str(most), 100))
+    size = min(SMALL, 95 * across / max(len(bins), 1) / text_width(compact(most), 100))
     for b in bins:
         if b.count:
             middle, width = (b.low + b.high) / 2, b.high - b.low
             axes.bar(middle, b.count - 0.5, width * 0.9, bottom=0.5, color=BLUE)
-            axes.text(middle, b.count * 1.2, str(b.count), ha="center", fontsize=size, color=INK)
+            axes.text(
+                middle, b.count * 1.2, compact(b.count), ha="center", fontsize=size, color=INK
+            )
+
+
+def compact(count: int) -> str:
+    """A count below a million in at most four characters."""
+    return str(count) if count < 10_000 else f"{count / 1000:.0f}k"

@@ -81,8 +81,8 @@ def draw_exciting_inputs(book: Sketchbook, tensors: Tensors, names: list[str]) -
         name="exciting-inputs",
         title="What each class looks for",
         caption="For each class the input that excites its logit most, found by climbing from"
-        " noise along the gradient with a small price on ink and roughness, and the probability"
-        " that the network gives it. It need not look like a digit to us.",
+        " noise along the gradient (smoothed, and with a small price on ink), and the probability"
+        " that the network gives it. It need not look like that class to us.",
         alt=f"{len(images)} made-up images with logits of their own class from"
         f" {logits.min():.1f} to {logits.max():.1f}.",
     )
