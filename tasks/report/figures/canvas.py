@@ -263,11 +263,12 @@ def percent(share: float) -> str:
     """A share as a whole percentage; what is not quite all or nothing does not say so."""
     if not np.isfinite(share):
         return "nan"
+    number = f"{100 * share:.0f}"
     if 0.995 <= share < 1:
-        return ">99 %"
+        number = ">99"
     if 0 < share < 0.005:
-        return "<1 %"
-    return f"{100 * share:.0f} %"
+        number = "<1"
+    return f"{number}\N{NO-BREAK SPACE}%"
 
 
 def text_width(text: str, size: float) -> int:

@@ -143,10 +143,14 @@ def confidences(
     cell = (WIDTH - 2 * MARGIN - (columns - 1) * gap) // columns
     width, height = enlarged(images.shape[1:], 112)
     shown = min(SHOWN_CLASSES, len(names))
-    labels = [
-        _below(class_names[t], class_names[p.argmax()], max(width, 112))
+    pairs = [
+        (f"True: {class_names[t]}", f"Pred: {class_names[p.argmax()]}")
         for t, p in zip(true, probabilities, strict=True)
     ]
+    # The image has the width of the words below it, within reason.
+    words = max(text_width(text, TICK) for pair in pairs for text in pair)
+    part = max(width, 112, min(words, 112 if columns == 3 else 160))
+    labels = ["\n".join(shortened(pair, part, TICK)) for pair in pairs]
     tallest = max(text_height(label, TICK) for label in labels)
     down = max(shown * line, height + 8 + tallest) + 24
     figure = new_figure(WIDTH, top + ceil(len(images) / columns) * down)
@@ -157,7 +161,7 @@ def confidences(
         left, y = MARGIN + i % columns * (cell + gap), top + i // columns * down
         place(figure, image, (left, y, width, height), BYTES, GREYS)
         write(figure, left, y + height + 8, labels[i], TICK)
-        right, left = left + cell - 76, left + max(width, 112) + 14 + names_wide + 8
+        right, left = left + cell - 76, left + part + 14 + names_wide + 8
         for k, c in enumerate(most_probable(row, int(true[i]), shown)):
             middle = y + k * line + line / 2
             colour = ORANGE if c == row.argmax() else PALE
@@ -178,11 +182,6 @@ def _key(figure: Figure, colours: dict[str, str]) -> None:
         rectangle(figure, (x, MARGIN + 3, 18, 18), fill=colour)
         write(figure, x + 28, MARGIN + 12, meaning, TICK, vertical="center")
         x += 28 + text_width(meaning, TICK) + 32
-
-
-def _below(true: str, predicted: str, width: int) -> str:
-    names = shortened([f"True: {true}", f"Pred: {predicted}"], width, TICK)
-    return "\n".join(names)
 
 
 def most_probable(row: NDArray[np.floating], true: int, count: int) -> list[int]:

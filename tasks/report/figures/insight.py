@@ -48,7 +48,7 @@ def exciting_inputs(
     """
     titles = [f"{name}: {percent(p)}" for name, p in zip(class_names, probabilities, strict=True)]
     columns = 5 if len(images) > 4 else 3
-    return image_grid(images, titles, columns if len(images) <= 30 else 8, norm=Normalize(0, 1))
+    return image_grid(images, titles, columns if len(images) <= 30 else 7, norm=Normalize(0, 1))
 
 
 def attributions(
