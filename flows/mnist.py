@@ -5,11 +5,16 @@ Nothing here knows of Prefect: what a call of a stage comes to is for the `Run` 
 
 from tasks.data.convert import convert
 from tasks.data.download import download
+from tasks.model.attribute import attribute
+from tasks.model.embed import embed
 from tasks.model.evaluate import evaluate
+from tasks.model.excite import excite
 from tasks.model.export import export
 from tasks.model.layers import layer_outputs
 from tasks.model.train import initialise, train
+from tasks.records import Checkpoint, Evaluation, Insights, Splits
 from tasks.report.draw import draw
+from tasks.report.metrics import measure
 from tasks.report.results import Results
 from tasks.settings import Settings
 from tasks.stage import Run
@@ -46,6 +51,7 @@ def compute_results(run: Run, settings: Settings) -> Results:
         )
 
     model = export(run, shape, checkpoint, settings.network)
+    metrics = measure(run, evaluations[-1].predictions, shape.classes)
     layers = layer_outputs(
         run, test, shape, checkpoint, settings.network, settings.figures.test_images
     )
@@ -55,8 +61,29 @@ def compute_results(run: Run, settings: Settings) -> Results:
         shape,
         tuple(evaluations),
         tuple(segment.curve for segment in segments),
+        metrics,
         layers,
+        look_inside(run, settings, splits, checkpoint, evaluations[-1]),
         settings.figures,
     )
 
-    return Results(downloaded, splits, tuple(segments), tuple(evaluations), model, pictures)
+    return Results(
+        downloaded, splits, tuple(segments), tuple(evaluations), metrics, model, pictures
+    )
+
+
+def look_inside(
+    run: Run, settings: Settings, splits: Splits, checkpoint: Checkpoint, evaluation: Evaluation
+) -> Insights:
+    """The looks into the trained network that the settings ask for."""
+    wanted = settings.figures.insights
+    network, shape, predictions = settings.network, splits.shape, evaluation.predictions
+    return Insights(
+        excitation=excite(run, shape, checkpoint, network) if "excite" in wanted else None,
+        attribution=attribute(run, splits.test, shape, checkpoint, network, predictions)
+        if "attribute" in wanted
+        else None,
+        embedding=embed(run, splits.test, shape, checkpoint, network, predictions)
+        if "embed" in wanted
+        else None,
+    )

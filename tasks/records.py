@@ -1,6 +1,7 @@
 """What the stages hand to each other: facts and references to files, no arrays.
 
-    Download → Splits → Checkpoint (0) → Checkpoint (1) → … , each × test → Evaluation → Pictures
+    Download → Splits → Checkpoint (0) → Checkpoint (1) → … , each × test → Evaluation
+    last Evaluation → Metrics; last Checkpoint → LayerOutputs, Insights; all of them → Pictures
 
 Facts enter the keys of the stages below, but for those marked `OutsideKey`, which differ
 from run to run. There is no code here that makes results.
@@ -98,14 +99,101 @@ class Evaluation(Record):
     """JSON: the numbers above."""
 
 
+class ClassMetrics(Record):
+    """How well one class is told from the others; None where it divides by nothing."""
+
+    support: int
+    """Images of this class in the split."""
+    precision: float | None
+    """Share of the images taken for this class that are of it."""
+    recall: float | None
+    """Share of the images of this class that are taken for it."""
+    f1: float | None
+    """Harmonic mean of the two."""
+
+
+class ConfusedPair(Record):
+    """Images of one class taken for another."""
+
+    true: int
+    predicted: int
+    count: int
+
+
+class ConfidenceBin(Record):
+    """The images whose highest probability lies above `low` and up to `high`."""
+
+    low: float
+    high: float
+    count: int
+    correct: int
+    confidence: float | None
+    """Mean highest probability; None of no images."""
+
+
+class Metrics(Record):
+    """Predictions in numbers, by class and by confidence."""
+
+    classes: tuple[ClassMetrics, ...]
+    """In the order of the classes."""
+    confused: tuple[ConfusedPair, ...]
+    """Every pair with an error, the most frequent first."""
+    bins: tuple[ConfidenceBin, ...]
+    calibration_error: float
+    """Expected calibration error, from 0 to 1."""
+
+
 class LayerOutputs(Record):
-    """What the convolutional layers hold, and what they make of some images."""
+    """What the layers hold, and what they make of some images."""
 
     file: FileRef
-    """Safetensors. For each layer n: `conv<n>/weights` float32 [h, w, in, out] and
-    `conv<n>/outputs` float32 [images, height, width, out], after pooling and ReLU."""
+    """Safetensors. For each layer `<name>/outputs` float32 [images, height, width, filters] or
+    [images, neurons], after what follows the layer (pooling, ReLU); for each convolutional one
+    `<name>/weights` float32 [h, w, in, out]."""
+    layers: tuple[str, ...]
+    """Names in order, from `conv1` to the logits."""
     test_images: tuple[int, ...]
     """Rows of the test split that the outputs belong to."""
+
+
+class Excitation(Record):
+    """For each class the input that excites it most."""
+
+    file: FileRef
+    """Safetensors: `images` float32 [classes, height, width] in [0, 1], and what the network
+    makes of them: `logits` and `probabilities` float32 [classes], each of its own class."""
+
+
+class Attribution(Record):
+    """Which pixels speak for the wrong and for the true class of some images."""
+
+    file: FileRef
+    """Safetensors, float32: `gradient/predicted`, `gradient/true` [images, height, width] and
+    `occlusion/predicted`, `occlusion/true` [images, rows, columns], in units of the logit."""
+    test_images: tuple[int, ...]
+    """Rows of the test split."""
+    predicted: tuple[int, ...]
+    patch: int
+    """Side of the square that was covered, in pixels."""
+
+
+class Embedding(Record):
+    """A map of some test images: near each other is what the network takes for similar."""
+
+    file: FileRef
+    """Parquet: index int32 (row of the test split), label uint8, predicted uint8, x and y
+    float32 (NaN if the network's outputs are not finite)."""
+    layer: str
+    """The layer whose outputs are mapped."""
+    rows: int
+
+
+class Insights(Record):
+    """Looks into the trained network, those that were asked for."""
+
+    excitation: Excitation | None = None
+    attribution: Attribution | None = None
+    embedding: Embedding | None = None
 
 
 class Model(Record):
@@ -125,6 +213,8 @@ class PictureText(Record):
     """One or two sentences: what is seen, how to read it."""
     alt: str
     """For who cannot see it."""
+    section: str = ""
+    """Heading that it stands under, the same for neighbours."""
 
 
 class Picture(PictureText):

@@ -217,6 +217,9 @@ class EvaluationSettings(StageSettings):
     evaluation_batch: PositiveInt = Field(256, description="Images per evaluation batch.")
 
 
+Insight = Literal["excite", "attribute", "embed", "none"]
+
+
 class FigureSettings(StageSettings):
     """What the pictures show."""
 
@@ -226,6 +229,20 @@ class FigureSettings(StageSettings):
     conv2_channels: Numbers = Field(
         (0, 1), description="Input channels of conv2 whose filters are drawn."
     )
+    insights: Annotated[tuple[Insight, ...], BeforeValidator(split_commas)] = Field(
+        ("excite", "attribute", "embed"),
+        description="Looks into the trained network, each a stage of its own; 'none' for none."
+        " excite (3 s): the input that excites each class most; attribute (4 s): which pixels"
+        " speak for the wrong and for the true class; embed (8 s): a map of the test images as"
+        " the last hidden layer sees them. Seconds on two cores, for MNIST.",
+    )
+
+    @field_validator("insights")
+    @classmethod
+    def none_stands_alone(cls, value: tuple[Insight, ...]) -> tuple[Insight, ...]:
+        if "none" in value and len(value) > 1:
+            raise ValueError("should be none alone, or excite, attribute, embed")
+        return value
 
 
 class ScheduleSettings(BaseModel):
@@ -255,7 +272,11 @@ StageName = Literal[
     "train",
     "evaluate",
     "export",
+    "measure",
     "layer-outputs",
+    "excite",
+    "attribute",
+    "embed",
     "draw",
 ]
 

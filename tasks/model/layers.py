@@ -1,4 +1,6 @@
-"""Stage: checkpoint × a few images → the weights and outputs of its convolutional layers."""
+"""Stage: checkpoint × a few images → the weights and outputs of its layers."""
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -6,11 +8,35 @@ from tasks.data.dataset import read_split
 from tasks.errors import PipelineError
 from tasks.model.checkpoint import LIBRARIES, restore_network, write_tensors
 from tasks.model.device import load_tensorflow
-from tasks.model.network import block_ends
 from tasks.records import Checkpoint, LayerOutputs, Shape, Split
 from tasks.settings import NetworkSettings
 from tasks.stage import stage
 from tasks.store import Workspace
+
+if TYPE_CHECKING:
+    import keras
+
+
+def layer_tensors(network: "keras.Sequential") -> dict[str, Any]:
+    """What comes out of each convolutional and fully-connected layer, symbolically.
+
+    With a layer counts what follows it without weights of its own and leaves its outputs in
+    place: pooling, activation, dropout. Flattening does not.
+
+    Returns:
+        Tensors by the layer's name, in order, the last one the logits.
+    """
+    from keras import layers
+
+    tensors: dict[str, Any] = {}
+    name = ""
+    for layer in network.layers:
+        if isinstance(layer, (layers.Conv2D, layers.Dense)):
+            name = layer.name
+            tensors[name] = layer.output
+        elif name and len(layer.output.shape) == len(tensors[name].shape):
+            tensors[name] = layer.output
+    return tensors
 
 
 def check_rows(rows: tuple[int, ...], images: int) -> None:
@@ -44,16 +70,18 @@ def layer_outputs(
     import keras
 
     model = restore_network(work.input(checkpoint.file), network, shape)
-    ends = dict(enumerate(block_ends(network), start=1))
-    looking_in = keras.Model(
-        model.inputs, {n: model.get_layer(end).output for n, end in ends.items()}
-    )
+    symbolic = layer_tensors(model)
     images = read_split(work.input(split.file)).images[list(test_images)]
-    outputs = looking_in(tf.cast(images[..., np.newaxis], tf.float32) / 255.0)
+    outputs = keras.Model(model.inputs[0], symbolic)(
+        tf.cast(images[..., np.newaxis], tf.float32) / 255.0
+    )
 
     tensors = {}
-    for n, output in outputs.items():
-        tensors[f"conv{n}/weights"] = np.asarray(model.get_layer(f"conv{n}").kernel)
-        tensors[f"conv{n}/outputs"] = np.asarray(output)
+    for name in symbolic:
+        tensors[f"{name}/outputs"] = np.asarray(outputs[name])
+        if (kernel := model.get_layer(name).kernel).ndim == 4:
+            tensors[f"{name}/weights"] = np.asarray(kernel)
     write_tensors(tensors, work.output("layers.safetensors"))
-    return LayerOutputs(file=work.finished("layers.safetensors"), test_images=test_images)
+    return LayerOutputs(
+        file=work.finished("layers.safetensors"), layers=tuple(symbolic), test_images=test_images
+    )

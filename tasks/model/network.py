@@ -64,8 +64,7 @@ def build_network(settings: NetworkSettings, shape: Shape, seed: int) -> "keras.
     Returns:
         A model from float32 [n, height, width, 1] in [0, 1] to logits float32 [n, classes].
         Its layers are called conv1, pool1, relu1, conv2, …, flatten, fc1, …; the last one with
-        weights gives the logits. The outputs of each block of convolution, pooling and
-        activation are those of the layers that `block_ends` names.
+        weights gives the logits.
 
     Raises:
         PipelineError: the images are too small for it.
@@ -158,18 +157,3 @@ def after_dense(settings: NetworkSettings, n: int, seed: int) -> "list[keras.lay
     if settings.dropout:
         after.append(layers.Dropout(settings.dropout, seed=seed, name=f"fc{n}_dropout"))
     return after
-
-
-def block_ends(settings: NetworkSettings) -> list[str]:
-    """The layers whose outputs are those of the convolutional blocks, in order."""
-    ends = []
-    for n, kind in enumerate(for_each(len(settings.conv_filters), settings.pooling), start=1):
-        pooled_last = settings.activation_first and kind != "none"
-        ends.append(f"pool{n}" if pooled_last else f"{settings.activation}{n}")
-    return ends
-
-
-def dense_ends(settings: NetworkSettings) -> list[str]:
-    """The layers whose outputs are those of the fully-connected layers before the logits."""
-    activation = f"_{settings.activation}" if settings.normalisation else ""
-    return [f"fc{n}{activation}" for n in range(1, len(settings.dense) + 1)]

@@ -1,27 +1,29 @@
-"""Stage: evaluations and layer outputs → the pictures of the report."""
+"""Stage: evaluations and looks into the network → the pictures of the report."""
 
 import numpy as np
 import pyarrow.parquet as pq
 from safetensors.numpy import load_file
 
 from tasks.data.dataset import class_names, read_split
-from tasks.records import Evaluation, LayerOutputs, Pictures, Shape, Split
+from tasks.records import Evaluation, Insights, LayerOutputs, Metrics, Pictures, Shape, Split
 from tasks.settings import FigureSettings
 from tasks.stage import stage
 from tasks.store import FileRef, Workspace
 
 
-@stage(libraries=("matplotlib", "pillow", "numpy", "safetensors"))
+@stage(libraries=("matplotlib", "pillow", "numpy", "safetensors", "pyarrow"))
 def draw(
     work: Workspace,
     split: Split,
     shape: Shape,
     evaluations: tuple[Evaluation, ...],
     curves: tuple[FileRef, ...],
+    metrics: Metrics,
     layers: LayerOutputs,
+    insights: Insights,
     settings: FigureSettings,
 ) -> Pictures:
-    """Draw every picture of the report.
+    """Draw every picture of the report, in the order of the story.
 
     Args:
         work: inputs and outputs.
@@ -29,26 +31,57 @@ def draw(
         shape: of its images, and the number of classes.
         evaluations: of the test split, at each milestone.
         curves: what training reported, segment by segment.
+        metrics: of the last evaluation.
         layers: weights of the last checkpoint, outputs for `settings.test_images`.
+        insights: of the last checkpoint, those that were asked for.
         settings: what to show.
 
     Raises:
         PipelineError: a channel is asked for that the layer does not have.
     """
-    from tasks.report import pictures  # and with it matplotlib
+    from tasks.report.pictures import network, scores  # and with them matplotlib
+    from tasks.report.pictures.book import Predicted, Sketchbook
 
     data = read_split(work.input(split.file))
     names = class_names(shape.classes)
-    book = pictures.Sketchbook(work)
+    book = Sketchbook(work)
 
-    pictures.draw_first_images(book, data.images, data.labels, names)
-    pictures.draw_learning_curve(book, [work.input(curve) for curve in curves], evaluations)
+    def predicted_by(evaluation: Evaluation) -> Predicted:
+        table = pq.read_table(work.input(evaluation.predictions))
+        probabilities = np.stack([table[f"p{c}"].to_numpy() for c in range(shape.classes)], axis=1)
+        return Predicted(
+            names, data.images, data.labels, table["predicted"].to_numpy(), probabilities
+        )
+
+    book.section = "The data"
+    scores.draw_first_images(book, data.images, data.labels, names)
+
+    book.section = "How it learned"
+    scores.draw_learning_curve(book, [work.input(curve) for curve in curves], evaluations)
     for evaluation in evaluations:
-        predicted = pq.read_table(work.input(evaluation.predictions))["predicted"].to_numpy()
-        pictures.draw_errors(book, data.images, data.labels, predicted, names, evaluation.iteration)
-    pictures.draw_confusion(book, np.array(evaluations[-1].confusion), names)
+        scores.draw_errors(book, predicted_by(evaluation), evaluation.iteration)
 
+    book.section = "What it gets wrong"
+    last = predicted_by(evaluations[-1])
+    scores.draw_confidences(book, last)
+    scores.draw_confusion(book, np.array(evaluations[-1].confusion), names)
+    scores.draw_class_scores(book, metrics, names)
+    scores.draw_confused_pairs(book, metrics, last)
+
+    book.section = "How sure it is"
+    scores.draw_calibration(book, metrics)
+
+    book.section = "How it sees"
     tensors = load_file(work.input(layers.file))
-    pictures.draw_weights(book, tensors, settings.conv2_channels)
-    pictures.draw_outputs(book, tensors, data.images, data.labels, names, layers.test_images)
+    network.draw_weights(book, tensors, settings.conv2_channels)
+    network.draw_outputs(book, tensors, layers, last)
+
+    book.section = "What it looks for"
+    if found := insights.excitation:
+        network.draw_exciting_inputs(book, load_file(work.input(found.file)), names)
+    if asked := insights.attribution:
+        network.draw_attributions(book, load_file(work.input(asked.file)), asked, last)
+    if mapped := insights.embedding:
+        table = pq.read_table(work.input(mapped.file))
+        network.draw_map(book, table, mapped, names, split.rows)
     return Pictures(pictures=tuple(book.pictures))

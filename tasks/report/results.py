@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tasks.records import Download, Evaluation, Model, Pictures, Segment, Splits
+from tasks.records import Download, Evaluation, Metrics, Model, Pictures, Segment, Splits
 
 
 @dataclass(frozen=True)
@@ -14,5 +14,7 @@ class Results:
     segments: tuple[Segment, ...]
     evaluations: tuple[Evaluation, ...]
     """Of the test split: before training, then after each segment."""
+    metrics: Metrics
+    """Of the last evaluation."""
     model: Model
     pictures: Pictures

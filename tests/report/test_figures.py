@@ -7,14 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from PIL import Image
 from scipy.stats import binomtest
 
+from tasks.records import ClassMetrics, ConfidenceBin
 from tasks.report import figures
 from tasks.report.statistics import wilson_interval
 
@@ -50,8 +53,25 @@ def visible(figure: Figure) -> list[Text]:
     return [t for t in found if t.get_text() and page.overlaps(t.get_window_extent())]
 
 
-def images(figure: Figure) -> list[Axes]:
-    return [axes for axes in figure.axes if axes.get_images()]
+def images(figure: Figure) -> list[AxesImage]:
+    """The images on the sheet, in the order in which they were put there."""
+    return figure.axes[0].get_images()
+
+
+def shown(image: AxesImage) -> np.ndarray:
+    array = image.get_array()
+    assert array is not None
+    return np.asarray(array)
+
+
+def fills(figure: Figure) -> list[tuple[str, float, float]]:
+    """Colour, width and height of the bars on the sheet."""
+    return [
+        (to_hex(patch.get_facecolor()), patch.get_width(), patch.get_height())
+        for patch in figure.findobj(Rectangle)
+        if isinstance(patch, Rectangle) and patch.axes is figure.axes[0]
+        if patch.get_facecolor()[3] > 0 and patch is not figure.axes[0].patch
+    ]
 
 
 def dots(figure: Figure, folder: Path) -> np.ndarray:
@@ -61,14 +81,141 @@ def dots(figure: Figure, folder: Path) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-def centre(figure: Figure, axes: Axes, saved: np.ndarray) -> tuple[int, ...]:
-    """Colour in the middle of the axes."""
-    box = axes.get_window_extent()
+def centre(figure: Figure, image: AxesImage, saved: np.ndarray) -> tuple[int, ...]:
+    """Colour in the middle of an image."""
+    box = image.get_window_extent()
     x, y = (box.x0 + box.x1) / 2, figure.bbox.height - (box.y0 + box.y1) / 2
     return tuple(int(value) for value in saved[int(y), int(x)])
 
 
+LONG = ["the first of two very long class names", "W" * 60]
+
+
+def shares(images: int, classes: int) -> np.ndarray:
+    """Probabilities, float32 [images, classes]."""
+    powers = np.exp(3 * np.random.default_rng(1).normal(size=(images, classes)))
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def some_confidences(images: int, names: list[str], *shape: int) -> Figure:
+    true = np.arange(images) % len(names)
+    return figures.confidences(
+        noise(images, *shape), shares(images, len(names)), true, names, "No errors"
+    )
+
+
+def some_pairs(pairs: int, names: list[str], *shape: int, most: int = 900) -> Figure:
+    classes = len(names)
+    true = np.arange(pairs) % classes
+    wrong = (true + 1) % classes
+    counted = [(int(true[k]), int(wrong[k]), most // (k + 1)) for k in range(pairs)]
+    # Three images of each pair.
+    return figures.confused_pairs(
+        counted, noise(3 * pairs, *shape), np.tile(true, 3), np.tile(wrong, 3), names
+    )
+
+
+def some_scores(names: list[str], low: float = 0.3) -> Figure:
+    values = np.random.default_rng(0).uniform(low, 1, (len(names), 3))
+    metrics = [
+        ClassMetrics(support=1000 + i, precision=p, recall=r, f1=f)
+        for i, (p, r, f) in enumerate(values.tolist())
+    ]
+    # The second class has no images, the first is never predicted.
+    metrics[1] = ClassMetrics(support=0, precision=0.0, recall=None, f1=0.0)
+    metrics[0] = ClassMetrics(support=100_000, precision=None, recall=0.0, f1=0.0)
+    return figures.class_scores(metrics, names)
+
+
+def some_calibration(*bins: tuple[int, int]) -> Figure:
+    """Bins given as (count, correct), the rest empty, the given ones last."""
+    counted = [(0, 0)] * (15 - len(bins)) + list(bins)
+    return figures.calibration(
+        [
+            ConfidenceBin(
+                low=k / 15,
+                high=(k + 1) / 15,
+                count=n,
+                correct=right,
+                confidence=(k + 0.5) / 15 if n else None,
+            )
+            for k, (n, right) in enumerate(counted)
+        ],
+        0.0123,
+    )
+
+
+def some_flow(names: list[str], *layers: tuple[int, ...], size: tuple[int, int]) -> Figure:
+    """The way through layers whose outputs have such shapes."""
+    outputs = [(f"layer{n}", np.abs(normal(*shape))) for n, shape in enumerate(layers, 1)]
+    return figures.flow(noise(*size), outputs, shares(1, len(names))[0], len(names) - 1, names)
+
+
+def some_attributions(images: int, names: list[str], *shape: int) -> Figure:
+    maps = [
+        ("gradient × input", normal(images, *shape), -normal(images, *shape)),
+        ("11 × 11 pixels covered", 9 * normal(images, *shape), normal(images, *shape)),
+    ]
+    true = [i % 2 for i in range(images)]
+    return figures.attributions(
+        noise(images, *shape), true, [1 - t for t in true], maps if images else [], names
+    )
+
+
+def some_map(images: int, names: list[str], spread: float = 20) -> Figure:
+    true = np.arange(images) % len(names)
+    angle = 2 * np.pi * true / len(names)
+    middle = spread * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    predicted = np.where(np.arange(images) % 9 == 0, (true + 1) % len(names), true)
+    return figures.embedding_map(normal(images, 2) + middle, true, predicted, names)
+
+
 EVERY: dict[str, Callable[[], Figure]] = {
+    "confident": lambda: some_confidences(9, DIGITS, 28, 28),
+    "confident, one": lambda: some_confidences(1, DIGITS, 8, 8),
+    "confident, none": lambda: some_confidences(0, DIGITS, 28, 28),
+    "confident, 2 long names": lambda: some_confidences(5, LONG, 32, 20),
+    "confident, named": lambda: some_confidences(9, CLOTHES, 28, 28),
+    "confident, 62 classes": lambda: some_confidences(9, ALPHANUMERIC, 64, 64),
+    "confident, tall": lambda: some_confidences(4, DIGITS, 64, 16),
+    "confident, not finite": lambda: figures.confidences(
+        noise(1, 8, 8), np.full((1, 10), np.nan), np.array([1]), DIGITS, ""
+    ),
+    "pairs": lambda: some_pairs(10, DIGITS, 28, 28),
+    "pairs, one": lambda: some_pairs(1, LONG, 8, 8),
+    "pairs, none": lambda: some_pairs(0, DIGITS, 28, 28),
+    "pairs, named": lambda: some_pairs(8, CLOTHES, 32, 20, most=100_000),
+    "pairs, large": lambda: some_pairs(5, ALPHANUMERIC, 200, 100),
+    "scores": lambda: some_scores(DIGITS),
+    "scores, 2 long names": lambda: some_scores(LONG),
+    "scores, 62 classes": lambda: some_scores(ALPHANUMERIC, 0.96),
+    "calibration": lambda: some_calibration((1, 0), (7, 3), (55_000, 52_000), (9999, 9998)),
+    "calibration, nothing": some_calibration,
+    "calibration, full": lambda: some_calibration(*[(99_999, 50_000)] * 14, (123_456, 9)),
+    "flow": lambda: some_flow(DIGITS, (14, 14, 16), (7, 7, 36), (128,), size=(28, 28)),
+    "flow, 8 × 8": lambda: some_flow(DIGITS, (4, 4, 4), (2, 2, 6), (1024,), (16,), size=(8, 8)),
+    "flow, no hidden layer": lambda: some_flow(LONG, (28, 28, 1), size=(28, 28)),
+    "flow, 26 classes": lambda: some_flow(ALPHANUMERIC[10:36], (4, 4, 3), size=(8, 8)),
+    "flow, wide": lambda: some_flow(ALPHANUMERIC, (64, 64, 256), (100,), size=(64, 64)),
+    "flow, many": lambda: some_flow(CLOTHES, *[(16, 10, 600)] * 4, (64,), (3,), size=(32, 20)),
+    "flow, large": lambda: some_flow(DIGITS, (300, 300, 2), size=(300, 300)),
+    "exciting": lambda: figures.exciting_inputs(normal(10, 28, 28), shares(1, 10)[0], DIGITS),
+    "exciting, 2": lambda: figures.exciting_inputs(normal(2, 32, 20), shares(1, 2)[0], LONG),
+    "exciting, 62": lambda: figures.exciting_inputs(
+        normal(62, 8, 8), shares(1, 62)[0], ALPHANUMERIC
+    ),
+    "attributions": lambda: some_attributions(9, DIGITS, 28, 28),
+    "attributions, one": lambda: some_attributions(1, LONG, 8, 8),
+    "attributions, none": lambda: some_attributions(0, DIGITS, 28, 28),
+    "attributions, tall": lambda: some_attributions(3, CLOTHES, 64, 20),
+    "map": lambda: some_map(1500, DIGITS),
+    "map, 62 classes": lambda: some_map(1500, ALPHANUMERIC),
+    "map, one place": lambda: some_map(300, ALPHANUMERIC, spread=0),
+    "map, long names": lambda: some_map(40, LONG),
+    "map, one image": lambda: some_map(1, DIGITS),
+    "map, not finite": lambda: figures.embedding_map(
+        np.full((3, 2), np.nan), np.zeros(3, int), np.zeros(3, int), DIGITS
+    ),
     "first nine": lambda: figures.image_grid(noise(9, 28, 28), [f"True: {i}" for i in range(9)]),
     "small": lambda: figures.image_grid(noise(9, 8, 8), [f"True: {i}" for i in range(9)]),
     "long titles": lambda: figures.image_grid(noise(4, 64, 40), ["a quite long title " * 4] * 4),
@@ -117,25 +264,28 @@ EVERY: dict[str, Callable[[], Figure]] = {
 @pytest.mark.parametrize("name", EVERY)
 def test_every_text_is_whole_and_nothing_lies_on_anything_else(name: str) -> None:
     figure = EVERY[name]()
-    shown = visible(figure)
-    boxes = [text.get_window_extent() for text in shown]
+    seen = visible(figure)
+    boxes = [text.get_window_extent() for text in seen]
     assert boxes
-    for text, box in zip(shown, boxes, strict=True):
+    for text, box in zip(seen, boxes, strict=True):
         assert box.x0 >= 0 and box.x1 <= figure.bbox.width, f"{text.get_text()!r} sticks out"
         assert box.y0 >= 0 and box.y1 <= figure.bbox.height, f"{text.get_text()!r} sticks out"
         assert text.get_fontsize() >= 7
-    for (one, a), (other, b) in overlapping(shown, boxes):
+    for (one, a), (other, b) in overlapping(seen, boxes):
         pytest.fail(f"{one!r} at {a} overlaps {other!r} at {b}")
-    frames = [axes.get_window_extent() for axes in figure.axes]
+    sheet, *scaled = figure.axes
+    frames = [artist.get_window_extent() for artist in (*sheet.get_images(), *scaled)]
     for a, b in itertools.combinations(frames, 2):
-        assert min(a.x1, b.x1) <= max(a.x0, b.x0) or min(a.y1, b.y1) <= max(a.y0, b.y0)
-    for text in figure.texts:
+        assert min(a.x1, b.x1) <= max(a.x0, b.x0) + 0.1 or (
+            min(a.y1, b.y1) <= max(a.y0, b.y0) + 0.1
+        )
+    for text in sheet.texts:
         box = text.get_window_extent()
         for frame in frames:
             assert not frame.overlaps(box), text.get_text()
 
 
-def overlapping(shown: list[Text], boxes: list[Bbox]) -> Iterator[tuple[tuple[str, Bbox], ...]]:
+def overlapping(seen: list[Text], boxes: list[Bbox]) -> Iterator[tuple[tuple[str, Bbox], ...]]:
     """Pairs of texts that share more than a dot or so of the picture."""
     edges = np.array([(box.x0 + 1, box.x1 - 1, box.y0 + 1, box.y1 - 1) for box in boxes])
     left, right, low, high = edges.T
@@ -143,11 +293,15 @@ def overlapping(shown: list[Text], boxes: list[Bbox]) -> Iterator[tuple[tuple[st
         hits = (left < right[i]) & (left[i] < right) & (low < high[i]) & (low[i] < high)
         for j in np.flatnonzero(hits):
             if j > i:
-                yield (shown[i].get_text(), boxes[i]), (shown[j].get_text(), boxes[j])
+                yield (seen[i].get_text(), boxes[i]), (seen[j].get_text(), boxes[j])
 
 
 @pytest.mark.parametrize(
-    "name", ["long names", "no errors", "10 classes", "16 filters", "outputs", "single", "curve"]
+    "name",
+    [
+        *("long names", "no errors", "10 classes", "16 filters", "outputs", "single", "curve"),
+        *("confident", "pairs", "scores", "calibration", "flow", "attributions", "map"),
+    ],
 )
 def test_file_is_the_same_when_drawn_again(name: str, tmp_path: Path) -> None:
     figure = EVERY[name]()
@@ -171,7 +325,7 @@ def chunks(png: bytes) -> set[bytes]:
 
 def test_font_is_the_one_that_comes_with_matplotlib(tmp_path: Path) -> None:
     figure = EVERY["16 filters"]()
-    figure.texts[0].set_fontfamily("serif")
+    figure.axes[0].texts[0].set_fontfamily("serif")
     figures.save(figure, tmp_path / "figure.png")
     fonts = {Path(findfont(text.get_fontproperties())) for text in visible(figure)}
     assert {font.name for font in fonts} == {"DejaVuSans.ttf"}
@@ -179,12 +333,12 @@ def test_font_is_the_one_that_comes_with_matplotlib(tmp_path: Path) -> None:
 
 
 def test_image_grid_shows_each_pixel_as_a_square_of_its_grey(tmp_path: Path) -> None:
-    shown = noise(2, 28, 28)
-    figure = figures.image_grid(shown, ["True: 3", "True: 4"])
+    given = noise(2, 28, 28)
+    figure = figures.image_grid(given, ["True: 3", "True: 4"])
     saved = dots(figure, tmp_path)
     assert texts(figure) == ["True: 3", "True: 4"]
-    for image, axes in zip(shown, images(figure), strict=True):
-        box = axes.get_window_extent()
+    for image, drawn in zip(given, images(figure), strict=True):
+        box = drawn.get_window_extent()
         scale, remainder = divmod(round(box.width), 28)
         assert remainder == 0 and round(box.height) == scale * 28
         left, top = round(box.x0), round(figure.bbox.height - box.y1)
@@ -201,8 +355,8 @@ def test_images_that_are_not_square_keep_their_shape() -> None:
             figures.single_image(noise(*shape), "a"),
             figures.layer_outputs(noise(*shape, 5).astype(float), "a"),
         )
-        for axes in (axes for figure in drawings for axes in images(figure)):
-            box = axes.get_window_extent()
+        for image in (image for figure in drawings for image in images(figure)):
+            box = image.get_window_extent()
             assert box.height / box.width == pytest.approx(shape[0] / shape[1])
 
 
@@ -211,12 +365,12 @@ def test_example_errors_are_the_first_nine_wrong_ones() -> None:
     predicted = true.copy()
     wrong = np.arange(5, 40, 3)
     predicted[wrong] = (true[wrong] + 1) % 10
-    shown = noise(40, 28, 28)
-    figure = figures.example_errors(shown, true, predicted, DIGITS, 1000)
+    given = noise(40, 28, 28)
+    figure = figures.example_errors(given, true, predicted, DIGITS, 1000)
     expected = [f"True: {true[i]}, Pred: {predicted[i]}" for i in wrong[:9]]
     assert sorted(texts(figure)) == sorted(["After 1,000 iterations", *expected])
-    for i, axes in zip(wrong, images(figure), strict=False):
-        assert np.array_equal(axes.get_images()[0].get_array(), shown[i])
+    for i, image in zip(wrong, images(figure), strict=False):
+        assert np.array_equal(shown(image), given[i])
     assert len(images(figure)) == 9
 
 
@@ -225,13 +379,13 @@ def test_fewer_than_nine_errors(errors: int) -> None:
     true = np.zeros(20, int)
     predicted = (np.arange(20) < errors).astype(int)
     figure = figures.example_errors(noise(20, 28, 28), true, predicted, DIGITS, 1)
-    assert len(figure.axes) == errors
+    assert len(images(figure)) == errors
     assert texts(figure).count("True: 0, Pred: 1") == errors
 
 
 def test_no_errors_are_said_in_words() -> None:
     figure = EVERY["no errors"]()
-    assert not figure.axes
+    assert not images(figure)
     assert set(texts(figure)) == {"After 1 iteration", "No errors at this milestone"}
 
 
@@ -246,7 +400,7 @@ def test_class_names_are_never_taken_for_formulas(tmp_path: Path) -> None:
 
 def test_confusion_matrix_has_true_down_and_predicted_across(tmp_path: Path) -> None:
     figure = figures.confusion_matrix(np.array([[12, 3], [0, 7]]), ["cat", "dog"])
-    axes = figure.axes[0]
+    axes = figure.axes[1]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("Predicted", "True")
     assert [label.get_text() for label in axes.get_xticklabels()] == ["cat", "dog"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog"]
@@ -268,7 +422,7 @@ def test_a_single_error_shows_beside_a_diagonal_of_thousands(tmp_path: Path) -> 
     matrix[0, 1], matrix[1, 0] = 1, 30
     figure = figures.confusion_matrix(matrix, ["a", "b", "c"])
     saved = dots(figure, tmp_path)
-    box = figure.axes[0].get_window_extent()
+    box = figure.axes[1].get_window_extent()
     cell = box.width / 3
 
     def colour(row: int, column: int) -> np.ndarray:
@@ -283,7 +437,7 @@ def test_a_single_error_shows_beside_a_diagonal_of_thousands(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(("name", "shown"), [("10 classes", True), ("62 classes", False)])
 def test_counts_stand_in_the_cells_where_they_fit(name: str, shown: bool) -> None:
-    axes = EVERY[name]().axes[0]
+    axes = EVERY[name]().axes[1]
     assert bool(axes.texts) == shown
     for text in axes.texts:
         column, row = text.get_position()
@@ -294,7 +448,7 @@ def test_counts_stand_in_the_cells_where_they_fit(name: str, shown: bool) -> Non
 
 def test_counts_contrast_with_their_cells(tmp_path: Path) -> None:
     figure = figures.confusion_matrix(4 ** np.arange(9).reshape(3, 3), ["a", "b", "c"])
-    axes = figure.axes[0]
+    axes = figure.axes[1]
     image = axes.get_images()[0]
     for text in axes.texts:
         column, row = text.get_position()
@@ -311,32 +465,31 @@ def test_weights_are_red_above_zero_white_at_it_and_blue_below(tmp_path: Path) -
     weights[:, :, 1, :] = [2.0, 0.0, -2.0]
     figure = figures.conv_weights(weights, 1, 2.0)
     saved = dots(figure, tmp_path)
-    seen = [centre(figure, axes, saved) for axes in images(figure)[:3]]
+    seen = [centre(figure, image, saved) for image in images(figure)[:3]]
     assert np.abs(np.subtract(seen, [RED, WHITE, BLUE])).max() <= 4
 
 
 def test_all_filters_of_a_layer_share_one_scale() -> None:
     weights = normal(5, 5, 3, 36)
-    limit = figures.weight_limit(weights)
+    limit = figures.largest(weights)
     assert limit == np.abs(weights).max()
     for channel in (0, 1):
-        shown = images(figures.conv_weights(weights, channel, limit))
-        assert len(shown) == 36
-        for k, axes in enumerate(shown):
-            (image,) = axes.get_images()
+        tiles = images(figures.conv_weights(weights, channel, limit))
+        assert len(tiles) == 36
+        for k, image in enumerate(tiles):
             assert image.get_clim() == (-limit, limit)
-            assert np.array_equal(image.get_array(), weights[:, :, channel, k])
+            assert np.array_equal(shown(image), weights[:, :, channel, k])
 
 
 def test_weights_that_are_all_zero_or_not_finite_are_drawn(tmp_path: Path) -> None:
     nothing = np.zeros((3, 3, 1, 2))
-    assert figures.weight_limit(nothing) == 1
-    assert figures.weight_limit(np.full((3, 3, 1, 2), np.nan)) == 1
+    assert figures.largest(nothing) == 1
+    assert figures.largest(np.full((3, 3, 1, 2), np.nan)) == 1
     broken = nothing.copy()
     broken[..., 1], broken[0, 0, 0, 0] = np.nan, np.inf
     figure = figures.conv_weights(broken, 0, 1.0)
     saved = dots(figure, tmp_path)
-    zero, bad = (centre(figure, axes, saved) for axes in images(figure)[:2])
+    zero, bad = (centre(figure, image, saved) for image in images(figure)[:2])
     assert min(zero) > 250 and min(bad) < 200, "not a number is not zero"
     assert any("not finite" in text for text in texts(figure))
 
@@ -346,10 +499,10 @@ def test_layer_outputs_share_one_scale_from_white_to_black(tmp_path: Path) -> No
     outputs[..., 1], outputs[..., 2] = 2.0, 4.0
     figure = figures.layer_outputs(outputs, "Test image 0 after conv2")
     saved = dots(figure, tmp_path)
-    assert [centre(figure, axes, saved)[0] for axes in images(figure)[:3]] == pytest.approx(
+    assert [centre(figure, image, saved)[0] for image in images(figure)[:3]] == pytest.approx(
         [255, 128, 0], abs=4
     )
-    assert len(figure.axes) == 4, "three outputs and a colour bar"
+    assert len(images(figure)) == 3 and len(figure.axes) == 2, "three outputs and a colour bar"
     assert "Test image 0 after conv2" in texts(figure)
 
 
@@ -360,7 +513,7 @@ def test_outputs_that_are_all_zero_are_white(tmp_path: Path) -> None:
 
 def test_learning_curve_shows_batches_milestones_and_their_intervals() -> None:
     figure = EVERY["curve"]()
-    accuracy, loss = figure.axes
+    _, accuracy, loss = figure.axes
     assert accuracy.lines[0].get_xydata().tolist() == [[1, 0.1], [101, 0.6], [201, 0.9]]
     assert loss.lines[0].get_xydata().tolist() == [[1, 2.3], [101, 1.1], [201, 0.3]]
     (errorbar,) = accuracy.containers
@@ -373,7 +526,7 @@ def test_learning_curve_shows_batches_milestones_and_their_intervals() -> None:
 
 def test_milestone_0_lies_inside_the_logarithmic_axis() -> None:
     figure = EVERY["curve"]()
-    axes = figure.axes[0]
+    axes = figure.axes[1]
     figure.draw_without_rendering()
     x = [axes.transData.transform((iteration, 0.5))[0] for iteration in (0, 1, 101, 201)]
     box = axes.get_window_extent()
@@ -390,7 +543,7 @@ def test_no_training_is_said_in_words() -> None:
 def test_loss_axis_always_has_two_to_ten_round_numbers(losses: list[float]) -> None:
     iterations = list(range(1, len(losses) + 1))
     figure = figures.learning_curve(iterations, [0.5] * len(losses), losses, [])
-    axes = figure.axes[1]
+    axes = figure.axes[2]
     low, high = axes.get_ylim()
     ticks = [tick for tick in axes.get_yticks() if low <= tick <= high]
     assert 1 <= len(ticks) <= 10

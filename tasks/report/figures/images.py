@@ -1,0 +1,239 @@
+"""Figures of images: the data, the errors, and what the network makes of each."""
+
+from collections.abc import Sequence
+from math import ceil
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from tasks.report.figures.canvas import (
+    BLUE,
+    FRAME,
+    LABEL,
+    MARGIN,
+    ORANGE,
+    PALE,
+    SMALL,
+    TICK,
+    TITLE,
+    WIDTH,
+    enlarged,
+    new_figure,
+    percent,
+    place,
+    rectangle,
+    sentence,
+    shortened,
+    text_height,
+    text_width,
+    wrapped,
+    write,
+)
+
+BYTES = Normalize(0, 255)
+GREYS = colormaps["binary"]
+SHOWN_CLASSES = 10
+"""Probabilities of so many classes stand beside an image: the highest, where there are more."""
+
+
+def image_grid(
+    images: NDArray[np.generic],
+    titles: Sequence[str],
+    columns: int = 3,
+    heading: str = "",
+    empty: str = "No images",
+    norm: Normalize = BYTES,
+) -> Figure:
+    """Images side by side, each with its title below.
+
+    Args:
+        images: [n, height, width].
+        titles: n texts; long ones are broken into lines.
+        columns: images per row.
+        heading: stands above them all.
+        empty: what to say instead if there are no images.
+        norm: from white to black; 0 to 255 if not given.
+    """
+    if len(images) == 0:
+        return sentence(empty, heading)
+    gap = 20
+    cell = (WIDTH - 2 * MARGIN - 2 * gap) // max(3, columns)
+    width, height = enlarged(images.shape[1:], cell)
+    labels = [wrapped(title, cell, LABEL) for title in titles]
+    below = max(text_height(label, LABEL) for label in labels) + 8
+
+    columns = min(columns, len(images))
+    rows = ceil(len(images) / columns)
+    across = columns * cell + (columns - 1) * gap
+    heading = wrapped(heading, across, TITLE)
+    top = MARGIN + text_height(heading, TITLE)
+    figure = new_figure(
+        2 * MARGIN + across, top + rows * (height + below) + (rows - 1) * gap + MARGIN // 2
+    )
+    write(figure, MARGIN, MARGIN, heading, TITLE)
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        row, column = divmod(i, columns)
+        left = MARGIN + column * (cell + gap)
+        y = top + row * (height + below + gap)
+        place(figure, image, (left + (cell - width) // 2, y, width, height), norm, GREYS)
+        write(figure, left + cell // 2, y + height + 8, label, LABEL, align="center")
+    return figure
+
+
+def example_errors(
+    images: NDArray[np.uint8],
+    true: NDArray[np.integer],
+    predicted: NDArray[np.integer],
+    class_names: Sequence[str],
+    iteration: int,
+) -> Figure:
+    """The first nine wrong images, with their true and their predicted class.
+
+    Args:
+        images: [n, height, width], the whole split or any part of it.
+        true, predicted: [n], indices into `class_names`.
+        iteration: how long the network that predicted was trained.
+    """
+    wrong = np.flatnonzero(true != predicted)[:9]
+    titles = [f"True: {class_names[true[i]]}, Pred: {class_names[predicted[i]]}" for i in wrong]
+    cell = (WIDTH - 2 * MARGIN - 40) // 3
+    if any(text_width(title, LABEL) > cell for title in titles):
+        titles = [title.replace(", Pred: ", ",\nPred: ") for title in titles]
+    heading = f"After {iteration:,} {'iteration' if iteration == 1 else 'iterations'}"
+    return image_grid(images[wrong], titles, 3, heading, "No errors at this milestone")
+
+
+def single_image(image: NDArray[np.uint8], title: str) -> Figure:
+    """One image [height, width], 0 is white and 255 black, with its title above."""
+    width, height = enlarged(image.shape, 420)
+    across = max(width, 420)
+    title = wrapped(title, across, TITLE)
+    top = MARGIN + text_height(title, TITLE)
+    figure = new_figure(across + 2 * MARGIN, top + height + MARGIN)
+    write(figure, MARGIN + across // 2, MARGIN, title, TITLE, align="center")
+    place(figure, image, (MARGIN + (across - width) // 2, top, width, height), BYTES, GREYS)
+    return figure
+
+
+def confidences(
+    images: NDArray[np.uint8],
+    probabilities: NDArray[np.floating],
+    true: NDArray[np.integer],
+    class_names: Sequence[str],
+    empty: str,
+) -> Figure:
+    """Images, each with the probabilities that the network gives its classes.
+
+    Args:
+        images: [n, height, width], 0 is white and 255 black.
+        probabilities: [n, classes], from 0 to 1.
+        true: [n], indices into `class_names`.
+        class_names: one for each class.
+        empty: what to say instead if there are no images.
+    """
+    if len(images) == 0:
+        return sentence(empty)
+    names = shortened(class_names, 150, SMALL)
+    names_wide = max(text_width(name, SMALL) for name in names)
+    columns = 3 if names_wide <= 50 else 2
+    gap, line, top = 20, 25, MARGIN + 44
+    cell = (WIDTH - 2 * MARGIN - (columns - 1) * gap) // columns
+    width, height = enlarged(images.shape[1:], 112)
+    shown = min(SHOWN_CLASSES, len(names))
+    pairs = [
+        (f"True: {class_names[t]}", f"Pred: {class_names[p.argmax()]}")
+        for t, p in zip(true, probabilities, strict=True)
+    ]
+    # The image has the width of the words below it, within reason.
+    words = max(text_width(text, TICK) for pair in pairs for text in pair)
+    part = max(width, 112, min(words, 112 if columns == 3 else 160))
+    labels = ["\n".join(shortened(pair, part, TICK)) for pair in pairs]
+    tallest = max(text_height(label, TICK) for label in labels)
+    down = max(shown * line, height + 8 + tallest) + 24
+    figure = new_figure(WIDTH, top + ceil(len(images) / columns) * down)
+    wrong = any(t != p.argmax() for t, p in zip(true, probabilities, strict=True))
+    _key(figure, {"true class": BLUE, **({"predicted": ORANGE} if wrong else {}), "others": PALE})
+
+    for i, (image, row) in enumerate(zip(images, probabilities, strict=True)):
+        left, y = MARGIN + i % columns * (cell + gap), top + i // columns * down
+        place(figure, image, (left, y, width, height), BYTES, GREYS)
+        write(figure, left, y + height + 8, labels[i], TICK)
+        right, left = left + cell - 76, left + part + 14 + names_wide + 8
+        for k, c in enumerate(most_probable(row, int(true[i]), shown)):
+            middle = y + k * line + line / 2
+            colour = ORANGE if c == row.argmax() else PALE
+            colour = BLUE if c == true[i] else colour
+            write(figure, left - 8, middle, names[c], SMALL, align="right", vertical="center")
+            length = (right - left) * float(row[c]) if np.isfinite(row[c]) else 0
+            rectangle(figure, (left, middle - 8, max(length, 1), 16), fill=colour)
+            if not row[c] < 0.005:
+                write(figure, left + length + 6, middle, percent(row[c]), SMALL, vertical="center")
+        rectangle(figure, (left - 1, y, 1, shown * line), fill=FRAME)
+    return figure
+
+
+def _key(figure: Figure, colours: dict[str, str]) -> None:
+    """What the colours of the bars stand for, in the first line."""
+    x = MARGIN
+    for meaning, colour in colours.items():
+        rectangle(figure, (x, MARGIN + 3, 18, 18), fill=colour)
+        write(figure, x + 28, MARGIN + 12, meaning, TICK, vertical="center")
+        x += 28 + text_width(meaning, TICK) + 32
+
+
+def most_probable(row: NDArray[np.floating], true: int, count: int) -> list[int]:
+    """The classes to show, in order; where not all fit, the most probable and the true one."""
+    if count == len(row):
+        return list(range(count))
+    order = [int(c) for c in np.argsort(-row, kind="stable")]
+    first = order[:count]
+    return first if true in first else [*first[:-1], true]
+
+
+def confused_pairs(
+    pairs: Sequence[tuple[int, int, int]],
+    images: NDArray[np.uint8],
+    true: NDArray[np.integer],
+    predicted: NDArray[np.integer],
+    class_names: Sequence[str],
+) -> Figure:
+    """How often one class was taken for another, and what such images look like.
+
+    Args:
+        pairs: (true, predicted, count), one in a row.
+        images: [n, height, width], the whole split, from which the first few are shown.
+        true, predicted: [n], indices into `class_names`.
+        class_names: one for each class.
+    """
+    if not pairs:
+        return sentence("No errors")
+    names = shortened(class_names, 150, LABEL)
+    labels = [f"{names[t]} \N{RIGHTWARDS ARROW} {names[p]}" for t, p, _ in pairs]
+    heading = "True \N{RIGHTWARDS ARROW} predicted"
+    width, height = enlarged(images.shape[1:], 64)
+    line, top = max(height, 28) + 14, MARGIN + 44
+    names_wide = max(text_width(label, LABEL) for label in [*labels, heading])
+    start = MARGIN + names_wide + 24
+    most = max(count for _, _, count in pairs)
+    number = text_width(f"{most:,}", LABEL) + 12
+    room = WIDTH - MARGIN - start
+    examples = max(1, min(6, (room - 160 - number) // (width + 8)))
+    longest = room - examples * (width + 8) - 24 - number
+    figure = new_figure(WIDTH, top + len(pairs) * line + MARGIN - 14)
+    write(figure, MARGIN, MARGIN, heading, TICK)
+    write(figure, start, MARGIN, "Images", TICK)
+    write(figure, WIDTH - MARGIN - examples * (width + 8) + 8, MARGIN, "The first of them", TICK)
+    for k, ((t, p, count), label) in enumerate(zip(pairs, labels, strict=True)):
+        y = top + k * line
+        middle = y + height / 2
+        length = longest * count / most
+        write(figure, MARGIN, middle, label, LABEL, vertical="center")
+        rectangle(figure, (start, middle - 12, length, 24), fill=BLUE)
+        write(figure, start + length + 10, middle, f"{count:,}", LABEL, vertical="center")
+        for i, row in enumerate(np.flatnonzero((true == t) & (predicted == p))[:examples]):
+            left = WIDTH - MARGIN - (examples - i) * (width + 8) + 8
+            place(figure, images[row], (left, y, width, height), BYTES, GREYS)
+    return figure

@@ -1,0 +1,201 @@
+"""Figures of what the network looks for, what misled it, and how it sees images together."""
+
+from collections.abc import Sequence
+from math import cos, sin
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize, to_rgba_array
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
+
+from tasks.report.figures.canvas import (
+    FRAME,
+    INK,
+    LABEL,
+    MARGIN,
+    SMALL,
+    TICK,
+    WIDTH,
+    colour_bar,
+    enlarged,
+    frame,
+    new_figure,
+    percent,
+    place,
+    scaled_axes,
+    sentence,
+    shortened,
+    symmetric,
+    text_height,
+    text_width,
+    write,
+)
+from tasks.report.figures.images import BYTES, GREYS, image_grid
+
+
+def exciting_inputs(
+    images: NDArray[np.floating], probabilities: NDArray[np.floating], class_names: Sequence[str]
+) -> Figure:
+    """For each class the input that excites it most, and how probable that makes it.
+
+    Args:
+        images: [classes, height, width] in [0, 1], 0 is white and 1 black.
+        probabilities: [classes], each of its own class, from 0 to 1.
+        class_names: one for each class.
+    """
+    titles = [f"{name}: {percent(p)}" for name, p in zip(class_names, probabilities, strict=True)]
+    columns = 5 if len(images) > 4 else 3
+    return image_grid(images, titles, columns if len(images) <= 30 else 7, norm=Normalize(0, 1))
+
+
+def attributions(
+    images: NDArray[np.uint8],
+    true: Sequence[int],
+    predicted: Sequence[int],
+    maps: Sequence[tuple[str, NDArray[np.floating], NDArray[np.floating]]],
+    class_names: Sequence[str],
+) -> Figure:
+    """Which pixels speak for the wrong and for the true class of images.
+
+    Args:
+        images: [n, height, width], 0 is white and 255 black.
+        true, predicted: n indices into `class_names`.
+        maps: of each method its name, what speaks for the predicted class and what for the
+            true one, [n, rows, columns] each; one colour scale for both, red speaks for the
+            class and blue against it.
+        class_names: one for each class.
+    """
+    if len(images) == 0:
+        return sentence("No errors")
+    words_wide, gap = 150, 12
+    columns = 1 + 2 * len(maps)
+    cell = (WIDTH - 2 * MARGIN - words_wide - columns * gap) // columns
+    width, height = enlarged(images.shape[1:], cell)
+    labels = [
+        "\n".join(shortened([f"True: {class_names[t]}", f"Pred: {class_names[p]}"], 150, TICK))
+        for t, p in zip(true, predicted, strict=True)
+    ]
+    line = max(height, text_height(labels[0], TICK)) + gap
+    top, down = MARGIN + 72, line * len(images)
+    figure = new_figure(WIDTH, top + down + 120)
+    places = [MARGIN + words_wide + gap + k * (cell + gap) for k in range(columns)]
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        y = top + i * line
+        write(figure, MARGIN, y + height / 2, label, TICK, vertical="center")
+        place(figure, image, (places[0], y, width, height), BYTES, GREYS)
+    write(figure, places[0] + width / 2, MARGIN + 34, "the image", SMALL, align="center")
+    for k, (name, *pair) in enumerate(maps):
+        norm = symmetric(np.stack(pair))
+        left, right = places[1 + 2 * k], places[2 + 2 * k]
+        write(figure, (left + right + width) / 2, MARGIN, name, TICK, align="center")
+        for x, shown, heading in zip(
+            (left, right), pair, ("for predicted", "for true"), strict=True
+        ):
+            write(figure, x + width / 2, MARGIN + 34, heading, SMALL, align="center")
+            for i, tile in enumerate(shown):
+                box = (x, top + i * line, width, height)
+                place(figure, tile, box, norm, colormaps["seismic"])
+        bar = scaled_axes(figure, left, top + down + 12, right + width - left, 20)
+        colour_bar(bar, norm, colormaps["seismic"], "Logit")
+    return figure
+
+
+COLOURS = to_rgba_array(
+    [
+        *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"),
+        *("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
+    ]
+)
+"""Ten colours that are told apart with every kind of colour vision: M. A. Petroff, "Accessible
+color sequences for data visualization", arXiv:2107.02270."""
+
+
+def embedding_map(
+    places: NDArray[np.floating],
+    true: NDArray[np.integer],
+    predicted: NDArray[np.integer],
+    class_names: Sequence[str],
+) -> Figure:
+    """Images as points on a plane, coloured by their true class, errors marked.
+
+    The name of a class stands near the middle of its points. More than ten classes share the
+    colours.
+
+    Args:
+        places: [n, 2].
+        true, predicted: [n], indices into `class_names`.
+        class_names: one for each class.
+    """
+    if not np.isfinite(places).all():
+        return sentence("The outputs of the network are not finite: there is nothing to map.")
+    side = WIDTH - 2 * MARGIN
+    figure = new_figure(WIDTH, side + 2 * MARGIN + 44)
+    axes = scaled_axes(figure, MARGIN, MARGIN + 44, side, side)
+    middle = (places.max(axis=0) + places.min(axis=0)) / 2
+    reach = 0.54 * float(np.ptp(places, axis=0).max()) or 1.0
+    axes.set(xlim=middle[0] + [-reach, reach], ylim=middle[1] + [-reach, reach])
+    axes.set(xticks=[], yticks=[])
+    frame(axes)
+    x, y = places.T
+    right = true == predicted
+    axes.scatter(
+        x[right], y[right], s=7, c=COLOURS[true[right] % len(COLOURS)], lw=0, label="right"
+    )
+    axes.scatter(
+        x[~right],
+        y[~right],
+        s=26,
+        c=COLOURS[true[~right] % len(COLOURS)],
+        marker="X",
+        lw=0.6,
+        edgecolors="black",
+        label="wrong",
+    )
+    _name_classes(axes, places, true, class_names)
+    legend = axes.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.3, ncols=2, frameon=False,
+        fontsize=TICK, labelcolor=INK, handletextpad=0.2,
+    )  # fmt: skip
+    for handle in legend.legend_handles:
+        assert handle is not None
+        handle.set(facecolor=FRAME)
+    return figure
+
+
+def _name_classes(
+    axes: Axes,
+    places: NDArray[np.floating],
+    true: NDArray[np.integer],
+    class_names: Sequence[str],
+) -> None:
+    """Write each class's name at the median of its points, or beside it where one stands."""
+    box = axes.get_window_extent()
+    taken: list[tuple[float, float, float, float]] = []
+    names = shortened(class_names, 200, LABEL)
+    for c in np.unique(true):
+        x, y = axes.transData.transform(np.median(places[true == c], axis=0))
+        wide, high = text_width(names[c], LABEL) / 2 + 6, 20
+        for k in range(4000):
+            # Along a spiral outwards, to the first place that is free.
+            at = x + 1.5 * k**0.75 * cos(0.7 * k), y + 1.5 * k**0.75 * sin(0.7 * k)
+            inside = box.x0 + wide < at[0] < box.x1 - wide and box.y0 + high < at[1] < box.y1 - high
+            if inside and not any(
+                abs(at[0] - u) < wide + w and abs(at[1] - v) < high + h for u, v, w, h in taken
+            ):
+                break
+        taken.append((*at, wide, high))
+        u, v = axes.transData.inverted().transform(at)
+        axes.text(
+            u,
+            v,
+            names[c],
+            ha="center",
+            va="center",
+            fontsize=LABEL,
+            color=INK,
+            parse_math=False,
+            path_effects=[withStroke(linewidth=3, foreground="white")],
+        )
