@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tasks.records import PictureText
 from tasks.report.statistics import wilson_interval
 from tasks.report.summary import Summary
-from tasks.report.words import change, duration, moment, percent, plain
+from tasks.report.words import change, duration, moment, percent, plain, share
 
 TUTORIAL = {0: 1093, 1: 1296, 100: 6656, 1_000: 9308, 10_000: 9880}
 """Test images that the tutorial's network got right, by iterations trained."""
@@ -18,6 +19,7 @@ MNIST_TEST_CLASSES = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 """Images of each digit in MNIST's test split: tells it from other sets of 10,000."""
 DOTS_PER_PIXEL = 2
 """Figures are drawn for screens of twice the density."""
+MOST_CONFUSED = 10
 WIDE = 600
 """A picture wider than this, in CSS pixels, gets a row of its own."""
 
@@ -39,7 +41,12 @@ def render(summary: Summary, pictures: Sequence[tuple[PictureText, bytes]]) -> s
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "duration": duration, "moment": moment}
+    environment.filters |= {
+        "percent": percent,
+        "share": share,
+        "duration": duration,
+        "moment": moment,
+    }
     return environment.get_template("report.html.j2").render(
         summary=summary,
         change=change(summary),
@@ -50,7 +57,11 @@ def render(summary: Summary, pictures: Sequence[tuple[PictureText, bytes]]) -> s
         ],
         tutorial=TUTORIAL if is_mnist(summary) else {},
         tutorial_total=sum(MNIST_TEST_CLASSES),
-        pictures=[(picture, *embedded(png)) for picture, png in pictures],
+        chapters=[
+            (title, [(picture, *embedded(png)) for picture, png in group])
+            for title, group in groupby(pictures, key=lambda item: item[0].section)
+        ],
+        confused=summary.metrics.confused[:MOST_CONFUSED],
         wide=WIDE,
         settings=list(sections(summary.settings)),
     )

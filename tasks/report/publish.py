@@ -20,7 +20,7 @@ from tasks.report.page import embedded
 from tasks.report.results import Results
 from tasks.report.statistics import wilson_interval
 from tasks.report.summary import Summary
-from tasks.report.words import change, duration, percent
+from tasks.report.words import change, duration, percent, share
 from tasks.store import Store
 
 MOST_MISTAKES = 200
@@ -34,6 +34,7 @@ def publish(store: Store, summary: Summary, results: Results) -> None:
     predictions = store.path(results.evaluations[-1].predictions)
     tables = {
         "milestones": (milestone_rows(summary), "Test accuracy after so many iterations"),
+        "classes": (class_rows(summary), "Precision, recall and F1 of each class"),
         "confusion-matrix": (
             confusion_rows(summary),
             "Test images by true class (rows) and predicted class (columns)",
@@ -43,11 +44,6 @@ def publish(store: Store, summary: Summary, results: Results) -> None:
             f"Misclassified test images, the most confident first, at most {MOST_MISTAKES}",
         ),
     }
-    create_markdown_artifact(
-        key="mnist-report",
-        markdown=report_markdown(summary, main_pictures(pictures)),
-        description=f"{percent(summary.test.accuracy)} on the test split",
-    )
     for name, (rows, description) in tables.items():
         create_table_artifact(key=f"mnist-{name}", table=rows, description=description)
     for picture, path in pictures:
@@ -57,6 +53,11 @@ def publish(store: Store, summary: Summary, results: Results) -> None:
             image_url=embedded(path.read_bytes())[0],
             description=f"**{picture.title}.** {picture.caption}\n\nFull size: `{path}`",
         )
+    create_markdown_artifact(
+        key="mnist-report",
+        markdown=report_markdown(summary, main_pictures(pictures)),
+        description=f"{percent(summary.test.accuracy)} on the test split",
+    )
 
 
 def main_pictures(pictures: Sequence[tuple[Picture, Path]]) -> list[tuple[Picture, Path]]:
@@ -82,6 +83,8 @@ def report_markdown(summary: Summary, pictures: Sequence[tuple[Picture, Path]]) 
             f"\n\n{picture.caption}"
             for picture, path in pictures
         ),
+        "## Class by class",
+        markdown_table(class_rows(summary)),
         "## What this run did",
         markdown_table(stage_rows(summary)),
     ]
@@ -109,6 +112,20 @@ def milestone_rows(summary: Summary) -> Rows:
             "trained for": duration(m.train_seconds),
         }
         for m in summary.milestones
+    ]
+
+
+def class_rows(summary: Summary) -> Rows:
+    """A row for each class."""
+    return [
+        {
+            "class": name,
+            "images": f"{c.support:,}",
+            "precision": share(c.precision),
+            "recall": share(c.recall),
+            "F1": share(c.f1),
+        }
+        for name, c in zip(summary.class_names, summary.metrics.classes, strict=True)
     ]
 
 

@@ -79,6 +79,7 @@ def summarise(run: Run, settings: Settings, results: Results) -> Summary:
         milestones=reached,
         confusion_matrix=[list(row) for row in results.evaluations[-1].confusion],
         class_names=class_names(results.splits.shape.classes),
+        metrics=results.metrics,
         train_seconds=reached[-1].train_seconds,
         seed=settings.training.seed,
         device=last_device(results.segments),

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.records import Device
+from tasks.records import Device, Metrics
 from tasks.stage import StageOutcome
 
 
@@ -46,6 +46,7 @@ class Summary(Facts):
     milestones: list[Milestone]
     confusion_matrix: list[list[int]] = Field(description="classes × classes, rows true")
     class_names: list[str]
+    metrics: Metrics = Field(description="by class and by confidence")
     train_seconds: float
     seed: int
     device: Device

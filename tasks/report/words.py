@@ -21,6 +21,11 @@ def percent(share: float) -> str:
     return f"{share:.2%}".replace("%", "\N{NO-BREAK SPACE}%")
 
 
+def share(value: float | None) -> str:
+    """0.988 → 98.8 %; a dash for what cannot be known, as the precision of no prediction."""
+    return "–" if value is None else f"{value:.1%}".replace("%", "\N{NO-BREAK SPACE}%")
+
+
 def duration(seconds: float) -> str:
     """0.42 → 0.4 s, 125 → 2 min 05 s, 3725 → 1 h 02 min."""
     if seconds < 59.95:

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 import pytest
 
-from tasks.records import Device, PictureText
+from tasks.records import ClassMetrics, ConfusedPair, Device, Metrics, PictureText
 from tasks.report import page, words
 from tasks.report.page import render
 from tasks.report.statistics import wilson_interval
@@ -97,6 +97,18 @@ def mnist_matrix() -> list[list[int]]:
     return matrix
 
 
+def metrics(classes: int = 10) -> Metrics:
+    """Every class alike but for the last, of which there is no image; one confused pair."""
+    known = ClassMetrics(support=1_000, precision=0.99, recall=0.985, f1=0.9875)
+    unknown = ClassMetrics(support=0, precision=None, recall=None, f1=None)
+    return Metrics(
+        classes=(*[known] * (classes - 1), unknown),
+        confused=(ConfusedPair(true=0, predicted=1, count=12),),
+        bins=(),
+        calibration_error=0.0123,
+    )
+
+
 def summary(**changes: Any) -> Summary:
     facts: dict[str, Any] = {
         "test": Score(**score(9880, 10_000)),
@@ -108,6 +120,7 @@ def summary(**changes: Any) -> Summary:
         ],
         "confusion_matrix": mnist_matrix(),
         "class_names": DIGITS,
+        "metrics": metrics(),
         "train_seconds": 392.7,
         "seed": 4711,
         "device": Device(kind="CPU", name="Imaginary 9000", reason="TensorFlow sees no GPU"),
@@ -206,6 +219,7 @@ def test_other_data_is_not_compared_with_the_tutorial(matrix: list[list[int]], t
         summary(
             confusion_matrix=matrix,
             class_names=DIGITS[: len(matrix)],
+            metrics=metrics(len(matrix)),
             test=Score(**score(total, total)),
             milestones=[milestone(1_000, total, total)],
         ),
@@ -261,7 +275,7 @@ def test_confusion_matrix_is_a_table_with_headers(shown: Page) -> None:
 def test_every_heading_of_a_table_has_a_scope_and_every_scroll_box_a_name(shown: Page) -> None:
     assert all(element.get("scope") for element in shown.all("th"))
     boxes = shown.all("div", **{"class": "box"})
-    assert len(boxes) == len(shown.all("table")) == 5
+    assert len(boxes) == len(shown.all("table")) == 7
     for box in boxes:
         assert box["tabindex"] == "0" and box["role"] == "region" and box["aria-label"]
 
@@ -344,7 +358,11 @@ def test_any_number_of_classes() -> None:
     for classes in (2, 62):
         names = [f"c{i}" for i in range(classes)]
         matrix = [[i * j for j in range(classes)] for i in range(classes)]
-        shown = Page(render(summary(class_names=names, confusion_matrix=matrix), []))
+        shown = Page(
+            render(
+                summary(class_names=names, confusion_matrix=matrix, metrics=metrics(classes)), []
+            )
+        )
         table = shown.table("Predicted")
         assert [row[0] for row in table[2:]] == names
         assert table[-1][-1] == str((classes - 1) ** 2)
@@ -418,3 +436,24 @@ def test_the_run_before_is_compared_with(correct: int, same: bool, text: str) ->
 def test_without_a_run_before_nothing_is_said_of_one() -> None:
     (lead,) = Page(render(summary(), [])).texts("p", **{"class": "lead"})
     assert "before" not in lead
+
+
+def test_classes_and_confused_pairs_are_listed(shown: Page) -> None:
+    rows = shown.table("Precision")
+    assert rows[1] == ["0", "1,000", "99.0 %", "98.5 %", "98.8 %"]
+    assert rows[-1] == ["9", "0", "–", "–", "–"]
+    assert shown.table("Taken for")[1:] == [["0", "1", "12"]]
+
+
+def test_pictures_stand_under_the_headings_of_their_sections() -> None:
+    def picture(name: str, section: str) -> tuple[PictureText, bytes]:
+        words = {"title": name, "caption": "", "alt": "x", "section": section}
+        return PictureText(name=name, **words), png()
+
+    pictures = [picture("a", "Data"), picture("b", "Errors"), picture("c", "Errors")]
+    headings = [
+        " ".join(e["text"].split())
+        for e in Page(render(summary(), pictures)).elements
+        if e["tag"] in ("h2", "h3")
+    ]
+    assert headings[1:6] == ["Data", "a", "Errors", "b", "c"]
