@@ -29,7 +29,11 @@ STAGES = [
     "train-120",
     "evaluate-120",
     "export",
+    "measure",
     "layer-outputs",
+    "excite",
+    "attribute",
+    "embed",
     "draw",
 ]
 
