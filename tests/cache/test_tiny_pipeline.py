@@ -176,7 +176,7 @@ def test_damage(first: Tiny, tiny: Tiny) -> None:
     assert tiny.run() == {"convert", "export"}
     for path in tiny.store.root.glob("*/*/*"):
         path.write_bytes(path.read_bytes()[:-1])
-    assert tiny.run() == ALL
+    assert tiny.run() == ALL - {"measure"}, "whose record is all it gives"
     assert tiny.contents == first.contents
 
 
