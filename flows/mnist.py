@@ -12,7 +12,6 @@ from tasks.model.excite import excite
 from tasks.model.export import export
 from tasks.model.layers import layer_outputs
 from tasks.model.train import initialise, train
-from tasks.records import Checkpoint, Evaluation, Insights, Splits
 from tasks.report.draw import draw
 from tasks.report.metrics import measure
 from tasks.report.results import Results
@@ -55,6 +54,18 @@ def compute_results(run: Run, settings: Settings) -> Results:
     layers = layer_outputs(
         run, test, shape, checkpoint, settings.network, settings.figures.test_images
     )
+    wanted, predictions = settings.figures.insights, evaluations[-1].predictions
+    excitation = excite(run, shape, checkpoint, settings.network) if "excite" in wanted else None
+    attribution = (
+        attribute(run, test, shape, checkpoint, settings.network, predictions)
+        if "attribute" in wanted
+        else None
+    )
+    embedding = (
+        embed(run, test, shape, checkpoint, settings.network, predictions)
+        if "embed" in wanted
+        else None
+    )
     pictures = draw(
         run,
         test,
@@ -63,27 +74,12 @@ def compute_results(run: Run, settings: Settings) -> Results:
         tuple(segment.curve for segment in segments),
         metrics,
         layers,
-        look_inside(run, settings, splits, checkpoint, evaluations[-1]),
+        excitation,
+        attribution,
+        embedding,
         settings.figures,
     )
 
     return Results(
         downloaded, splits, tuple(segments), tuple(evaluations), metrics, model, pictures
-    )
-
-
-def look_inside(
-    run: Run, settings: Settings, splits: Splits, checkpoint: Checkpoint, evaluation: Evaluation
-) -> Insights:
-    """The looks into the trained network that the settings ask for."""
-    wanted = settings.figures.insights
-    network, shape, predictions = settings.network, splits.shape, evaluation.predictions
-    return Insights(
-        excitation=excite(run, shape, checkpoint, network) if "excite" in wanted else None,
-        attribution=attribute(run, splits.test, shape, checkpoint, network, predictions)
-        if "attribute" in wanted
-        else None,
-        embedding=embed(run, splits.test, shape, checkpoint, network, predictions)
-        if "embed" in wanted
-        else None,
     )

@@ -1,7 +1,8 @@
 """What the stages hand to each other: facts and references to files, no arrays.
 
     Download → Splits → Checkpoint (0) → Checkpoint (1) → … , each × test → Evaluation
-    last Evaluation → Metrics; last Checkpoint → LayerOutputs, Insights; all of them → Pictures
+    last Evaluation → Metrics; last Checkpoint → LayerOutputs, Excitation,
+    Attribution, Embedding; all of them → Pictures
 
 Facts enter the keys of the stages below, but for those marked `OutsideKey`, which differ
 from run to run. There is no code here that makes results.
@@ -186,14 +187,6 @@ class Embedding(Record):
     layer: str
     """The layer whose outputs are mapped."""
     rows: int
-
-
-class Insights(Record):
-    """Looks into the trained network, those that were asked for."""
-
-    excitation: Excitation | None = None
-    attribution: Attribution | None = None
-    embedding: Embedding | None = None
 
 
 class Model(Record):

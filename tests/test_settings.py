@@ -113,6 +113,10 @@ def test_every_list_may_be_written_with_commas() -> None:
     figures = FigureSettings.model_validate({"test_images": "4,2", "conv2_channels": "15"})
     assert figures.test_images == (4, 2)
     assert figures.conv2_channels == (15,)
+    assert FigureSettings.model_validate({"insights": "embed,excite"}).insights == (
+        "embed",
+        "excite",
+    )
 
 
 def test_there_may_be_no_fully_connected_layer_before_the_logits() -> None:
@@ -185,6 +189,8 @@ def test_a_url_is_a_web_address(url: str) -> None:
         (ConvertSettings, {"validation": 0}, "greater than 0"),
         (EvaluationSettings, {"evaluation_batch": 0}, "greater than 0"),
         (FigureSettings, {"test_images": "-1"}, "greater than or equal to 0"),
+        (FigureSettings, {"insights": "map"}, "'excite', 'attribute', 'embed' or 'none'"),
+        (FigureSettings, {"insights": "none,embed"}, "none alone"),
         (DownloadSettings, {"read_timeout": 0}, "greater than 0"),
     ],
 )

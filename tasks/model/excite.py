@@ -19,7 +19,7 @@ STEPS = 200
 STEP_SIZE = 0.05
 """Adam's, for images whose pixels are sigmoids: they come near the top in 200 steps."""
 BLUR = 1.0
-INK = 0.1
+INK = 0.05
 """Standard deviation of the blur in pixels, and what a black pixel costs in logits, for images
 of 28 × 28; for others in proportion, so that a picture as a whole costs the same. Chosen by eye:
 without the first the images are ragged, without the second full of specks that excite little."""

@@ -5,7 +5,17 @@ import pyarrow.parquet as pq
 from safetensors.numpy import load_file
 
 from tasks.data.dataset import class_names, read_split
-from tasks.records import Evaluation, Insights, LayerOutputs, Metrics, Pictures, Shape, Split
+from tasks.records import (
+    Attribution,
+    Embedding,
+    Evaluation,
+    Excitation,
+    LayerOutputs,
+    Metrics,
+    Pictures,
+    Shape,
+    Split,
+)
 from tasks.settings import FigureSettings
 from tasks.stage import stage
 from tasks.store import FileRef, Workspace
@@ -20,7 +30,9 @@ def draw(
     curves: tuple[FileRef, ...],
     metrics: Metrics,
     layers: LayerOutputs,
-    insights: Insights,
+    excitation: Excitation | None,
+    attribution: Attribution | None,
+    embedding: Embedding | None,
     settings: FigureSettings,
 ) -> Pictures:
     """Draw every picture of the report, in the order of the story.
@@ -33,7 +45,7 @@ def draw(
         curves: what training reported, segment by segment.
         metrics: of the last evaluation.
         layers: weights of the last checkpoint, outputs for `settings.test_images`.
-        insights: of the last checkpoint, those that were asked for.
+        excitation, attribution, embedding: looks into the last checkpoint; None if not wanted.
         settings: what to show.
 
     Raises:
@@ -77,11 +89,12 @@ def draw(
     network.draw_outputs(book, tensors, layers, last)
 
     book.section = "What it looks for"
-    if found := insights.excitation:
-        network.draw_exciting_inputs(book, load_file(work.input(found.file)), names)
-    if asked := insights.attribution:
-        network.draw_attributions(book, load_file(work.input(asked.file)), asked, last)
-    if mapped := insights.embedding:
-        table = pq.read_table(work.input(mapped.file))
-        network.draw_map(book, table, mapped, names, split.rows)
+    if excitation:
+        network.draw_exciting_inputs(book, load_file(work.input(excitation.file)), names)
+    if attribution:
+        found = load_file(work.input(attribution.file))
+        network.draw_attributions(book, found, attribution, last)
+    if embedding:
+        table = pq.read_table(work.input(embedding.file))
+        network.draw_map(book, table, embedding, names, split.rows)
     return Pictures(pictures=tuple(book.pictures))

@@ -25,7 +25,11 @@ STAGES = (
     "train-1",
     "train-40",
     "export",
+    "measure",
     "layer-outputs",
+    "excite",
+    "attribute",
+    "embed",
     "draw",
     "report",  # the moments after the last stage, when `latest` is replaced
 )

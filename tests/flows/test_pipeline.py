@@ -30,7 +30,11 @@ STAGES = [
     "train-120",
     "evaluate-120",
     "export",
+    "measure",
     "layer-outputs",
+    "excite",
+    "attribute",
+    "embed",
     "draw",
 ]
 

@@ -11,7 +11,7 @@ import pytest
 from tasks.data.dataset import SplitArrays
 from tasks.errors import PipelineError
 from tasks.model.checkpoint import read_tensors, restore_network
-from tasks.model.layers import layer_outputs
+from tasks.model.layers import layer_outputs, layer_tensors
 from tasks.model.train import initialise
 from tasks.records import LayerOutputs, Segment, Split, Splits
 from tasks.settings import NetworkSettings
@@ -47,9 +47,12 @@ def test_names_shapes_and_types(root: Store, look_into: LookInto) -> None:
         "conv1/outputs": (3, 4, 4, 4),
         "conv2/weights": (5, 5, 4, 6),
         "conv2/outputs": (3, 2, 2, 6),
+        "fc1/outputs": (3, 16),
+        "fc2/outputs": (3, 10),
     }
     assert {values.dtype for values in tensors.values()} == {np.dtype(np.float32)}
     assert record.test_images == (0, 13, 296)
+    assert record.layers == ("conv1", "conv2", "fc1", "fc2")
 
 
 def test_weights_are_the_checkpoints(root: Store, look_into: LookInto, trained: Segment) -> None:
@@ -81,6 +84,8 @@ def test_outputs_are_the_networks_in_the_order_asked_for(
         np.testing.assert_allclose(found, outputs[f"relu{n}"], atol=1e-5)
         assert found.min() == 0  # after ReLU
         assert not np.allclose(found[0], found[1])
+    for n in (1, 2):
+        np.testing.assert_allclose(tensors[f"fc{n}/outputs"], outputs[f"fc{n}"], atol=1e-5)
 
 
 @pytest.mark.parametrize("rows", [(5,), (0, 1)])
@@ -93,7 +98,36 @@ def test_a_network_of_one_convolutional_layer(
     tensors = read_tensors(root.path(record.file))
     assert tensors["conv1/weights"].shape == (5, 5, 1, 3)
     assert tensors["conv1/outputs"].shape == (len(rows), 4, 4, 3)
-    assert len(tensors) == 2
+    assert tensors["fc1/outputs"].shape == (len(rows), 10)
+    assert len(tensors) == 3
+    assert record.layers == ("conv1", "fc1")
+
+
+def test_a_layer_ends_where_the_next_one_with_weights_or_flattening_begins() -> None:
+    from tasks.model.device import load_tensorflow
+
+    load_tensorflow()
+    import keras
+    from keras import layers
+
+    network = keras.Sequential(
+        [
+            keras.Input((9, 9, 1)),
+            layers.Conv2D(2, 3, strides=2, padding="same", name="conv1"),
+            layers.Conv2D(3, 3, padding="same", activation="sigmoid", name="conv2"),
+            layers.AveragePooling2D(2, name="pool2"),
+            layers.Flatten(),
+            layers.Dense(7, name="fc1"),
+            layers.ReLU(name="relu"),
+            layers.Dropout(0.5, name="dropout"),
+            layers.Dense(4, name="fc2"),
+        ]
+    )
+    found = layer_tensors(network)
+    ends = {"conv1": "conv1", "conv2": "pool2", "fc1": "dropout", "fc2": "fc2"}
+    assert list(found) == list(ends)
+    for name, last in ends.items():
+        assert found[name] is network.get_layer(last).output
 
 
 @pytest.mark.parametrize("rows", [(297,), (0, 1_000)])

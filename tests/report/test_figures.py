@@ -19,6 +19,7 @@ from scipy.stats import binomtest
 
 from tasks.records import ClassMetrics, ConfidenceBin
 from tasks.report import figures
+from tasks.report.figures.canvas import percent
 from tasks.report.statistics import wilson_interval
 
 DIGITS = [str(i) for i in range(10)]
@@ -509,6 +510,142 @@ def test_layer_outputs_share_one_scale_from_white_to_black(tmp_path: Path) -> No
 def test_outputs_that_are_all_zero_are_white(tmp_path: Path) -> None:
     figure = figures.layer_outputs(np.zeros((7, 7, 4)), "dead")
     assert centre(figure, images(figure)[0], dots(figure, tmp_path)) == WHITE
+
+
+def test_probabilities_stand_beside_each_image_as_bars() -> None:
+    probabilities = np.array([[0.7, 0.2, 0.1, 0], [0.001, 0.1, 0.899, 0]], np.float32)
+    given, names = noise(2, 8, 8), ["a", "b", "c", "d"]
+    figure = figures.confidences(given, probabilities, np.array([1, 2]), names, "")
+    assert [np.array_equal(shown(image), i) for image, i in zip(images(figure), given, strict=True)]
+    bars = [bar for bar in fills(figure) if bar[2] == 16]
+    longest = bars[0][1] / 0.7
+    blue, orange, grey = "#0072b2", "#d55e00", "#bfbfbf"
+    expected = [
+        *[(orange, 0.7), (blue, 0.2), (grey, 0.1), (grey, 0)],
+        *[(grey, 0.001), (grey, 0.1), (blue, 0.899), (grey, 0)],
+    ]
+    for (colour, width, _), (expected_colour, share) in zip(bars, expected, strict=True):
+        assert colour == expected_colour
+        assert width == pytest.approx(max(share * longest, 1), rel=1e-3)
+    written = texts(figure)
+    assert {"True: b\nPred: a", "True: c\nPred: c", "true class", "predicted"} <= set(written)
+    assert [t for t in written if "%" in t] == [
+        "70\xa0%",
+        "20\xa0%",
+        "10\xa0%",
+        "10\xa0%",
+        "90\xa0%",
+    ]
+
+
+def test_of_many_classes_the_most_probable_and_the_true_one_are_shown() -> None:
+    probabilities = np.zeros((1, 62), np.float32)
+    probabilities[0, 20:35] = np.linspace(0.01, 0.1, 15)
+    figure = figures.confidences(noise(1, 8, 8), probabilities, np.array([3]), ALPHANUMERIC, "")
+    shown_names = [text for text in texts(figure) if text in ALPHANUMERIC]
+    assert shown_names == [*(ALPHANUMERIC[c] for c in range(34, 25, -1)), ALPHANUMERIC[3]]
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(1.0, "100 %"), (0.9951, ">99 %"), (0.994, "99 %"), (0.0049, "<1 %"), (0.0, "0 %")],
+)
+def test_almost_all_is_not_written_as_all(share: float, text: str) -> None:
+    assert percent(share) == text.replace(" ", "\xa0")
+
+
+def test_confused_pairs_show_their_count_and_their_first_images() -> None:
+    true, predicted = np.array([1, 1, 0, 1, 0]), np.array([0, 0, 0, 0, 1])
+    given = noise(5, 8, 8)
+    figure = figures.confused_pairs([(1, 0, 3), (0, 1, 1)], given, true, predicted, ["a", "b"])
+    drawn = [shown(image) for image in images(figure)]
+    for array, row in zip(drawn, (0, 1, 3, 4), strict=True):
+        assert np.array_equal(array, given[row])
+    (_, long, _), (_, short, _) = fills(figure)
+    assert long == pytest.approx(3 * short)
+    assert {"b → a", "a → b", "3", "1"} <= set(texts(figure))
+
+
+def test_scores_have_dots_only_where_they_are_known() -> None:
+    known = ClassMetrics(support=10, precision=0.96, recall=0.98, f1=0.97)
+    missing = ClassMetrics(support=0, precision=0.975, recall=None, f1=None)
+    figure = figures.class_scores([known, missing], ["a", "b"])
+    _, axes = figure.axes
+    dots = {line.get_label(): np.asarray(line.get_xydata()) for line in axes.lines}
+    assert dots["Precision"][:, 0].tolist() == [0.96, 0.975]
+    assert dots["Recall"][:, 0].tolist() == [0.98] and dots["F1"][:, 0].tolist() == [0.97]
+    low, high = axes.get_xlim()
+    assert 0.94 < low < 0.95 and 1 < high < 1.01, "just below the lowest"
+    assert {"10", "0", "Images"} <= set(texts(figure))
+    figure = figures.class_scores([missing.model_copy(update={"precision": 0.3})], ["b"])
+    assert figure.axes[1].get_xlim()[0] < 0, "the whole scale where it is needed"
+
+
+def test_calibration_shows_accuracy_intervals_and_counts_of_the_bins() -> None:
+    figure = some_calibration((10, 4), (0, 0), (200, 190))
+    _, upper, lower = figure.axes
+    (errorbar,) = upper.containers
+    points, _, (bars,) = errorbar.lines
+    np.testing.assert_allclose(points.get_xydata(), [[12.5 / 15, 0.4], [14.5 / 15, 0.95]])
+    for segment, bin_ in zip(bars.get_segments(), ((4, 10), (190, 200)), strict=True):
+        assert segment[:, 1] == pytest.approx(wilson_interval(*bin_))
+    tops = [bar.get_y() + bar.get_height() for bar in lower.patches]
+    assert tops == pytest.approx([10, 200])
+    assert [text.get_text() for text in lower.texts] == ["10", "200"]
+    assert "Expected calibration error 1.23 %" in texts(figure)
+
+
+def test_flow_holds_every_output_in_order_and_a_bar_for_each_class() -> None:
+    image, conv, dense = noise(8, 8), np.abs(normal(4, 4, 3)), np.abs(normal(70))
+    shares = np.array([0.1, 0.2, 0.7], np.float32)
+    figure = figures.flow(image, [("conv1", conv), ("fc1", dense)], shares, 1, ["a", "b", "c"])
+    first, *maps, strip = (shown(drawn) for drawn in images(figure))
+    assert np.array_equal(first, image)
+    for k, tile in enumerate(maps):
+        assert np.array_equal(tile, conv[..., k])
+    assert len(maps) == 3
+    assert np.array_equal(strip.ravel()[:70], dense) and not strip.ravel()[70:].any()
+    assert {d.get_clim() for d in images(figure)[1:4]} == {(0, float(conv.max()))}
+    bars = fills(figure)[1:]
+    assert [colour for colour, _, _ in bars] == ["#bfbfbf", "#0072b2", "#d55e00"]
+    heights = [height for _, _, height in bars]
+    assert heights == pytest.approx([13, 26, 91], rel=1e-3)
+
+
+def test_outputs_that_do_not_fit_into_the_flow_are_counted() -> None:
+    figure = figures.flow(noise(64, 64), [("conv1", normal(64, 64, 256))], shares(1, 2)[0], 0, LONG)
+    left = len(images(figure)) - 1
+    assert 10 < left < 256
+    assert f"conv1: the first {left} of 256 outputs of 64 × 64" in texts(figure)
+
+
+def test_attributions_share_a_symmetric_scale_for_each_method() -> None:
+    one, other = normal(2, 8, 8), -3 * normal(2, 8, 8)
+    figure = figures.attributions(
+        noise(2, 8, 8), [0, 1], [1, 0], [("m", one, other), ("n", one, one)], ["a", "b"]
+    )
+    drawn = images(figure)
+    maps = [d for d in drawn if d.get_clim()[0] < 0]
+    assert len(drawn) == 10 and len(maps) == 8
+    limits = [float(np.abs(other).max())] * 4 + [float(np.abs(one).max())] * 4
+    assert [d.get_clim() for d in maps] == [(-limit, limit) for limit in limits]
+    for d, expected in zip(maps[:4], (*one, *other), strict=True):
+        assert np.array_equal(shown(d), expected)
+    assert {"True: a\nPred: b", "True: b\nPred: a"} <= set(texts(figure))
+
+
+def test_map_marks_errors_and_names_each_class_near_its_points() -> None:
+    places = np.array([[0, 0], [1, 0], [0, 1], [9, 9], [10, 9], [9, 10]], float)
+    true, predicted = np.array([0, 0, 0, 2, 2, 2]), np.array([0, 0, 1, 2, 2, 2])
+    figure = figures.embedding_map(places, true, predicted, ["a", "b", "c"])
+    _, axes = figure.axes
+    right, wrong = axes.collections
+    assert np.asarray(right.get_offsets()).tolist() == places[[0, 1, 3, 4, 5]].tolist()
+    assert np.asarray(wrong.get_offsets()).tolist() == [[0, 1]]
+    written = {text.get_text(): text.get_position() for text in axes.texts}
+    assert set(written) == {"a", "c"}, "no name for a class without points"
+    assert np.hypot(*np.subtract(written["a"], (0, 0))) < 1
+    assert np.hypot(*np.subtract(written["c"], (9, 9))) < 1
 
 
 def test_learning_curve_shows_batches_milestones_and_their_intervals() -> None:
