@@ -62,6 +62,10 @@ R = TypeVar("R", bound=Record)
 KEY_FORMAT = 1
 """Part of every key; raised when records or folders change their form."""
 
+MOST_PHRASES = 5
+LONGEST_PHRASE = 80  # characters
+"""How much is said about why a stage runs: it has to fit into a line or two."""
+
 
 class StageOutcome(BaseModel):
     """What became of one stage in this run."""
@@ -317,7 +321,7 @@ class Plan(Generic[R]):
             return "never run"
         changes = [describe_changes(then, now) for then in earlier]
         fewest: list[str] = min(changes, key=len)
-        return "; ".join(fewest) or "no record"
+        return in_short(fewest) or "no record"
 
 
 def stage(
@@ -372,16 +376,28 @@ def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
 def describe_changes(
     then: dict[tuple[str, ...], Any], now: dict[tuple[str, ...], Any]
 ) -> list[str]:
-    """The differences between two keys' materials, one phrase each."""
-    changes = []
-    for path in dict.fromkeys([*then, *now]):
-        before, after = then.get(path), now.get(path)
-        if before == after:
-            continue
-        if path[0] == "code":
-            changes.append(f"code changed: {path[-1]}")
-        elif isinstance(after, str) and " sha256:" in after:
-            changes.append(f"input changed: {after.split()[0]}")
-        else:
-            changes.append(f"{path[-1]} {before} → {after}")
-    return changes
+    """The differences between two keys' materials, one phrase each, none of them twice."""
+    changed = [path for path in {**then, **now} if then.get(path) != now.get(path)]
+    return list(dict.fromkeys(describe_change(path, then, now) for path in changed))
+
+
+def describe_change(
+    path: tuple[str, ...], then: dict[tuple[str, ...], Any], now: dict[tuple[str, ...], Any]
+) -> str:
+    """What has become of one part of the material."""
+    name, before, after = path[-1], then.get(path), now.get(path)
+    if path[0] == "code":
+        return f"code changed: {name}"
+    if isinstance(after, str) and " sha256:" in after:
+        return f"input changed: {after.split()[0]}"
+    if path not in then or path not in now:
+        return f"{name} {'gone' if path in then else 'new'}"
+    phrase = f"{name} {before} → {after}"
+    return phrase if len(phrase) <= LONGEST_PHRASE else f"{name} changed"
+
+
+def in_short(phrases: list[str]) -> str:
+    """The first few phrases, and how many there are besides."""
+    shown = phrases[:MOST_PHRASES]
+    more = len(phrases) - len(shown)
+    return "; ".join([*shown, f"and {more} more"] if more else shown)

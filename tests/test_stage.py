@@ -13,7 +13,7 @@ from tasks import stage as stage_module
 from tasks.errors import PipelineError
 from tasks.records import FileRef
 from tasks.settings import OutsideKey, StageSettings
-from tasks.stage import Run, describe_changes, key_view, leaves, stage
+from tasks.stage import Run, describe_changes, in_short, key_view, leaves, stage
 from tasks.store import Record, Store, Workspace, json_sha256
 
 
@@ -112,10 +112,26 @@ def test_a_value_that_cannot_be_keyed_is_a_bug() -> None:
             {"arguments": {"split": {"file": "train.parquet sha256:2"}}},
             ["input changed: train.parquet"],
         ),
+        (
+            {"arguments": {"network": {"dense": [128]}}, "libraries": {"keras": "3.1"}},
+            {"arguments": {"network": {"dense": [128], "pooling": ["max"]}}, "libraries": {}},
+            ["keras gone", "pooling new"],
+        ),
+        (
+            {"arguments": {"metrics": {"classes": [{"support": 100}] * 10}}},
+            {"arguments": {"metrics": {"classes": [{"support": 200}] * 10}}},
+            ["classes changed"],
+        ),
     ],
 )
 def test_changes_are_told_in_a_user_s_words(then: dict, now: dict, words: list[str]) -> None:
     assert describe_changes(dict(leaves(then)), dict(leaves(now))) == words
+
+
+def test_many_changes_are_summed_up() -> None:
+    assert in_short([]) == ""
+    assert in_short(["a", "b"]) == "a; b"
+    assert in_short(list("abcdefgh")) == "a; b; c; d; e; and 3 more"
 
 
 # What follows runs real flows.
