@@ -43,6 +43,16 @@ def test_a_failure_leaves_nothing_new_and_what_was_there(store: Store) -> None:
     assert store.path(file).read_text() == "hello"
 
 
+def test_what_a_killed_run_left_does_not_get_among_the_outputs(store: Store) -> None:
+    """Not even where the sweep came too early: the run waited while the other was killed."""
+    half = store.root / "stage" / f".{KEY[:12]}.tmp" / "half"
+    half.parent.mkdir(parents=True)
+    half.write_text("written")
+    with store.workspace("stage", KEY) as work:
+        work.output("whole").write_text("written")
+    assert [path.name for path in (store.root / "stage" / KEY[:12]).iterdir()] == ["whole"]
+
+
 def test_scratch_outlives_a_failure_and_not_a_success(store: Store) -> None:
     with pytest.raises(RuntimeError), store.workspace("stage", KEY) as work:
         work.scratch.mkdir()
