@@ -105,11 +105,11 @@ def occlusion(
     for image, wanted in zip(images, classes, strict=True):
         copies = covered(image, patch)
         places = copies.shape[:2]
-        flat = copies.reshape(-1, *image.shape, 1)
+        # The whole image goes with them: alone, its sums would be made in another order.
+        flat = np.concatenate([image[np.newaxis], *copies])[..., np.newaxis]
         parts = [np.asarray(logits(flat[i : i + BATCH])) for i in range(0, len(flat), BATCH)]
-        whole = np.asarray(logits(image[np.newaxis, ..., np.newaxis]))
-        fall = (whole - np.concatenate(parts))[:, wanted]
-        falls.append(fall.T.reshape(-1, *places))
+        whole, *without = np.concatenate(parts)[:, wanted]
+        falls.append((whole - np.stack(without)).T.reshape(-1, *places))
     return np.stack(falls, axis=1)
 
 
