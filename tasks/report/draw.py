@@ -83,7 +83,7 @@ def draw(
     book.section = "How sure it is"
     scores.draw_calibration(book, metrics)
 
-    book.section = "How it sees"
+    book.section = "Its filters"
     tensors = load_file(work.input(layers.file))
     network.draw_weights(book, tensors, settings.conv2_channels)
     network.draw_outputs(book, tensors, layers, last)

@@ -36,6 +36,7 @@ def draw_outputs(book: Sketchbook, tensors: Tensors, layers: LayerOutputs, data:
     """Each test image that was asked for, what the layers make of it, and both in one."""
     for position, row in enumerate(layers.test_images):
         name = data.names[data.true[row]]
+        book.section = f"How it sees test image {row}"
         book.add(
             figures.single_image(data.images[row], f"Test image {row}: {name}"),
             name=f"image-{row}",
