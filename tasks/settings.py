@@ -232,8 +232,8 @@ class FigureSettings(StageSettings):
     insights: Annotated[tuple[Insight, ...], BeforeValidator(split_commas)] = Field(
         ("excite", "attribute", "embed"),
         description="Looks into the trained network, each a stage of its own; 'none' for none."
-        " excite (3 s): the input that excites each class most; attribute (4 s): which pixels"
-        " speak for the wrong and for the true class; embed (8 s): a map of the test images as"
+        " excite (3 s): the input that excites each class most; attribute (3 s): which pixels"
+        " speak for the wrong and for the true class; embed (9 s): a map of the test images as"
         " the last hidden layer sees them. Seconds on two cores, for MNIST.",
     )
 
