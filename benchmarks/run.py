@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -89,7 +90,7 @@ def milliseconds(
         text=True,
         check=False,
     )
-    if done.returncode and "ModuleNotFoundError" in done.stderr:
+    if done.returncode and re.search("^(ModuleNotFound|Import)Error", done.stderr, re.MULTILINE):
         return None
     if done.returncode:
         raise RuntimeError(f"{script}:\n{done.stderr}")
