@@ -46,17 +46,19 @@ def leave_reason(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> 
         )
 
 
-def without_traceback(record: logging.LogRecord) -> bool:
-    """Drop the traceback of an error whose message says it all."""
-    if PipelineError.__name__ in record.getMessage():
+def say_once(record: logging.LogRecord) -> bool:
+    """Log an error whose message says it all without a traceback, and not again at the end."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, PipelineError):
         record.exc_info = None
+        return str(error) in record.getMessage()
     return True
 
 
 def drop_tracebacks() -> None:
     """Let Prefect log errors that a user is meant to read without tracebacks."""
     for name in ("prefect.flow_runs", "prefect.task_runs"):
-        logging.getLogger(name).addFilter(without_traceback)  # a second time changes nothing
+        logging.getLogger(name).addFilter(say_once)  # a second time changes nothing
 
 
 drop_tracebacks()  # wherever one of the flows is loaded: a worker's process has no command line
