@@ -22,6 +22,7 @@ quick: $(VENV)/installed ## the inner loop: no server, no network, no TensorFlow
 proofs: $(VENV)/installed ## longer proofs of the cache: many random edit sequences, and kills
 	CACHE_SEQUENCES=10000 $(BIN)/pytest tests/cache/test_properties.py $(ARGS)
 	KILLS=40 $(BIN)/pytest tests/flows/test_kills.py -s $(ARGS)
+	CHAMPION_KILLS=100 $(BIN)/pytest tests/champion/test_kills.py $(ARGS)
 
 # Scheduled retraining, on the server of `make server` unless PREFECT_API_URL names another.
 deploy worker: export PREFECT_API_URL ?= http://127.0.0.1:4200/api
