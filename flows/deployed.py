@@ -47,7 +47,11 @@ def leave_reason(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> 
 
 
 def say_once(record: logging.LogRecord) -> bool:
-    """Log an error whose message says it all without a traceback, and not again at the end."""
+    """Log an error whose message says it all without a traceback, and not again at the end.
+
+    And nothing that stands in a web address and might be secret.
+    """
+    record.msg, record.args = without_secrets(record.getMessage()), ()
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, PipelineError):
         record.exc_info = None

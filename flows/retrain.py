@@ -11,6 +11,8 @@ if __name__ == "__main__":
 
     sys.exit(retrain(sys.argv[1:]))
 
+from datetime import datetime
+
 from prefect import flow, runtime
 
 from flows.deployed import leave_reason
@@ -47,7 +49,8 @@ def scheduled_retraining(
     """
     store = Store(settings.artifacts or default_root())
     store.prepare()
-    settings = with_seed(settings, retrain)
+    # The day that it was to start, however late it does, and the same when it is tried again.
+    settings = with_seed(settings, retrain, runtime.flow_run.scheduled_start_time)
     settings = look_at_source_again(settings)
     run = Run(store, refresh=frozenset(settings.refresh))
 
@@ -58,13 +61,17 @@ def scheduled_retraining(
     return outcome.decision
 
 
-def with_seed(settings: Settings, retrain: RetrainSettings) -> Settings:
-    """The settings with the seed that the policy asks for."""
+def with_seed(settings: Settings, retrain: RetrainSettings, scheduled: datetime) -> Settings:
+    """The settings with the seed that the policy asks for.
+
+    Args:
+        settings: with the seed for the policy `fixed`.
+        retrain: names the policy.
+        scheduled: when the run was to start, UTC.
+    """
     if retrain.seed_policy == "fixed":
         return settings
-    # The day that it was to start, however late it does, and the same when it is tried again.
-    day = runtime.flow_run.scheduled_start_time
-    training = settings.training.model_copy(update={"seed": int(f"{day:%Y%m%d}")})
+    training = settings.training.model_copy(update={"seed": int(f"{scheduled:%Y%m%d}")})
     log.info(f"seed {training.seed}, from the day that the run is scheduled for")
     return settings.model_copy(update={"training": training})
 

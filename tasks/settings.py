@@ -65,6 +65,8 @@ class DownloadSettings(StageSettings):
         None,
         description="Base URL of the four .gz files of another data set, used instead of the"
         " MNIST mirrors.",
+        # A form refuses secrets before they get into a database.
+        json_schema_extra={"pattern": r"^https?://[^/?#@]+(/[^?#]*)?$"},
     )
     digests: str = Field(
         "mnist",

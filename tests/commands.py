@@ -13,6 +13,8 @@ import pytest
 from tasks.store import PROJECT
 
 PIPELINE = PROJECT / "flows" / "pipeline.py"
+RETRAIN = PROJECT / "flows" / "retrain.py"
+PREDICT = PROJECT / "flows" / "predict.py"
 
 
 @dataclass(frozen=True)
