@@ -15,4 +15,4 @@ class PipelineError(Exception):
 def without_secrets(text: str) -> str:
     """A text in which web addresses have neither user names and passwords nor queries."""
     text = re.sub(r"(\w://)[^/\s@]*@", r"\1***@", text)
-    return re.sub(r"(\w://[^\s?#'\"]*)[?#][^\s'\"]*", r"\1?***", text)
+    return re.sub(r"(\w://[^\s?#'\"]*)[?#][^\s'\"]*?(?=[.,;:)]*(?:[\s'\"]|$))", r"\1?***", text)

@@ -11,6 +11,7 @@ from tasks.errors import without_secrets
         ("no secrets: a@b.org, 3 > 2?", "no secrets: a@b.org, 3 > 2?"),
         ("https://a.org/data/: HTTP 404", "https://a.org/data/: HTTP 404"),
         ("https://me:secret@a.org/: gone", "https://***@a.org/: gone"),
+        ("(https://a.org/d?sig=secret): gone", "(https://a.org/d?***): gone"),
         ("at https://a.org/d?sig=secret&e=1 now", "at https://a.org/d?*** now"),
         ("url='http://me@a.org/#secret' was", "url='http://***@a.org/?***' was"),
     ],
