@@ -1,5 +1,6 @@
 """Retraining and scoring from the command line, on data that is learnt in seconds."""
 
+import datetime
 import json
 import socket
 from collections.abc import Callable
