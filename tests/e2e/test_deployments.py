@@ -19,6 +19,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import pyarrow.parquet as pq
 import pytest
 import tiny
 import yaml
@@ -316,6 +317,26 @@ def test_the_worker_s_lines_reach_the_server(site: Site, promoted: UUID) -> None
     assert any(line.startswith("Optimization Iteration:    101, Training") for line in lines)
 
 
+def test_a_run_whose_process_dies_is_told_by_its_worker(
+    site: Site, first_worker: "subprocess.Popen[bytes]", promoted: UUID
+) -> None:
+    pipe = site.folder / "pipe"  # nobody writes to it: whoever reads it waits
+    os.mkfifo(pipe)
+    settings = {"artifacts": str(site.root)}
+    run_id = site.run("score-batch/score-batch", {"paths": [str(pipe)], "settings": settings})
+    site.wait(run_id, lambda state: state.is_running(), 60)
+    for process in processes_of(site):
+        if process != first_worker.pid:
+            os.kill(process, signal.SIGKILL)
+    state = site.wait(run_id, lambda state: state.is_final(), 60)
+    assert state.is_crashed(), site.said("first")
+    until = time.monotonic() + 60
+    while "flow-failure" not in (artifacts := site.artifacts(run_id)):
+        assert time.monotonic() < until, site.said("first")
+        time.sleep(0.5)
+    assert artifacts["flow-failure"].startswith("# score-batch: crashed\nProcess exited with st")
+
+
 def test_a_killed_worker_s_run_is_found_crashed_and_the_next_one_goes_on(
     site: Site,
     promoted: UUID,
@@ -342,6 +363,7 @@ def test_a_killed_worker_s_run_is_found_crashed_and_the_next_one_goes_on(
         waiting = site.run(RETRAINING, long)
         site.wait(waiting, lambda state: state.name == "AwaitingConcurrencySlot", 60)
         assert site.state(killed).is_running()
+        images = site.run("score-batch/score-batch", scoring(site, long))
         # Meanwhile, by hand: a learning rate of 1 makes no good model.
         before = Champions(Store(site.root)).current_name()
         done = run_script(
@@ -355,6 +377,14 @@ def test_a_killed_worker_s_run_is_found_crashed_and_the_next_one_goes_on(
         event = site.event("mnist.champion.kept")
         assert event["payload"]["champion"] == before
 
+        scored = site.wait(images, lambda state: state.is_final())
+        assert scored.is_failed(), "one of the files was no good"
+        artifacts = site.artifacts(images)
+        assert f"200 images scored with champion {before}: " in artifacts["scores"]
+        assert "- /nowhere: no such file or folder" in artifacts["scores"]
+        assert "1 input was left out; the others are scored" in artifacts["flow-failure"]
+        assert pq.read_metadata(site.folder / "scores.parquet").num_rows == 200
+
         crashed = site.wait(killed, lambda state: state.is_final())
         assert crashed.is_crashed()
         assert "No heartbeat" in crashed.message
@@ -362,10 +392,17 @@ def test_a_killed_worker_s_run_is_found_crashed_and_the_next_one_goes_on(
         assert state.is_completed(), site.said("second")
         assert "going on from iteration" in site.said("second")
         assert site.artifacts(waiting)["retraining-decision"].startswith("# Promoted")
-        for name in ("server", "first", "second"):
+        for name in ("first", "second"):
             assert "Traceback" not in site.said(name), site.said(name)
     finally:
         end(second, signal.SIGTERM)
+
+
+def scoring(site: Site, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters for scoring the test images, and a file that is not there."""
+    source = parameters["settings"]["download"]["source"]
+    settings = {"artifacts": str(site.root), "out": str(site.folder / "scores.parquet")}
+    return {"paths": [f"{source}/t10k-images-idx3-ubyte", "/nowhere"], "settings": settings}
 
 
 def processes_of(site: Site) -> list[int]:

@@ -16,6 +16,7 @@ import tiny
 from commands import PREDICT, RETRAIN, Finished, run_script
 
 from flows.server import free_port
+from tasks.champion.compare import Decision
 from tasks.champion.registry import Champions
 from tasks.errors import PipelineError
 from tasks.settings import DownloadSettings, RetrainSettings, Settings
@@ -23,7 +24,7 @@ from tasks.store import PROJECT, Store
 
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
 
-Retrain = Callable[..., Finished]
+Retrain = Callable[..., Decision]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,24 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def retrain(prefect_server: str, source: Path, root: Path) -> Retrain:
-    """Runs `python flows/retrain.py` on the small data set."""
+    """Retrains on the small data set, in this process."""
+
+    def run(iterations: int, **rule: Any) -> Decision:
+        from flows.retrain import scheduled_retraining
+
+        schedule = {"iterations": iterations, **tiny.PARAMETERS["schedule"]}
+        download = {"source": str(source), "digests": "none"}
+        settings = Settings.model_validate(
+            {**tiny.PARAMETERS, "schedule": schedule, "download": download, "artifacts": root}
+        )
+        return scheduled_retraining(settings, RetrainSettings(**rule))
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def command(prefect_server: str, source: Path, root: Path) -> Callable[..., Finished]:
+    """The same with `python flows/retrain.py`."""
 
     def run(
         *arguments: str | Path, data: tuple[str | Path, ...] = ("--source", source), **options: Any
@@ -52,14 +70,12 @@ def retrain(prefect_server: str, source: Path, root: Path) -> Retrain:
 
 
 @pytest.fixture(scope="module")
-def first_run(retrain: Retrain) -> Finished:
-    done = retrain("--iterations", "150")
-    assert done.code == 0, done.lines
-    return done
+def first_run(retrain: Retrain) -> Decision:
+    return retrain(150)
 
 
 @pytest.fixture
-def champions(first_run: Finished, root: Path) -> Champions:
+def champions(first_run: Decision, root: Path) -> Champions:
     return Champions(Store(root))
 
 
@@ -76,32 +92,34 @@ def newest_artifact(key: str) -> Any:
 
 
 def test_a_first_good_model_becomes_the_champion(
-    first_run: Finished, champions: Champions, root: Path
+    first_run: Decision, champions: Champions, root: Path
 ) -> None:
+    assert first_run.verdict == "promoted"
     champion = champions.find().champion
     assert champion
-    assert first_run.last == f"champion: {champion.id}"
     metrics = json.loads((root / "latest/report/metrics.json").read_text())
     assert champion.facts.test.correct == metrics["test"]["correct"]
     assert champion.facts.validation.total == 100
     assert champion.facts.settings["schedule"]["iterations"] == 150
     assert "flow run " in champion.by
+    assert champion.why == first_run.reason
     artifact = newest_artifact("retraining-decision")
     assert artifact.data.startswith("# Promoted\n\nNo champion yet, and ")
     assert isinstance(artifact.flow_run_id, UUID)
 
 
 def test_when_nothing_has_changed_all_is_cached_and_the_champion_stays(
-    champions: Champions, retrain: Retrain
+    champions: Champions, command: Callable[..., Finished]
 ) -> None:
     before = champions.history()
-    done = retrain("--iterations", "150", python=("-X", "importtime"))
+    done = command("--iterations", "150", python=("-X", "importtime"))
     imported = {line.split("|")[-1].strip() for line in done.lines if "import time:" in line}
     assert done.code == 0
     assert not {"tensorflow", "keras", "matplotlib", "sklearn", "scipy"} & imported
     assert "9 stages: all cached, nothing to do" in done.lines
     assert done.lines[-2].startswith("retraining: kept: the challenger is the champion 0001-")
     assert done.lines[-2].endswith("byte for byte: nothing has changed")
+    assert done.last == f"champion: {before[-1]}"
     assert champions.history() == before
 
 
@@ -109,9 +127,9 @@ def test_a_worse_challenger_is_kept_out_and_the_artifact_says_why(
     champions: Champions, retrain: Retrain
 ) -> None:
     before = champions.history()
-    done = retrain("--iterations", "0")
-    assert done.code == 0
-    assert done.lines[-2].startswith("retraining: kept: significantly worse: ")
+    decision = retrain(0)
+    assert decision.verdict == "kept"
+    assert decision.reason.startswith("significantly worse: ")
     assert champions.history() == before
     markdown = newest_artifact("retraining-decision").data
     assert markdown.startswith("# Kept\n\nSignificantly worse: ")
@@ -129,10 +147,9 @@ def test_what_was_rolled_back_is_not_promoted_again(
     champions: Champions, retrain: Retrain, root: Path
 ) -> None:
     first = champions.history()[-1]
-    lenient = ("--iterations", "0", "--margin", "1", "--alpha", "1e-300")
-    done = retrain(*lenient)
+    lenient = {"margin": 1, "alpha": 1e-300}
+    assert retrain(0, **lenient).verdict == "promoted"
     second = champions.history()[-1]
-    assert done.last == f"champion: {second}" != f"champion: {first}"
 
     done = run_script(RETRAIN, "rollback", "--artifacts", root)
     assert done.code == 0
@@ -143,33 +160,32 @@ def test_what_was_rolled_back_is_not_promoted_again(
     assert done.lines[1].startswith(f"  {second} ")
     assert done.lines[2].startswith(f"* 0003-{first.partition('-')[2]} ")
 
-    done = retrain(*lenient)
-    assert done.code == 0
-    assert "was withdrawn by a rollback; to use it after all: " in done.lines[-2]
+    decision = retrain(0, **lenient)
+    assert decision.verdict == "kept"
+    assert "was withdrawn by a rollback; to use it after all: " in decision.reason
     assert len(champions.history()) == 3
 
 
 def test_a_damaged_champion_is_told_and_the_one_before_stands_in(
-    champions: Champions, retrain: Retrain
+    champions: Champions, retrain: Retrain, caplog: pytest.LogCaptureFixture
 ) -> None:
     current = champions.history()[-1]
     model = champions.folder / current / "model.keras"
     content = model.read_bytes()
     model.write_bytes(content[:-1])
     try:
-        done = retrain("--iterations", "0")
+        assert retrain(0).verdict == "kept"
     finally:
         model.write_bytes(content)
-    assert done.code == 0
     fault = f"champion {current}: model damaged: model.keras"
-    assert [line for line in done.lines if line.startswith(f"{fault}; falling back to 0001-")]
+    assert [line for line in caplog.messages if line.startswith(f"{fault}; falling back to 0001-")]
     assert f"**Damaged:** {fault}." in newest_artifact("retraining-decision").data
 
 
 def test_a_run_that_fails_leaves_its_reason_without_secrets(
-    prefect_server: str, retrain: Retrain, tmp_path: Path
+    command: Callable[..., Finished], tmp_path: Path
 ) -> None:
-    done = retrain(data=("--source", f"{tmp_path}/none"))
+    done = command(data=("--source", f"{tmp_path}/none"))
     assert done.code == 1
     assert done.last == f"error: --source {tmp_path}/none: no such directory"
     artifact = newest_artifact("flow-failure")
@@ -177,7 +193,7 @@ def test_a_run_that_fails_leaves_its_reason_without_secrets(
     lines = artifact.data.splitlines()
     assert lines[:2] == ["# scheduled-retraining: failed", done.last.removeprefix("error: ")]
 
-    done = retrain(data=("--url", "https://me:secret@a.org/data?token=secret"))
+    done = command(data=("--url", "https://me:secret@a.org/data?token=secret"))
     assert done.code == 2
     assert "secret" not in " ".join(done.lines)
     assert done.last.startswith("error: --url https://***@a.org/data?***: should hold no user name")
@@ -249,20 +265,29 @@ def test_a_seed_from_the_date_is_that_of_the_schedule() -> None:
 
 
 def test_images_are_scored_with_the_champion(
-    champions: Champions, source: Path, root: Path, tmp_path: Path
+    champions: Champions,
+    source: Path,
+    root: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    images = source / "t10k-images-idx3-ubyte"
-    done = run_script(
-        PREDICT, images, tmp_path / "nowhere", "--artifacts", root, cwd=tmp_path, COLUMNS="200"
-    )
-    assert done.code == 1
-    in_use = champions.current_name()
-    assert set(done.lines) == {
-        f"200 images scored with champion {in_use}: predictions.parquet",
+    from flows.predict_cli import predict
+
+    monkeypatch.setattr("flows.predict_cli.print_log_lines", lambda: None)  # meant for a process
+    out = tmp_path / "scores.parquet"
+    images = str(source / "t10k-images-idx3-ubyte")
+    options = ["--artifacts", str(root), "--out", str(out)]
+    assert predict([images, *options]) == 0
+    assert predict([images, f"{tmp_path}/nowhere", *options]) == 1
+    said = capsys.readouterr()
+    line = f"200 images scored with champion {champions.current_name()}: {out}"
+    assert said.out.splitlines() == [line] * 2
+    assert said.err.splitlines()[-2:] == [
         f"{tmp_path}/nowhere: no such file or folder",
         "error: 1 input was left out; the others are scored",
-    }
-    table = pq.read_table(tmp_path / "predictions.parquet")
+    ]
+    table = pq.read_table(out)
     _, labels = tiny.draw(200, seed=1)
     right = map(int.__eq__, table["predicted"].to_pylist(), labels.tolist())
     assert sum(right) > 190
