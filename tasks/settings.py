@@ -230,10 +230,10 @@ class ScoreSettings(StageSettings):
 
     out: Path = Field(Path("predictions.parquet"), description="File to write, Parquet.")
     batch: PositiveInt = Field(1024, description="Images in memory at a time.")
-    invert: bool = Field(
-        True,
-        description="Turn around images with a light ground, as ink on paper: the network knows"
-        " light digits on a dark one. The column `inverted` tells which.",
+    as_is: bool = Field(
+        False,
+        description="Take images with a light ground, as ink on paper, as they are. By default they"
+        " are inverted, and marked in the column `inverted`: MNIST's digits are light on dark.",
     )
     artifacts: Path | None = Field(
         None,

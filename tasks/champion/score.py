@@ -100,7 +100,7 @@ def score_tables(
 
             classify = load_classifier(model, shape)
         images = np.concatenate([piece.images for piece in group])
-        inverted = has_light_ground(images) & settings.invert
+        inverted = has_light_ground(images) & (not settings.as_is)
         images[inverted] = 255 - images[inverted]
         yield to_table(group, inverted, classify(images), champion.id)
         scored.images += len(images)

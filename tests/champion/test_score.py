@@ -118,7 +118,7 @@ def test_ink_on_paper_is_turned_around(
     assert table["inverted"].to_pylist() == [False] * 5 + [True] * 5
     assert difference(table) < 1e-4
 
-    score([f"{tmp_path}/a"], settings.model_copy(update={"invert": False}))
+    score([f"{tmp_path}/a"], settings.model_copy(update={"as_is": True}))
     table = pq.read_table(settings.out)
     assert not any(table["inverted"].to_pylist())
     assert difference(table) > 0.1
