@@ -86,7 +86,7 @@ def test_rows(decision: Decision, retrain: RetrainSettings) -> list[str]:
         "|---|---:|",
         f"| the challenger | {decision.only_challenger} |",
         f"| the champion | {decision.only_champion} |",
-        f"| p that the challenger is as good (exact McNemar, one-sided; kept out below"
+        f"| p-value, if both are equally good (exact McNemar test, one-sided; kept out below"
         f" {retrain.alpha:g}) | {decision.p_value:.3g} |",
         f"| margin below the best champion so far | {retrain.margin:.2%} |",
     ]
