@@ -7,7 +7,7 @@ ARGS ?=
 # Two tests at a time, those of one file after each other since they share what they set up.
 PARALLEL := -n 2 --dist loadfile
 
-.PHONY: run demo test quick check proofs benchmarks format lock clean
+.PHONY: run demo test quick check proofs benchmarks format lock clean server deploy worker
 
 run: $(VENV)/installed ## train on MNIST and report; ARGS="--iterations 1000" passes options on
 	$(BIN)/python flows/pipeline.py $(ARGS)
@@ -24,6 +24,25 @@ quick: $(VENV)/installed ## the inner loop: no server, no network, no TensorFlow
 proofs: $(VENV)/installed ## longer proofs of the cache: many random edit sequences, and kills
 	CACHE_SEQUENCES=10000 $(BIN)/pytest tests/cache/test_properties.py $(ARGS)
 	KILLS=40 $(BIN)/pytest tests/flows/test_kills.py -s $(ARGS)
+	CHAMPION_KILLS=100 $(BIN)/pytest tests/champion/test_kills.py $(ARGS)
+
+# Scheduled retraining, on the server of `make server` unless PREFECT_API_URL names another.
+deploy worker: export PREFECT_API_URL ?= http://127.0.0.1:4200/api
+PREFECT := $(BIN)/prefect --no-prompt
+AUTOMATION := MNIST runs that fell silent have crashed
+
+server: $(VENV)/installed ## a Prefect server on this machine, until Ctrl-C
+	$(PREFECT) server start
+
+deploy: $(VENV)/installed ## put pool, deployments and automation on the server; as often as you like
+	@$(BIN)/python -m flows.server check
+	@$(PREFECT) work-pool create mnist --type process >/dev/null 2>&1 || $(PREFECT) work-pool inspect mnist >/dev/null
+	$(PREFECT) deploy --all
+	@$(PREFECT) automation inspect "$(AUTOMATION)" >/dev/null 2>&1 || $(PREFECT) automation create --from-file automations.yaml
+
+worker: $(VENV)/installed ## do what is scheduled or asked for, until Ctrl-C
+	@$(BIN)/python -m flows.server check
+	$(PREFECT) worker start --pool mnist
 
 benchmarks: $(VENV)/installed ## comparisons with other ways; ARGS="--help" tells more
 	$(BIN)/python -m benchmarks.run $(ARGS)

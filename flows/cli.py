@@ -1,4 +1,4 @@
-"""The command lines of the flows: options, defaults for Prefect, errors, exit codes.
+"""What the command lines of the flows share: options, defaults for Prefect, errors, exit codes.
 
 Nothing here imports Prefect before the options have been read.
 """
@@ -15,49 +15,25 @@ from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
-from pydantic import NonNegativeFloat, NonNegativeInt, ValidationError
+from pydantic import ValidationError
 
-from tasks import housekeeping
 from tasks.console import console, print_log_lines
-from tasks.errors import PipelineError
-from tasks.settings import Settings
-from tasks.store import PROJECT, Store, default_root
+from tasks.errors import PipelineError, without_secrets
+from tasks.store import PROJECT
+
+ArtifactsOption = Annotated[
+    Path | None, Parameter(name="--artifacts", help="Folder of the results.")
+]
 
 
-def pipeline(arguments: list[str]) -> int:
-    """`python flows/pipeline.py`: see there."""
-    app = App(
-        name="pipeline.py",
+def make_app(name: str) -> App:
+    """A command line that returns what its commands return."""
+    return App(
+        name=name,
         version_flags=[],
         default_parameter=Parameter(negative=()),
         result_action="return_value",
     )
-    app.command(cache_app())
-
-    @app.default
-    def run(
-        *,
-        settings: Annotated[Settings, Parameter(name="*")] = Settings(),
-        status: bool = False,
-    ) -> int:
-        """Train the tutorial's network on MNIST and report on it; skip what is unchanged.
-
-        Args:
-            status: Run nothing; say for each stage whether it is up to date, or why it would run.
-        """
-        if status:
-            return show_status(settings)
-
-        def job() -> None:
-            from flows.pipeline import mnist_pipeline
-            from flows.server import server_for_this_run
-
-            with server_for_this_run():
-                mnist_pipeline(settings)
-
-        return run_to_exit_code(job)
-
-    return parse(app, with_refresh_all(arguments))
 
 
 def with_refresh_all(arguments: list[str]) -> list[str]:
@@ -67,61 +43,6 @@ def with_refresh_all(arguments: list[str]) -> list[str]:
         f"{argument}=all" if argument == "--refresh" and after.startswith("-") else argument
         for argument, after in zip(arguments, following, strict=True)
     ]
-
-
-def show_status(settings: Settings) -> int:
-    """Print a line per stage, without Prefect or TensorFlow."""
-    from flows.mnist import compute_results
-    from tasks.status import StatusRun
-
-    run = StatusRun(Store(settings.artifacts or default_root()), frozenset(settings.refresh))
-    compute_results(run, settings)
-    print("\n".join(run.lines()))
-    return 0
-
-
-def cache_app() -> App:
-    """`cache ls | show KEY | prune`: what the artifact root holds, and what may go."""
-    app = App(name="cache", help="What is kept, how large it is, from which settings.")
-    root = Annotated[Path | None, Parameter(name="--artifacts", help="Folder of the results.")]
-
-    @app.command
-    def ls(*, artifacts: root = None) -> int:
-        """List what is kept, oldest first."""
-        print("\n".join(housekeeping.listing(Store(artifacts or default_root()))))
-        return 0
-
-    @app.command
-    def show(key: str, *, artifacts: root = None) -> int:
-        """Show one record.
-
-        Args:
-            key: The first digits of a key, as `ls` shows them.
-        """
-        print(housekeeping.describe(Store(artifacts or default_root()), key))
-        return 0
-
-    @app.command
-    def prune(
-        *,
-        keep_latest: NonNegativeInt = 3,
-        older_than: NonNegativeFloat = 30.0,
-        dry_run: bool = False,
-        artifacts: root = None,
-    ) -> int:
-        """Remove old results, never those that `latest` needs or that a run is using.
-
-        Args:
-            keep_latest: Of each stage, keep this many of the most recently used.
-            older_than: Remove only what has not been used for so many days.
-            dry_run: Say what would go, and remove nothing.
-        """
-        store = Store(artifacts or default_root())
-        lines = housekeeping.prune(store, keep_latest, older_than, dry_run)
-        print("\n".join(lines))
-        return 0
-
-    return app
 
 
 def set_prefect_defaults() -> None:
@@ -241,5 +162,5 @@ def describe(error: ValidationError) -> str:
 
 
 def fail(reason: str, code: int) -> int:
-    print(f"error: {reason}", file=sys.stderr)
+    print(f"error: {without_secrets(reason)}", file=sys.stderr)
     return code

@@ -8,24 +8,26 @@ import sys
 if __name__ == "__main__":
     # Options are read before Prefect is imported: what is wrong with them is said at once,
     # and the project's settings for Prefect are in place by then.
-    from flows.cli import pipeline
+    from flows.pipeline_cli import pipeline
 
     sys.exit(pipeline(sys.argv[1:]))
 
 from prefect import flow
 
+from flows.deployed import leave_reason
 from flows.mnist import compute_results
 from flows.server import where_to_look
 from tasks.console import log
 from tasks.report.publish import publish
 from tasks.report.report import closing_lines, summarise, write_report
+from tasks.report.results import Results
 from tasks.report.summary import Summary
 from tasks.settings import Settings
 from tasks.stage import Run
 from tasks.store import Store, default_root
 
 
-@flow(name="mnist-pipeline")
+@flow(name="mnist-pipeline", on_failure=[leave_reason], on_crashed=[leave_reason])
 def mnist_pipeline(settings: Settings = Settings()) -> Summary:
     """Download, convert, train, evaluate and report; what is unchanged is skipped.
 
@@ -38,12 +40,16 @@ def mnist_pipeline(settings: Settings = Settings()) -> Summary:
     store = Store(settings.artifacts or default_root())
     store.prepare()
     run = Run(store, refresh=frozenset(settings.refresh))
+    return train_and_report(run, settings)[1]
 
+
+def train_and_report(run: Run, settings: Settings) -> tuple[Results, Summary]:
+    """What a flow run does in which a network is trained."""
     results = compute_results(run, settings)
     summary = summarise(run, settings, results)
-    page = write_report(store, summary, results)
-    publish(store, summary, results)
+    page = write_report(run.store, summary, results)
+    publish(run.store, summary, results)
     log.info(closing_lines(summary))
     log.info(where_to_look())
     log.info(f"report: {page}")
-    return summary
+    return results, summary

@@ -1,5 +1,7 @@
 """A temporary Prefect server for a run that has no other.
 
+`python -m flows.server check` says whether the one that is configured answers.
+
 Prefect can start one by itself, but that one is in the process group of its owner: Ctrl-C stops
 the server too, and Prefect then tries to reach it for minutes before the run ends. And it stays
 behind when its owner is killed. This one has a session of its own and ends with its owner,
@@ -160,5 +162,22 @@ def serve(port: int, owner: int) -> None:
     )
 
 
+def check() -> int:
+    """Exit code 0 if the server that PREFECT_API_URL names answers; else 1, and a line."""
+    url = os.environ.get("PREFECT_API_URL", "")
+    try:
+        httpx.get(f"{url}/health", timeout=10)
+    except (httpx.TransportError, httpx.InvalidURL):
+        print(
+            f"error: no Prefect server answers at {url}; start one with `make server` in another"
+            " terminal, or set PREFECT_API_URL",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
 if __name__ == "__main__":
+    if sys.argv[1:] == ["check"]:
+        sys.exit(check())
     serve(int(sys.argv[1]), int(sys.argv[2]))

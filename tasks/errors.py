@@ -1,4 +1,6 @@
-"""The one exception that a user is meant to read."""
+"""The one exception that a user is meant to read, and what nobody is."""
+
+import re
 
 
 class PipelineError(Exception):
@@ -8,3 +10,9 @@ class PipelineError(Exception):
     wrong and what to do. The command line prints it without a traceback;
     every other exception is a bug and keeps its traceback.
     """
+
+
+def without_secrets(text: str) -> str:
+    """A text in which web addresses have neither user names and passwords nor queries."""
+    text = re.sub(r"(\w://)[^/\s@]*@", r"\1***@", text)
+    return re.sub(r"(\w://[^\s?#'\"]*)[?#][^\s'\"]*?(?=[.,;:)]*(?:[\s'\"]|$))", r"\1?***", text)

@@ -221,3 +221,14 @@ class Pictures(Record):
     """The figures in the order of the story."""
 
     pictures: tuple[Picture, ...]
+
+
+class Classification(Record):
+    """What an exported model makes of a split."""
+
+    correct: int
+    total: int
+    confusion: tuple[tuple[int, ...], ...]
+    """Images by class: rows true, columns predicted."""
+    predictions: FileRef
+    """Parquet, in the order of the split: index int32, label uint8, predicted uint8."""

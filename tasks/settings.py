@@ -68,11 +68,18 @@ class DownloadSettings(StageSettings):
         None,
         description="Base URL of the four .gz files of another data set, used instead of the"
         " MNIST mirrors.",
+        # A form refuses secrets before they get into a database.
+        json_schema_extra={"pattern": r"^https?://[^/?#@]+(/[^?#]*)?$"},
     )
     digests: str = Field(
         "mnist",
         description="What the IDX files must be: 'mnist', 'none' (take any data set), or four"
         " SHA-256 of the uncompressed files: train images, train labels, test images, test labels.",
+    )
+    edition: str | None = Field(
+        None,
+        description="Which edition of the files at --url is meant; another text fetches anew."
+        " Retraining fills in what the server says of them (ETag, date).",
     )
     connect_timeout: Annotated[PositiveFloat, OutsideKey] = Field(
         5.0, description="Seconds to wait for a connection to a source."
@@ -96,8 +103,12 @@ class DownloadSettings(StageSettings):
     def web_address(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("should start with http:// or https://")
-        if value is not None and urlsplit(value).username is not None:
-            raise ValueError("should hold no user name or password: records would show it")
+        parts = urlsplit(value or "")
+        if parts.username is not None or parts.query or parts.fragment:
+            raise ValueError(
+                "should hold no user name, password, query or fragment: records would show it;"
+                " a user name and password may stand in ~/.netrc"
+            )
         return value
 
 
@@ -264,6 +275,49 @@ class ScheduleSettings(BaseModel):
         return tuple(sorted({0} | reached | {self.iterations}))
 
 
+class RetrainSettings(StageSettings):
+    """When a challenger becomes the champion; see champion/compare.py for the rule."""
+
+    floor: float = Field(
+        0.97, ge=0, le=1, description="Validation accuracy that a first champion must reach."
+    )
+    alpha: float = Field(
+        0.05,
+        gt=0,
+        lt=1,
+        description="A challenger that is worse than the champion with a p-value below this (exact"
+        " one-sided McNemar test on the validation split) is kept out.",
+    )
+    margin: float = Field(
+        0.001,
+        ge=0,
+        le=1,
+        description="How far below that of the best champion so far a challenger's validation"
+        " accuracy may be.",
+    )
+    seed_policy: Literal["fixed", "date"] = Field(
+        "fixed",
+        description="'fixed' trains with --seed; 'date' with the day that the run is scheduled"
+        " for, as in 20260131 (UTC), so that each run brings a new challenger.",
+    )
+
+
+class ScoreSettings(StageSettings):
+    """How images are scored with the champion."""
+
+    out: Path = Field(Path("predictions.parquet"), description="File to write, Parquet.")
+    batch: PositiveInt = Field(1024, description="Images in memory at a time.")
+    as_is: bool = Field(
+        False,
+        description="Take images with a light ground, as ink on paper, as they are. By default they"
+        " are inverted, and marked in the column `inverted`: MNIST's digits are light on dark.",
+    )
+    artifacts: Path | None = Field(
+        None,
+        description="Folder that holds the champion. Default: artifacts/ beside this project.",
+    )
+
+
 StageName = Literal[
     "all",
     "download",
@@ -278,6 +332,7 @@ StageName = Literal[
     "attribute",
     "embed",
     "draw",
+    "classify",
 ]
 
 

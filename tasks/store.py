@@ -8,6 +8,7 @@ No other module knows the layout:
     records/<stage>-<key>.json   what was run and what came out; written last
     locks/                       one lock file per stage run; held only while one runs
     latest -> runs/<…>           what the last run used, and its report
+    champion/                    see champion/registry.py
 """
 
 import contextlib
@@ -138,7 +139,9 @@ def _sha256(path: Path, inode: int, size: int, mtime_ns: int, ctime_ns: int) -> 
 
 
 @contextmanager
-def disk_errors(what: str, where: Path) -> Iterator[None]:
+def disk_errors(
+    what: str, where: Path, instead: str = "name another folder with --artifacts"
+) -> Iterator[None]:
     """Turn an error of the disk or its permissions into one that a user can act on."""
     try:
         yield
@@ -148,7 +151,7 @@ def disk_errors(what: str, where: Path) -> Iterator[None]:
         reason = os.strerror(error.errno).lower()
         raise PipelineError(
             f"{what}: cannot write to {error.filename or where}: {reason};"
-            f" {DISK_ERRORS[error.errno]}, or name another folder with --artifacts"
+            f" {DISK_ERRORS[error.errno]}, or {instead}"
         ) from error
 
 

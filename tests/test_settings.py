@@ -1,5 +1,6 @@
 """Every knob: the tutorial's values by default, and wrong values refused in words that help."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,9 @@ from tasks.settings import (
     EvaluationSettings,
     FigureSettings,
     NetworkSettings,
+    RetrainSettings,
     ScheduleSettings,
+    ScoreSettings,
     Settings,
     StageSettings,
     TrainingSettings,
@@ -171,6 +174,17 @@ def test_a_url_is_a_web_address(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "url",
+    ["https://me:x@a.org/", "https://me@a.org/", "https://a.org/d?token=x", "http://a.org/#x"],
+)
+def test_a_url_holds_no_secrets(url: str) -> None:
+    assert "records would show it" in fault(DownloadSettings, url=url)
+    (schema,) = (s for n, s in fields(Settings.model_json_schema()) if n == "url")
+    assert not re.match(schema["pattern"], url)
+    assert re.match(schema["pattern"], "https://a.org:80/data/")
+
+
+@pytest.mark.parametrize(
     ("model", "values", "allowed"),
     [
         (ScheduleSettings, {"iterations": -1}, "greater than or equal to 0"),
@@ -192,6 +206,11 @@ def test_a_url_is_a_web_address(url: str) -> None:
         (FigureSettings, {"insights": "map"}, "'excite', 'attribute', 'embed' or 'none'"),
         (FigureSettings, {"insights": "none,embed"}, "none alone"),
         (DownloadSettings, {"read_timeout": 0}, "greater than 0"),
+        (RetrainSettings, {"floor": 1.1}, "less than or equal to 1"),
+        (RetrainSettings, {"alpha": 0}, "greater than 0"),
+        (RetrainSettings, {"margin": -0.1}, "greater than or equal to 0"),
+        (RetrainSettings, {"seed_policy": "random"}, "'fixed' or 'date'"),
+        (ScoreSettings, {"batch": 0}, "greater than 0"),
     ],
 )
 def test_values_out_of_range_are_refused(
@@ -236,7 +255,7 @@ def test_settings_come_back_from_json_as_they_were() -> None:
 
 def fields(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every option in a JSON schema: all fields but those that are models of their own."""
-    for model in [schema, *schema["$defs"].values()]:
+    for model in [schema, *schema.get("$defs", {}).values()]:
         for name, field in model["properties"].items():
             if "$ref" not in field:
                 yield name, field
@@ -244,7 +263,9 @@ def fields(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def test_the_form_in_the_ui_describes_every_option() -> None:
     described = {
-        name: field.get("description", "") for name, field in fields(Settings.model_json_schema())
+        name: field.get("description", "")
+        for model in (Settings, RetrainSettings, ScoreSettings)
+        for name, field in fields(model.model_json_schema())
     }
     assert {"iterations", "learning_rate", "conv_filters", "digests", "refresh"} <= set(described)
     assert [name for name, text in described.items() if not text] == []

@@ -109,7 +109,7 @@ def test_recompressed_archive_is_the_same_data(
 
 
 def test_a_password_is_refused_before_it_can_reach_a_record() -> None:
-    with pytest.raises(ValueError, match="no user name or password"):
+    with pytest.raises(ValueError, match="no user name, password, query or fragment"):
         DownloadSettings(url=unused_url().replace("//", "//me:secret@"))
 
 

@@ -1,0 +1,48 @@
+"""Images scored with the champion.
+
+python flows/predict.py --help
+"""
+
+import sys
+
+if __name__ == "__main__":
+    # Needs no Prefect at all: `score_batch` below is for deployments.
+    from flows.predict_cli import predict
+
+    sys.exit(predict(sys.argv[1:]))
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+
+from flows.deployed import leave_reason
+from tasks.champion.score import complaint, lines, score
+from tasks.console import log
+from tasks.errors import PipelineError
+from tasks.settings import ScoreSettings
+
+
+@flow(name="score-batch", on_failure=[leave_reason], on_crashed=[leave_reason])
+def score_batch(paths: list[str], settings: ScoreSettings = ScoreSettings()) -> int:
+    """Score images with the champion, and write class probabilities as Parquet.
+
+    Args:
+        paths: PNG, IDX or Parquet files, or folders of PNG files, as the worker sees them.
+        settings: where to write, and how.
+
+    Returns:
+        How many images were scored.
+
+    Raises:
+        PipelineError: some files were no good; what could be scored is written.
+    """
+    scored = score(paths, settings)
+    said = lines(scored)
+    log.info("\n".join([*said, *scored.faults]))
+    create_markdown_artifact(
+        key="scores",
+        markdown="\n".join([*said, "", *(f"- {fault}" for fault in scored.faults)]),
+        description="How many images were scored, and what was left out",
+    )
+    if scored.faults:
+        raise PipelineError(complaint(scored))
+    return scored.images

@@ -1,0 +1,98 @@
+"""Scheduled retraining: the main job as challenger, compared with the champion.
+
+python flows/retrain.py --help
+"""
+
+import sys
+
+if __name__ == "__main__":
+    # As in pipeline.py: options are read before Prefect is imported.
+    from flows.retrain_cli import retrain
+
+    sys.exit(retrain(sys.argv[1:]))
+
+from datetime import datetime
+
+from prefect import flow, runtime
+
+from flows.deployed import leave_reason
+from flows.pipeline import train_and_report
+from tasks.champion.compare import Decision
+from tasks.champion.contest import hold_contest, user
+from tasks.champion.publish import closing_lines, publish_decision
+from tasks.console import log
+from tasks.data.edition import ask_edition, may_change
+from tasks.settings import RetrainSettings, Settings
+from tasks.stage import Run
+from tasks.store import Store, default_root
+
+TIMEOUT_SECONDS = 6 * 3600
+"""Training takes minutes; a run of hours hangs, and stands in the way of the next."""
+
+
+@flow(
+    name="scheduled-retraining",
+    timeout_seconds=TIMEOUT_SECONDS,
+    on_failure=[leave_reason],
+    on_crashed=[leave_reason],
+)
+def scheduled_retraining(
+    settings: Settings = Settings(), retrain: RetrainSettings = RetrainSettings()
+) -> Decision:
+    """Train a challenger on the data as it is now; it replaces the champion if it is not worse.
+
+    What is unchanged is skipped: if the data, the code and the seed are, so is everything.
+
+    Args:
+        settings: how the challenger is trained.
+        retrain: when it becomes the champion.
+    """
+    store = Store(settings.artifacts or default_root())
+    store.prepare()
+    # The day that it was to start, however late it does, and the same when it is tried again.
+    settings = with_seed(settings, retrain, runtime.flow_run.scheduled_start_time)
+    settings = look_at_source_again(settings)
+    run = Run(store, refresh=frozenset(settings.refresh))
+
+    results, summary = train_and_report(run, settings)
+    outcome = hold_contest(run, results, summary, settings, retrain, by=who())
+    publish_decision(outcome, retrain)
+    log.info(closing_lines(outcome))
+    return outcome.decision
+
+
+def with_seed(settings: Settings, retrain: RetrainSettings, scheduled: datetime) -> Settings:
+    """The settings with the seed that the policy asks for.
+
+    Args:
+        settings: with the seed for the policy `fixed`.
+        retrain: names the policy.
+        scheduled: when the run was to start, UTC.
+    """
+    if retrain.seed_policy == "fixed":
+        return settings
+    training = settings.training.model_copy(update={"seed": int(f"{scheduled:%Y%m%d}")})
+    log.info(f"seed {training.seed}, from the day that the run is scheduled for")
+    return settings.model_copy(update={"training": training})
+
+
+def look_at_source_again(settings: Settings) -> Settings:
+    """Settings that fetch the data anew if it may have changed.
+
+    Raises:
+        PipelineError: the source cannot be asked.
+    """
+    if not may_change(settings.download):
+        return settings
+    edition = ask_edition(settings.download)
+    if edition is None:
+        log.info("download: the server names neither ETag nor date; fetching again")
+        return settings.model_copy(update={"refresh": (*settings.refresh, "download")})
+    download = settings.download.model_copy(update={"edition": edition})
+    return settings.model_copy(update={"download": download})
+
+
+def who() -> str:
+    """Who promotes a model in this flow run."""
+    name = runtime.deployment.name
+    return f"flow run {runtime.flow_run.name} ({f'deployment {name}' if name else user()})"

@@ -1,0 +1,59 @@
+"""The command line of flows/retrain.py."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from flows.cli import ArtifactsOption, make_app, parse, run_to_exit_code, with_refresh_all
+from tasks.settings import RetrainSettings, Settings
+from tasks.store import Store, default_root
+
+
+def retrain(arguments: list[str]) -> int:
+    """`python flows/retrain.py`: see there."""
+    app = make_app("retrain.py")
+    app.command(history)
+    app.command(rollback)
+
+    @app.default
+    def run(
+        *,
+        settings: Annotated[Settings, Parameter(name="*")] = Settings(),
+        retrain: Annotated[RetrainSettings, Parameter(name="*", group="Champion")] = (
+            RetrainSettings()
+        ),
+    ) -> int:
+        """Train a challenger, and make it the champion if it is not worse."""
+
+        def job() -> None:
+            from flows.retrain import scheduled_retraining
+            from flows.server import server_for_this_run
+
+            with server_for_this_run():
+                scheduled_retraining(settings, retrain)
+
+        return run_to_exit_code(job)
+
+    return parse(app, with_refresh_all(arguments))
+
+
+def history(*, artifacts: ArtifactsOption = None) -> int:
+    """List the champions, oldest first; `*` marks the one in use."""
+    from tasks.champion.registry import Champions, history_lines
+
+    print("\n".join(history_lines(Champions(Store(artifacts or default_root())))))
+    return 0
+
+
+def rollback(*, to: str | None = None, artifacts: ArtifactsOption = None) -> int:
+    """Put an earlier champion back into use; retraining will not promote the present one again.
+
+    Args:
+        to: Number or id of a champion, as `history` shows them. Default: the one before.
+    """
+    from tasks.champion.contest import user
+    from tasks.champion.registry import Champions
+
+    champion = Champions(Store(artifacts or default_root())).rollback(to, by=user())
+    print(f"champion: {champion.id}, {champion.why}")
+    return 0

@@ -1,0 +1,231 @@
+"""Champions on disk: whole at every moment, with a history, and a way back."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from commands import small_disk
+
+from tasks import housekeeping
+from tasks.champion.registry import Champions, history_lines
+from tasks.errors import PipelineError
+from tasks.store import FileRef, Store, sha256
+
+from .conftest import facts
+
+Promote = Callable[..., str]
+
+
+def in_use(champions: Champions) -> str | None:
+    champion = champions.find().champion
+    return champion.id if champion else None
+
+
+def damage(champions: Champions, name: str) -> None:
+    path = champions.folder / name / "model.keras"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+
+def test_there_is_none_at_first(champions: Champions) -> None:
+    assert champions.find().champion is None
+    assert champions.find().faults == ()
+    assert history_lines(champions) == [f"no champion in {champions.folder} yet"]
+
+
+def test_a_promoted_model_is_a_copy_with_its_record(
+    champions: Champions, promote: Promote, store: Store
+) -> None:
+    name = promote("first")
+    shutil.rmtree(store.root / "export")
+    champion = champions.find().champion
+    assert champion
+    assert champion.id == name == f"0001-{champion.model.sha256[:12]}"
+    assert store.path(champion.model).read_text() == "first" * 100
+    assert (champions.folder / "current" / "model.keras").read_text() == "first" * 100
+    assert (champion.by, champion.why, champion.replaced) == ("a test", "good", None)
+    assert champion.facts.validation.correct == 98
+
+
+def test_the_history_is_kept_and_told(champions: Champions, promote: Promote) -> None:
+    first, second = promote("first"), promote("second", 99)
+    assert champions.history() == [first, second]
+    assert in_use(champions) == second
+    lines = history_lines(champions)
+    assert lines[0].startswith(f"  {first} ")
+    assert lines[1].startswith(f"* {second} ")
+    assert "validation 99.00%  test 98.00%  promoted by a test: good" in lines[1]
+
+
+def test_a_rollback_goes_to_the_one_before_and_further(
+    champions: Champions, promote: Promote
+) -> None:
+    first, second, third = promote("first"), promote("second"), promote("third")
+    back = champions.rollback(None, by="me")
+    assert back.digits == second.partition("-")[2]
+    assert (back.number, back.action, back.by) == (4, "rolled back", "me")
+    assert back.why == f"rolled back from {third} to {second}"
+    assert champions.rollback(None, by="me").digits == first.partition("-")[2]
+    with pytest.raises(PipelineError, match="there is no champion before 0005"):
+        champions.rollback(None, by="me")
+    assert len(champions.history()) == 5
+
+
+@pytest.mark.parametrize("how", ["number", "id", "digits of the model"])
+def test_a_rollback_to_a_certain_one(champions: Champions, promote: Promote, how: str) -> None:
+    first, _, _ = promote("first"), promote("second"), promote("third")
+    to = {"number": "1", "id": first, "digits of the model": first.partition("-")[2][:6]}[how]
+    assert champions.rollback(to, by="me").digits == first.partition("-")[2]
+
+
+def test_a_rollback_to_nothing_is_refused(champions: Champions, promote: Promote) -> None:
+    current = promote("first")
+    with pytest.raises(PipelineError, match="--to 7: no champions are called so; see"):
+        champions.rollback("7", by="me")
+    with pytest.raises(PipelineError, match="is the model in use already"):
+        champions.rollback("1", by="me")
+    assert champions.history() == [current]
+
+
+def test_what_was_rolled_back_is_withdrawn_until_it_is_wanted_again(
+    champions: Champions, promote: Promote
+) -> None:
+    promote("first")
+    second = promote("second").partition("-")[2]
+    champions.rollback(None, by="me")
+    assert champions.withdrawn() == {second}
+    champions.rollback("2", by="me")
+    assert champions.withdrawn() == {champions.history()[0].partition("-")[2]}
+
+
+@pytest.mark.parametrize("what", ["model", "record", "model missing", "folder"])
+def test_a_damaged_champion_is_replaced_by_the_one_before(
+    champions: Champions, promote: Promote, what: str
+) -> None:
+    first, second = promote("first"), promote("second")
+    folder = champions.folder / second
+    if what == "model":
+        damage(champions, second)
+    elif what == "record":
+        (folder / "record.json").write_text('{"id": ')
+    elif what == "model missing":
+        (folder / "model.keras").unlink()
+    else:
+        shutil.rmtree(folder)
+    found = champions.find()
+    assert found.champion
+    assert found.champion.id == first
+    (fault,) = found.faults
+    assert fault.startswith(f"champion {second}: ")
+    assert promote("third").startswith("000")
+    assert in_use(champions) == champions.current_name()
+
+
+def test_a_fallback_passes_over_what_was_withdrawn(champions: Champions, promote: Promote) -> None:
+    first = promote("first")
+    promote("second")
+    current = champions.rollback(None, by="me").id
+    damage(champions, current)
+    assert in_use(champions) == first
+
+
+def test_if_all_are_damaged_each_is_named(champions: Champions, promote: Promote) -> None:
+    names = [promote("first"), promote("second")]
+    for name in names:
+        damage(champions, name)
+    found = champions.find()
+    assert found.champion is None
+    assert [fault.split()[1].rstrip(":") for fault in found.faults] == names[::-1]
+
+
+def test_the_best_is_counted_on_the_same_images(champions: Champions, promote: Promote) -> None:
+    promote("first", 97)
+    promote("second", 99, data="other")
+    promote("third", 98)
+    assert champions.best("a") == 98
+    assert champions.best("other") == 99
+    assert champions.best("new") == 0
+    champions.rollback("1", by="me")
+    assert champions.best("a") == 97, "what was withdrawn does not count"
+
+
+def test_a_champion_that_came_in_between_stays(
+    champions: Champions, promote: Promote, model: Callable[[str], FileRef]
+) -> None:
+    seen = champions.current_name()
+    other = promote("other")
+    with pytest.raises(PipelineError, match=f"{other} was put into use in the meantime"):
+        champions.promote(model("late"), facts(), "me", "good", instead_of=seen)
+    assert in_use(champions) == other
+
+
+def test_a_model_that_is_not_what_it_was_is_not_promoted(
+    champions: Champions, promote: Promote, model: Callable[[str], FileRef], store: Store
+) -> None:
+    first = promote("first")
+    second = model("second")
+    store.path(second).write_text("x" * second.size)
+    with pytest.raises(PipelineError, match="challenger damaged"):
+        champions.promote(second, facts(), "me", "good", instead_of=first)
+    assert in_use(champions) == first
+    assert sorted(p.name for p in champions.folder.iterdir()) == [first, "current"]
+
+
+def test_what_a_killed_writer_left_is_cleared_away(champions: Champions, promote: Promote) -> None:
+    first = promote("first")
+    (champions.folder / ".new").mkdir()
+    shutil.copytree(champions.folder / first, champions.folder / "0002-0123456789ab")
+    (champions.folder / ".current").symlink_to("0002-0123456789ab")
+    assert champions.history() == [first], "what nothing points at is no history"
+    second = promote("second")
+    assert champions.history() == [first, second]
+    assert sorted(p.name for p in champions.folder.iterdir()) == [first, second, "current"]
+
+
+def test_without_its_pointer_nothing_is_lost(champions: Champions, promote: Promote) -> None:
+    first, second = promote("first"), promote("second")
+    champions.pointer.unlink()
+    assert in_use(champions) is None
+    assert champions.rollback("1", by="me").number == 3
+    assert champions.history()[:2] == [first, second]
+
+
+def test_pruning_the_cache_leaves_champions_alone(
+    champions: Champions, promote: Promote, store: Store
+) -> None:
+    name = promote("first")
+    record = store.records / f"champion-{'0' * 64}.json"
+    record.write_text(
+        '{"stage": "champion", "label": "champion", "key": "%s", "material": {}, "reason": "",'
+        ' "seconds": 0, "output": {}}' % ("0" * 64)
+    )
+    housekeeping.prune(store, keep_latest=0, older_than=0, dry_run=False)
+    store.prepare()
+    assert in_use(champions) == name
+
+
+def test_a_reader_needs_no_permission_to_write(champions: Champions, promote: Promote) -> None:
+    name = promote("first")
+    before = {p: p.stat().st_mtime_ns for p in champions.folder.rglob("*")}
+    locks = champions.store.root / "locks"
+    shutil.rmtree(locks)
+    assert in_use(champions) == name
+    assert not locks.exists()
+    assert {p: p.stat().st_mtime_ns for p in champions.folder.rglob("*")} == before
+
+
+def test_a_full_disk_leaves_the_champion_as_it_is(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "160k") as disk:
+        store = Store(disk / "artifacts")
+        store.prepare()
+        champions = Champions(store)
+        path = store.root / "model.keras"
+        path.write_bytes(b"1" * 60_000)
+        small = FileRef(path="model.keras", sha256=sha256(path), size=60_000)
+        first = champions.promote(small, facts(), "me", "good", instead_of=None).id
+        with pytest.raises(PipelineError, match=r"champion: cannot write to .*no space left"):
+            path.write_bytes(b"2" * 60_000)
+            large = FileRef(path="model.keras", sha256=sha256(path), size=60_000)
+            champions.promote(large, facts(), "me", "good", instead_of=first)
+        assert in_use(champions) == first
+        assert sorted(p.name for p in champions.folder.iterdir()) == [first, "current"]

@@ -1,0 +1,328 @@
+"""Retraining and scoring from the command line, on data that is learnt in seconds."""
+
+import datetime
+import json
+import socket
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from uuid import UUID
+
+import bars
+import pyarrow.parquet as pq
+import pytest
+from commands import PREDICT, RETRAIN, Finished, run_script
+
+from flows.server import free_port
+from tasks.champion.compare import Decision
+from tasks.champion.registry import Champions
+from tasks.errors import PipelineError
+from tasks.settings import DownloadSettings, RetrainSettings, Settings
+from tasks.store import PROJECT, Store
+
+pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
+
+Retrain = Callable[..., Decision]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bars.write(tmp_path_factory.mktemp("source"))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("retrain") / "artifacts"
+
+
+@pytest.fixture(scope="module")
+def retrain(prefect_server: str, source: Path, root: Path) -> Retrain:
+    """Retrains on the small data set, in this process."""
+
+    def run(iterations: int, **rule: Any) -> Decision:
+        from flows.retrain import scheduled_retraining
+
+        schedule = {"iterations": iterations, **bars.PARAMETERS["schedule"]}
+        download = {"source": str(source), "digests": "none"}
+        settings = Settings.model_validate(
+            {**bars.PARAMETERS, "schedule": schedule, "download": download, "artifacts": root}
+        )
+        return scheduled_retraining(settings, RetrainSettings(**rule))
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def command(prefect_server: str, source: Path, root: Path) -> Callable[..., Finished]:
+    """The same with `python flows/retrain.py`."""
+
+    def run(
+        *arguments: str | Path, data: tuple[str | Path, ...] = ("--source", source), **options: Any
+    ) -> Finished:
+        data = (*data, "--digests", "none", "--artifacts", root)
+        return run_script(
+            RETRAIN, *bars.OPTIONS, *data, *arguments, PREFECT_API_URL=prefect_server, **options
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def first_run(retrain: Retrain) -> Decision:
+    return retrain(150)
+
+
+@pytest.fixture
+def champions(first_run: Decision, root: Path) -> Champions:
+    return Champions(Store(root))
+
+
+def newest_artifact(key: str) -> Any:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+    from prefect.client.schemas.sorting import ArtifactSort
+
+    with get_client(sync_client=True) as client:
+        return client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])),
+            sort=ArtifactSort.CREATED_DESC,
+        )[0]
+
+
+def test_a_first_good_model_becomes_the_champion(
+    first_run: Decision, champions: Champions, root: Path
+) -> None:
+    assert first_run.verdict == "promoted"
+    champion = champions.find().champion
+    assert champion
+    metrics = json.loads((root / "latest/report/metrics.json").read_text())
+    assert champion.facts.test.correct == metrics["test"]["correct"]
+    assert champion.facts.validation.total == 100
+    assert champion.facts.settings["schedule"]["iterations"] == 150
+    assert "flow run " in champion.by
+    assert champion.why == first_run.reason
+    artifact = newest_artifact("retraining-decision")
+    assert artifact.data.startswith("# Promoted\n\nNo champion yet, and ")
+    assert isinstance(artifact.flow_run_id, UUID)
+
+
+def test_when_nothing_has_changed_all_is_cached_and_the_champion_stays(
+    champions: Champions, command: Callable[..., Finished]
+) -> None:
+    before = champions.history()
+    done = command("--iterations", "150", python=("-X", "importtime"))
+    imported = {line.split("|")[-1].strip() for line in done.lines if "import time:" in line}
+    assert done.code == 0
+    assert not {"tensorflow", "keras", "matplotlib", "sklearn", "scipy"} & imported
+    assert "9 stages: all cached, nothing to do" in done.lines
+    assert done.lines[-2].startswith("retraining: kept: the challenger is the champion 0001-")
+    assert done.lines[-2].endswith("byte for byte: nothing has changed")
+    assert done.last == f"champion: {before[-1]}"
+    assert champions.history() == before
+
+
+def test_a_worse_challenger_is_kept_out_and_the_artifact_says_why(
+    champions: Champions, retrain: Retrain
+) -> None:
+    before = champions.history()
+    decision = retrain(0)
+    assert decision.verdict == "kept"
+    assert decision.reason.startswith("significantly worse: ")
+    assert champions.history() == before
+    markdown = newest_artifact("retraining-decision").data
+    assert markdown.startswith("# Kept\n\nSignificantly worse: ")
+    assert f"Champion in use: `{before[-1]}`." in markdown
+    assert "| Challenger, seed 0 |" in markdown
+    assert "challenger minus champion" in markdown
+    rows = [line for line in markdown.splitlines() if line.startswith("| **")]
+    differences = [[int(n.strip(" ·") or 0) for n in row.split("|")[2:-1]] for row in rows]
+    assert len(differences) == 3
+    assert all(sum(row) == 0 for row in differences), "of each class there are as many as before"
+    assert sum(differences[c][c] for c in range(3)) < 0
+
+
+def test_what_was_rolled_back_is_not_promoted_again(
+    champions: Champions, retrain: Retrain, root: Path
+) -> None:
+    first = champions.history()[-1]
+    lenient = {"margin": 1, "alpha": 1e-300}
+    assert retrain(0, **lenient).verdict == "promoted"
+    second = champions.history()[-1]
+
+    done = run_script(RETRAIN, "rollback", "--artifacts", root)
+    assert done.code == 0
+    assert done.last.endswith(f"rolled back from {second} to {first}")
+    done = run_script(RETRAIN, "history", "--artifacts", root)
+    assert len(done.lines) == 3
+    assert done.lines[0].startswith(f"  {first} ")
+    assert done.lines[1].startswith(f"  {second} ")
+    assert done.lines[2].startswith(f"* 0003-{first.partition('-')[2]} ")
+
+    decision = retrain(0, **lenient)
+    assert decision.verdict == "kept"
+    assert "was withdrawn by a rollback; to use it after all: " in decision.reason
+    assert len(champions.history()) == 3
+
+
+def test_a_damaged_champion_is_told_and_the_one_before_stands_in(
+    champions: Champions, retrain: Retrain, caplog: pytest.LogCaptureFixture
+) -> None:
+    current = champions.history()[-1]
+    model = champions.folder / current / "model.keras"
+    content = model.read_bytes()
+    model.write_bytes(content[:-1])
+    try:
+        assert retrain(0).verdict == "kept"
+    finally:
+        model.write_bytes(content)
+    fault = f"champion {current}: model damaged: model.keras"
+    assert [line for line in caplog.messages if line.startswith(f"{fault}; falling back to 0001-")]
+    assert f"**Damaged:** {fault}." in newest_artifact("retraining-decision").data
+
+
+def test_a_run_that_fails_leaves_its_reason_without_secrets(
+    command: Callable[..., Finished], tmp_path: Path
+) -> None:
+    done = command(data=("--source", f"{tmp_path}/none"))
+    assert done.code == 1
+    assert done.last == f"error: --source {tmp_path}/none: no such directory"
+    artifact = newest_artifact("flow-failure")
+    assert artifact.flow_run_id
+    lines = artifact.data.splitlines()
+    assert lines[:2] == ["# scheduled-retraining: failed", done.last.removeprefix("error: ")]
+
+    done = command(data=("--url", "https://me:secret@a.org/data?token=secret"))
+    assert done.code == 2
+    assert "secret" not in " ".join(done.lines)
+    assert done.last.startswith("error: --url https://***@a.org/data?***: should hold no user name")
+
+
+def test_a_run_that_takes_too_long_is_ended(prefect_server: str, tmp_path: Path) -> None:
+    from prefect.client.schemas.objects import StateType
+
+    from flows.retrain import scheduled_retraining
+
+    # It accepts connections and never answers.
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        settings = Settings(
+            download=DownloadSettings(url=url, digests="none", read_timeout=60),
+            artifacts=tmp_path / "artifacts",
+        )
+        impatient = scheduled_retraining.with_options(timeout_seconds=1)
+        state = impatient(settings, return_state=True)
+    assert (state.type, state.name) == (StateType.FAILED, "TimedOut")
+    assert newest_artifact("flow-failure").data.splitlines()[:2] == [
+        "# scheduled-retraining: timedout",
+        "Flow run exceeded timeout of 1.0 second(s)",
+    ]
+
+
+def test_new_data_at_an_url_is_noticed(source: Path) -> None:
+    from flows.retrain import look_at_source_again
+    from tasks.data.download import download
+
+    tags = {"ETag": '"1"'}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(200)
+            for name, value in tags.items():
+                self.send_header(name, value)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Not on standard error."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        settings = Settings(download=DownloadSettings(url=url, digests="none"))
+
+        def key() -> str:
+            return download.plan(look_at_source_again(settings).download).key
+
+        first = key()
+        assert key() == first
+        tags["ETag"] = '"2"'
+        assert key() != first
+        tags.clear()
+        assert look_at_source_again(settings).refresh == ("download",)
+        server.shutdown()
+    with pytest.raises(PipelineError, match="no connection"):
+        key()
+
+
+def test_a_seed_from_the_date_is_that_of_the_schedule() -> None:
+    from flows.retrain import with_seed
+
+    day = datetime.datetime(2026, 1, 31, 23, 59, tzinfo=datetime.UTC)
+    by_date = RetrainSettings(seed_policy="date")
+    assert with_seed(Settings(), by_date, day).training.seed == 20260131
+    assert with_seed(Settings(), RetrainSettings(), day) == Settings()
+
+
+def test_images_are_scored_with_the_champion(
+    champions: Champions,
+    source: Path,
+    root: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from flows.predict_cli import predict
+
+    monkeypatch.setattr("flows.predict_cli.print_log_lines", lambda: None)  # meant for a process
+    out = tmp_path / "scores.parquet"
+    images = str(source / "t10k-images-idx3-ubyte")
+    options = ["--artifacts", str(root), "--out", str(out)]
+    assert predict([images, *options]) == 0
+    assert predict([images, f"{tmp_path}/nowhere", *options]) == 1
+    said = capsys.readouterr()
+    line = f"200 images scored with champion {champions.current_name()}: {out}"
+    assert said.out.splitlines() == [line] * 2
+    assert said.err.splitlines()[-2:] == [
+        f"{tmp_path}/nowhere: no such file or folder",
+        "error: 1 input was left out; the others are scored",
+    ]
+    table = pq.read_table(out)
+    _, labels = bars.draw(200, seed=1)
+    right = map(int.__eq__, table["predicted"].to_pylist(), labels.tolist())
+    assert sum(right) > 190
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "line"),
+    [
+        (RETRAIN, ["--floor", "2"], "error: --floor 2: should be less than or equal to 1"),
+        (RETRAIN, ["--alpha", "0"], "error: --alpha 0: should be greater than 0"),
+        (RETRAIN, ["rollback", "9"], "error: Unused Tokens: ['9']."),
+        (PREDICT, ["--batch", "0", "a"], "error: --batch 0: should be greater than 0"),
+        (PREDICT, [], "error: Parameter PATHS requires an argument."),
+    ],
+)
+def test_a_wrong_option_gets_one_line(
+    script: Path, arguments: list[str], line: str, tmp_path: Path
+) -> None:
+    done = run_script(script, *arguments, cwd=tmp_path)
+    assert done.lines == [line]
+    assert done.code == 2
+
+
+def test_no_server_is_a_clear_error(tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}/api"
+    done = run_script(
+        *(RETRAIN, "--artifacts", tmp_path / "a"),
+        PREFECT_API_URL=url,
+        PREFECT_CLIENT_MAX_RETRIES="0",
+    )
+    assert done.code == 1
+    assert done.last.startswith(f"error: no Prefect server answers at {url}; start it with")
+    done = run_script(PROJECT / "flows" / "server.py", "check", PREFECT_API_URL=url)
+    assert done.code == 1
+    assert done.lines == [
+        f"error: no Prefect server answers at {url}; start one with `make server` in another"
+        " terminal, or set PREFECT_API_URL"
+    ]
