@@ -5,7 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 # Two tests at a time, those of one file after each other since they share what they set up.
-PARALLEL := -n 2 --dist loadfile
+# The files with the longest tests come first as they are called, not those with the most tests.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run demo test quick check proofs benchmarks format lock clean server deploy worker
 

@@ -113,7 +113,7 @@ def test_machinery_is_still_where_its_names_say() -> None:
 
 def test_a_stage_of_this_project_sees_its_helpers() -> None:
     drawn = code_digests("tasks.report.draw")
-    assert "tasks/report/figures.py" in drawn
+    assert "tasks/report/figures/canvas.py" in drawn
     assert "tasks/model/train.py" not in drawn
     trained = code_digests("tasks.model.train")
     assert {"tasks/model/network.py", "tasks/data/dataset.py"} <= set(trained)
