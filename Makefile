@@ -68,10 +68,12 @@ lock: ## remake the lock files (needs uv: pip install uv)
 # GPU=1 installs NVIDIA's libraries as well.
 LOCK := $(if $(GPU),requirements-gpu.lock,requirements.lock)
 
+# The lock names everything, so pip need not resolve: with hashes, it stumbles over a dependency
+# that is asked for with an extra and pinned to less than the newest version.
 $(VENV)/installed: $(LOCK) pyproject.toml
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"error: Python 3.11, 3.12 or 3.13 is needed, this is {v[0]}.{v[1]}; name one with make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes -r $(LOCK)
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r $(LOCK)
 	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps -e .
 	touch $@
 

@@ -169,7 +169,7 @@ def confidences(
             write(figure, left - 8, middle, names[c], SMALL, align="right", vertical="center")
             length = (right - left) * float(row[c]) if np.isfinite(row[c]) else 0
             rectangle(figure, (left, middle - 8, max(length, 1), 16), fill=colour)
-            if not row[c] < 0.005:
+            if c == true[i] or not row[c] < 0.005:
                 write(figure, left + length + 6, middle, percent(row[c]), SMALL, vertical="center")
         rectangle(figure, (left - 1, y, 1, shown * line), fill=FRAME)
     return figure
