@@ -391,7 +391,10 @@ def describe_change(
     if isinstance(after, str) and " sha256:" in after:
         return f"input changed: {after.split()[0]}"
     if path not in then or path not in now:
-        return f"{name} {'gone' if path in then else 'new'}"
+        other, what = (now, "gone") if path in then else (then, "new")
+        part = path[:2]  # an argument as a whole, such as a record with all its facts
+        known = any(p[: len(part)] == part for p, value in other.items() if value is not None)
+        return f"{name if known else part[-1]} {what}"
     phrase = f"{name} {before} → {after}"
     return phrase if len(phrase) <= LONGEST_PHRASE else f"{name} changed"
 

@@ -118,6 +118,11 @@ def test_a_value_that_cannot_be_keyed_is_a_bug() -> None:
             ["keras gone", "pooling new"],
         ),
         (
+            {"arguments": {"map": {"file": "a sha256:1", "rows": 5}, "dots": {"rows": 5}}},
+            {"arguments": {"map": None, "dots": {"rows": 5}, "lines": {"rows": 7}}},
+            ["map gone", "lines new"],
+        ),
+        (
             {"arguments": {"metrics": {"classes": [{"support": 100}] * 10}}},
             {"arguments": {"metrics": {"classes": [{"support": 200}] * 10}}},
             ["classes changed"],
