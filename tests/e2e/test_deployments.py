@@ -239,7 +239,7 @@ def test_deployments_are_as_prefect_yaml_says(site: Site, first_worker: object) 
     assert training.schedules == scoring.schedules == []
     form = training.parameter_openapi_schema["definitions"]["TrainingSettings"]["properties"]
     assert form["learning_rate"]["exclusiveMinimum"] == 0
-    assert form["learning_rate"]["description"] == "Adam's step size."
+    assert form["learning_rate"]["description"] == "Adam's step size, or its peak."
     assert set(scoring.parameter_openapi_schema["required"]) == {"paths"}
 
 
@@ -285,7 +285,7 @@ def test_a_run_by_the_worker_leaves_a_champion(site: Site, promoted: UUID) -> No
     assert champion.by.endswith("(deployment scheduled-retraining)")
     assert champion.facts.settings["training"]["seed"] == int(f"{site_date(site, promoted):%Y%m%d}")
     artifacts = site.artifacts(promoted)
-    assert set(artifacts) == {"mnist-report", "mnist-confusion-matrix", "retraining-decision"}
+    assert artifacts.keys() >= {"mnist-report", "mnist-confusion-matrix", "retraining-decision"}
     assert artifacts["retraining-decision"].startswith("# Promoted")
     assert f"`{champion.id}`" in artifacts["retraining-decision"]
     event = site.event("mnist.champion.promoted")
