@@ -1,29 +1,28 @@
 """Stage: exported model × split → predictions; and the same for images from anywhere."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.console import track
 from tasks.data.dataset import read_split
 from tasks.errors import PipelineError
 from tasks.model.checkpoint import LIBRARIES
 from tasks.model.device import load_tensorflow
+from tasks.model.evaluate import Classifier, compile_classifier, predict
 from tasks.records import Classification, Model, Shape, Split
 from tasks.settings import EvaluationSettings
 from tasks.stage import stage
 from tasks.store import Workspace
 
-Classifier = Callable[[np.ndarray], np.ndarray]
-"""From images, uint8 [n, height, width], to class probabilities, float32 [n, classes]."""
+if TYPE_CHECKING:
+    import keras
 
 
-def load_classifier(path: Path, shape: Shape) -> Classifier:
-    """A model file, ready to be asked.
+def load_network(path: Path, shape: Shape) -> "keras.Model":
+    """An exported model.
 
     Args:
         path: a `.keras` file that gives logits for images in [0, 1].
@@ -32,7 +31,7 @@ def load_classifier(path: Path, shape: Shape) -> Classifier:
     Raises:
         PipelineError: the model is for other images, or for another number of classes.
     """
-    tf = load_tensorflow()
+    load_tensorflow()
     import keras
 
     network = keras.models.load_model(path, compile=False)
@@ -44,17 +43,12 @@ def load_classifier(path: Path, shape: Shape) -> Classifier:
             f" {shape.height} × {shape.width} and {shape.classes}: keep other data sets in another"
             " folder with --artifacts"
         )
-    pixels = tf.TensorSpec([None, height, width], tf.uint8)
+    return network
 
-    @tf.function(input_signature=[pixels])  # type: ignore[untyped-decorator]
-    def probabilities(images: Any) -> Any:
-        return tf.nn.softmax(network(tf.cast(images[..., tf.newaxis], tf.float32) / 255.0))
 
-    def classify_images(images: np.ndarray) -> np.ndarray:
-        result: np.ndarray = probabilities(images).numpy()
-        return result
-
-    return classify_images
+def load_classifier(path: Path, shape: Shape) -> Classifier:
+    """An exported model, ready to be asked; see `load_network`."""
+    return compile_classifier(load_network(path, shape), shape.height, shape.width)
 
 
 @stage(libraries=(*LIBRARIES, "pyarrow", "scikit-learn"))
@@ -68,15 +62,10 @@ def classify(
     """
     from sklearn.metrics import confusion_matrix
 
-    ask = load_classifier(work.input(model.file), shape)
+    network = load_network(work.input(model.file), shape)
     data = read_split(work.input(split.file))
-    parts = []
-    with track("classifying", split.rows) as update:
-        for start in range(0, split.rows, settings.evaluation_batch):
-            images = data.images[start : start + settings.evaluation_batch]
-            parts.append(ask(images).argmax(axis=1).astype(np.uint8))
-            update(start + len(images), "")
-    predicted = np.concatenate(parts)
+    probabilities = predict(network, data.images, settings.evaluation_batch, "classifying")
+    predicted = probabilities.argmax(axis=1).astype(np.uint8)
     table = pa.table({"index": data.index, "label": data.labels, "predicted": predicted})
     pq.write_table(table, work.output("predictions.parquet"), compression="zstd")
     matrix = confusion_matrix(data.labels, predicted, labels=range(shape.classes)).tolist()

@@ -1,6 +1,7 @@
 """Stage: checkpoint × split → predictions and metrics."""
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,31 +21,50 @@ if TYPE_CHECKING:
     import keras
 
 
-def predict(network: "keras.Sequential", images: np.ndarray, batch: int) -> np.ndarray:
+Classifier = Callable[[np.ndarray], np.ndarray]
+"""From images, uint8 [n, height, width], to class probabilities, float32 [n, classes]; each row
+adds up to 1."""
+
+
+def compile_classifier(network: "keras.Model", height: int, width: int) -> Classifier:
+    """A network that gives logits for images in [0, 1], ready to be asked about bytes."""
+    tf = load_tensorflow()
+    pixels = tf.TensorSpec([None, height, width, 1], tf.uint8)
+
+    @tf.function(input_signature=[pixels])  # type: ignore[untyped-decorator]
+    def probabilities(images: Any) -> Any:
+        return tf.nn.softmax(network(tf.cast(images, tf.float32) / 255.0))
+
+    # Traced once: TensorFlow would warn of one trace for each network that is evaluated.
+    probabilities = probabilities.get_concrete_function()
+
+    def classify(images: np.ndarray) -> np.ndarray:
+        result: np.ndarray = probabilities(tf.constant(images[..., np.newaxis])).numpy()
+        return result
+
+    return classify
+
+
+def predict(
+    network: "keras.Model", images: np.ndarray, batch: int, label: str = "evaluating"
+) -> np.ndarray:
     """Class probabilities, batch by batch.
 
     Args:
         network: gives logits.
         images: uint8 [n, height, width].
         batch: images at a time.
+        label: what progress is shown under.
 
     Returns:
         float32 [n, classes]; each row adds up to 1.
     """
-    tf = load_tensorflow()
-    pixels = tf.TensorSpec([None, *images.shape[1:], 1], tf.uint8)
-
-    @tf.function(input_signature=[pixels])  # type: ignore[untyped-decorator]
-    def probabilities(batch_images: Any) -> Any:
-        return tf.nn.softmax(network(tf.cast(batch_images, tf.float32) / 255.0))
-
-    # Traced once: TensorFlow would warn of one trace for each network that is evaluated.
-    probabilities = probabilities.get_concrete_function()
+    classify = compile_classifier(network, *images.shape[1:])
     parts = []
-    with track("evaluating", len(images)) as update:
+    with track(label, len(images)) as update:
         for start in range(0, len(images), batch):
-            part = images[start : start + batch, ..., np.newaxis]
-            parts.append(probabilities(tf.constant(part)).numpy())
+            part = images[start : start + batch]
+            parts.append(classify(part))
             update(start + len(part), "")
     return np.concatenate(parts)
 

@@ -4,14 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
-from flows.server import free_port
+from flows.server import free_port, wait_until_ready
+from tasks.errors import PipelineError
 
 
 @pytest.fixture(scope="session")
@@ -40,12 +39,9 @@ def start_server(home: Path, port: int) -> "subprocess.Popen[bytes]":
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    until = time.monotonic() + 120
-    while time.monotonic() < until and server.poll() is None:
-        try:
-            if httpx.get(f"http://127.0.0.1:{port}/api/health").is_success:
-                return server
-        except httpx.TransportError:
-            time.sleep(0.2)
-    server.kill()
-    raise AssertionError((home / "server.log").read_text())
+    try:
+        wait_until_ready(server, f"http://127.0.0.1:{port}/api")
+    except PipelineError as error:
+        server.kill()
+        raise AssertionError((home / "server.log").read_text()) from error
+    return server
