@@ -141,6 +141,10 @@ def parse(app: App, arguments: list[str]) -> int:
     """
     try:
         code = app(arguments, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who was reading has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except CycloptsError as error:
         # What pydantic says of a value is in the context of what cyclopts makes of it.
         cause = error.__context__

@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 from tasks.errors import PipelineError
 from tasks.settings import Settings
@@ -46,10 +47,16 @@ def changed_settings(record: StageRecord) -> str:
     defaults = {path[-1]: value for path, value in leaves(Settings().model_dump(mode="json"))}
     return ", ".join(
         f"{path[-1]}={value}"
-        for path, value in leaves(record.material.get("arguments", {}))
-        if len(path) > 1 and path[-1] in defaults and " sha256:" not in str(value)
-        if value != defaults[path[-1]]
+        for argument in record.material.get("arguments", {}).values()
+        if isinstance(argument, dict) and not holds_files(argument)
+        for path, value in leaves(argument)
+        if path[-1] in defaults and value != defaults[path[-1]]
     )
+
+
+def holds_files(argument: dict[str, Any]) -> bool:
+    """Whether an argument is a record of files, whose facts may be called like settings."""
+    return any(" sha256:" in str(value) for _, value in leaves(argument))
 
 
 def days_ago(store: Store, record: StageRecord) -> str:

@@ -123,6 +123,18 @@ def test_listing_shows_size_settings_and_what_latest_needs(store: Store) -> None
     assert total == f"2 stage runs, 0.00 MB in {store.root}"
 
 
+def test_facts_that_are_called_like_settings_are_none(store: Store) -> None:
+    record = keep(store, "draw", 1, days=0)
+    material = {
+        "arguments": {
+            "layers": {"file": "layers.safetensors sha256:1", "test_images": [247, 259]},
+            "settings": {"conv2_channels": [3]},
+        }
+    }
+    changed = record.model_copy(update={"material": material})
+    assert housekeeping.changed_settings(changed) == "conv2_channels=[3]"
+
+
 def test_one_record_is_shown_by_the_first_digits_of_its_key(store: Store) -> None:
     record = keep(store, "train-100", 1, days=0)
     keep(store, "train-100", 2, days=0)

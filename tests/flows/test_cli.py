@@ -1,9 +1,11 @@
 """Options: all there, explained, and refused in one line that helps."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from commands import run_pipeline
+from commands import PIPELINE, run_pipeline
 from pydantic import BaseModel
 
 from flows.cli import environment_variables, with_refresh_all
@@ -85,3 +87,15 @@ def test_prefect_s_settings_become_its_environment_variables() -> None:
 )
 def test_refresh_alone_means_every_stage(arguments: list[str], expected: list[str]) -> None:
     assert with_refresh_all(arguments) == expected
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    command = f"{sys.executable} {PIPELINE} cache ls --artifacts {tmp_path}"
+    done = subprocess.run(
+        # `true` reads nothing and is gone before there is anything to read.
+        ["bash", "-c", f"{command} | true; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
