@@ -13,7 +13,7 @@ PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 run: $(VENV)/installed ## train on MNIST and report; ARGS="--iterations 1000" passes options on
 	$(BIN)/python flows/pipeline.py $(ARGS)
 
-demo: $(VENV)/installed ## the same in under a minute, on digits that need no network
+demo: $(VENV)/installed ## the same in about a minute, on digits that need no network
 	$(BIN)/python flows/pipeline.py --source digits --iterations 1000 --learning-rate 1e-3 $(ARGS)
 
 test: $(VENV)/installed ## everything that a user should see pass
