@@ -315,7 +315,7 @@ class ScoreSettings(StageSettings):
         description="Take images with a light ground, as ink on paper, as they are. By default they"
         " are inverted, and marked in the column `inverted`: MNIST's digits are light on dark.",
     )
-    artifacts: Path | None = Field(
+    artifacts: Root | None = Field(
         None,
         description="Folder that holds the champion. Default: artifacts/ beside this project.",
     )
