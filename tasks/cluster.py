@@ -71,7 +71,7 @@ def quiet_dask() -> None:
 
 def on_this_machine() -> dict[str, Any]:
     """A cluster of processes, as many as there are cores for."""
-    from distributed.system import CPU_COUNT
+    from dask.system import CPU_COUNT
 
     workers = max(1, CPU_COUNT // threads())
     return {
