@@ -22,7 +22,7 @@ from tasks import cluster
 from tasks.console import log
 from tasks.live import progress_artifact
 from tasks.remote import Lease
-from tasks.stage import Plan
+from tasks.stage import Plan, naming
 from tasks.store import Store
 from tasks.threads import threads
 
@@ -60,9 +60,9 @@ def run_cached(
     def compute() -> dict[str, Any]:
         if elsewhere:
             cluster.settle_in(count)
-        reason = plan.reason(store, refresh)
-        log.info(f"{plan.label}: running ({reason})")
-        with progress_artifact(f"mnist-{plan.stage.name}-progress"):
+        with naming(plan.label), progress_artifact(f"mnist-{plan.stage.name}-progress"):
+            reason = plan.reason(store, refresh)
+            log.info(f"{plan.label}: running ({reason})")
             return plan.compute(store, reason).model_dump(mode="json")
 
     task = Task(
@@ -196,6 +196,8 @@ class OwnerLocks(LockManager):
     def is_locked(self, key: str) -> bool:
         if key in self.held:
             return True
+        if "-" not in key:
+            return False  # no record, but what Prefect keeps of a task that failed
         with self.store.if_free(self.name(key)) as free:
             return not free
 

@@ -8,6 +8,7 @@ import base64
 import contextlib
 import datetime
 import functools
+import logging
 import os
 import threading
 import time
@@ -72,6 +73,7 @@ class Remote:
         protocol = self.url.partition("://")[0]
         # Three tries with short pauses, and then the run ends and says so.
         os.environ.setdefault("AWS_RETRY_MODE", "standard")
+        logging.getLogger("asyncio").addFilter(not_about_a_connection)
         try:
             kind = fsspec.get_filesystem_class(protocol)
         except ImportError as error:
@@ -194,6 +196,11 @@ class Remote:
             for name, entry in sorted(names.items())
             if name.startswith(prefix) and entry["type"] == "file"
         }
+
+
+def not_about_a_connection(record: logging.LogRecord) -> bool:
+    """A broken connection is raised where it is used; asyncio tells of it besides."""
+    return not (record.exc_info and isinstance(record.exc_info[1], ConnectionError))
 
 
 def as_head(info: dict[str, Any]) -> Head:

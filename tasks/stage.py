@@ -24,6 +24,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import (
@@ -89,6 +90,15 @@ class StageOutcome(BaseModel):
     """Why it ran; empty when cached."""
 
 
+@contextmanager
+def naming(label: str) -> Iterator[None]:
+    """Say of a root that cannot be used which stage wanted to."""
+    try:
+        yield
+    except RemoteError as error:
+        raise PipelineError(f"{label}: {error}") from error
+
+
 @dataclass
 class Run:
     """One run of a flow: where it keeps its results, and what has happened so far."""
@@ -115,7 +125,7 @@ class Run:
         from tasks.caching import run_cached
 
         started = time.monotonic()
-        try:
+        with naming(plan.label):
             state = run_cached(
                 plan,
                 self.store,
@@ -127,8 +137,6 @@ class Run:
             self.states[plan.folder] = state
             # Read back what Prefect wrote: a record that could not be written is no result.
             record = plan.kept(self.store)
-        except RemoteError as error:
-            raise PipelineError(f"{plan.label}: {error}") from error
         if record is None:
             raise PipelineError(
                 f"{plan.label}: its record could not be written to {self.store.address}/records;"
