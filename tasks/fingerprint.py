@@ -27,14 +27,17 @@ PROJECT = Path(__file__).resolve().parents[1]
 MACHINERY = frozenset(
     {
         "tasks.caching",
+        "tasks.cluster",
         "tasks.console",
         "tasks.errors",
         "tasks.fingerprint",
         "tasks.presets",
         "tasks.records",
+        "tasks.remote",
         "tasks.settings",
         "tasks.stage",
         "tasks.store",
+        "tasks.threads",
     }
 )
 """Modules that move results about or talk to people but make none of them. Settings and
