@@ -1,7 +1,8 @@
 """Prefect's cache with the two things that it lacks: checked hits, and locks that die
 with their owner."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -9,7 +10,11 @@ from typing import Any, Self
 from filelock import BaseFileLock, Timeout
 from prefect import Task
 from prefect.cache_policies import CachePolicy
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.client.schemas.objects import State
+from prefect.concurrency.sync import concurrency
+from prefect.exceptions import ObjectAlreadyExists
 from prefect.filesystems import WritableFileSystem
 from prefect.locking.protocol import LockManager
 from prefect.results import ResultRecord, ResultRecordMetadata  # type: ignore[attr-defined]
@@ -22,6 +27,10 @@ from tasks.console import log
 from tasks.live import progress_artifact
 from tasks.stage import Plan
 from tasks.store import Store
+from tasks.turns import limiter
+
+LEASE_SECONDS = 90.0
+"""After so long without a sign of life a run's turn is over, and it counts as crashed."""
 
 
 def run_cached(
@@ -54,8 +63,12 @@ def run_cached(
     )
 
     def compute_in_sight() -> dict[str, Any]:
-        with progress_artifact(f"mnist-{plan.stage.name}-progress"):
-            return compute()
+        token = limiter.set(one_at_a_time)
+        try:
+            with progress_artifact(f"mnist-{plan.stage.name}-progress"):
+                return compute()
+        finally:
+            limiter.reset(token)
 
     task = Task(
         compute_in_sight,
@@ -74,6 +87,20 @@ def run_cached(
     finally:
         forget_exception(state)
     return state
+
+
+@contextmanager
+def one_at_a_time(name: str) -> Iterator[None]:
+    """Wait until there is room under Prefect's global concurrency limit of this name.
+
+    If the server has none, it gets one with room for one run; who has room for more changes it
+    there. A run that dies leaves its place within `LEASE_SECONDS`.
+    """
+    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
+        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
+    log.info(f"waiting for a turn under Prefect's concurrency limit `{name}`")
+    with concurrency(name, lease_duration=LEASE_SECONDS):
+        yield
 
 
 def forget_exception(state: State[Any]) -> None:

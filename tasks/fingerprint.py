@@ -26,6 +26,7 @@ MACHINERY = frozenset(
         "tasks.settings",
         "tasks.stage",
         "tasks.store",
+        "tasks.turns",
     }
 )
 """Modules that move results about or talk to people but make none of them. Settings and

@@ -220,6 +220,21 @@ class TrainingSettings(StageSettings):
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="Processor to train on; auto takes a GPU where TensorFlow sees one."
     )
+    precision: Literal["auto", "float32", "mixed"] = Field(
+        "auto",
+        description="mixed: compute in float16, with weights and logits in float32; auto does so"
+        " on GPUs that are faster with it (NVIDIA's from compute capability 7.0 on).",
+    )
+    xla: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Compile the update with XLA, which cannot do max-pooling reproducibly; auto"
+        " does so on one GPU where there is none.",
+    )
+    replicas: Literal["auto"] | PositiveInt = Field(
+        1,
+        description="GPUs that each batch is spread over; auto takes as many as there are. A"
+        " network as small as the tutorial's has nothing to gain from a second.",
+    )
 
 
 class EvaluationSettings(StageSettings):
