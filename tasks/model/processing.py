@@ -85,7 +85,11 @@ def placed_on(device: Device) -> Iterator[None]:
         if device.replicas == 1:
             yield
         else:
-            with tf.distribute.MirroredStrategy(names).scope():
+            # Gradients go to one device and back: for a network of this size that is little, and
+            # the default, collective operations, fails when several networks are trained one
+            # after the other in a process.
+            reduce = tf.distribute.ReductionToOneDevice()
+            with tf.distribute.MirroredStrategy(names, cross_device_ops=reduce).scope():
                 yield
 
 
