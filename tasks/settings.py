@@ -22,6 +22,8 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
     field_validator,
     model_validator,
 )
@@ -235,6 +237,15 @@ class TrainingSettings(StageSettings):
         description="GPUs that each batch is spread over; auto takes as many as there are. A"
         " network as small as the tutorial's has nothing to gain from a second.",
     )
+
+    @field_validator("replicas", mode="wrap")
+    @classmethod
+    def auto_or_number(cls, value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+        """Say once what is wrong, not once for each kind of value."""
+        try:
+            return validate(value)
+        except ValidationError:
+            raise ValueError("should be auto, or a number from 1 on") from None
 
 
 class EvaluationSettings(StageSettings):
