@@ -1,6 +1,8 @@
 """Prefect's cache with the two things that it lacks: checked hits, and locks that die
 with their owner."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -8,7 +10,11 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 from prefect import Task
 from prefect.cache_policies import CachePolicy
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.client.schemas.objects import State
+from prefect.concurrency.sync import concurrency
+from prefect.exceptions import ObjectAlreadyExists
 from prefect.filesystems import WritableFileSystem
 from prefect.locking.protocol import LockManager
 from prefect.results import ResultRecordMetadata  # type: ignore[attr-defined]
@@ -25,6 +31,10 @@ from tasks.remote import Lease
 from tasks.stage import Plan, naming
 from tasks.store import Store
 from tasks.threads import threads
+from tasks.turns import limiter
+
+LEASE_SECONDS = 90.0
+"""After so long without a sign of life a run's turn is over, and it counts as crashed."""
 
 
 def run_cached(
@@ -60,10 +70,14 @@ def run_cached(
     def compute() -> dict[str, Any]:
         if elsewhere:
             cluster.settle_in(count)
-        with naming(plan.label), progress_artifact(f"mnist-{plan.stage.name}-progress"):
-            reason = plan.reason(store, refresh)
-            log.info(f"{plan.label}: running ({reason})")
-            return plan.compute(store, reason).model_dump(mode="json")
+        token = limiter.set(one_at_a_time)
+        try:
+            with naming(plan.label), progress_artifact(f"mnist-{plan.stage.name}-progress"):
+                reason = plan.reason(store, refresh)
+                log.info(f"{plan.label}: running ({reason})")
+                return plan.compute(store, reason).model_dump(mode="json")
+        finally:
+            limiter.reset(token)
 
     task = Task(
         compute,
@@ -84,6 +98,20 @@ def run_cached(
     if not state.is_completed():
         state.result()
     return state
+
+
+@contextmanager
+def one_at_a_time(name: str) -> Iterator[None]:
+    """Wait until there is room under Prefect's global concurrency limit of this name.
+
+    If the server has none, it gets one with room for one run; who has room for more changes it
+    there. A run that dies leaves its place within `LEASE_SECONDS`.
+    """
+    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
+        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
+    log.info(f"waiting for a turn under Prefect's concurrency limit `{name}`")
+    with concurrency(name, lease_duration=LEASE_SECONDS):
+        yield
 
 
 RECORD_JSON = JSONSerializer(dumps_kwargs={"indent": 1, "ensure_ascii": False})

@@ -38,6 +38,7 @@ MACHINERY = frozenset(
         "tasks.stage",
         "tasks.store",
         "tasks.threads",
+        "tasks.turns",
     }
 )
 """Modules that move results about or talk to people but make none of them. Settings and

@@ -64,6 +64,11 @@ class Device(Record):
     name: str
     reason: str
     """Why this one was chosen."""
+    precision: Literal["float32", "mixed_float16"] = "float32"
+    replicas: int = 1
+    """How many of these processors a batch is spread over."""
+    xla: bool = False
+    """Whether the update is compiled by XLA."""
 
 
 class Checkpoint(Record):

@@ -22,6 +22,8 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
     field_validator,
     model_validator,
 )
@@ -223,6 +225,30 @@ class TrainingSettings(StageSettings):
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="Processor to train on; auto takes a GPU where TensorFlow sees one."
     )
+    precision: Literal["auto", "float32", "mixed"] = Field(
+        "auto",
+        description="mixed: compute in float16, with weights and logits in float32; auto does so"
+        " on GPUs that are faster with it (NVIDIA's from compute capability 7.0 on).",
+    )
+    xla: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Compile the update with XLA, which cannot do max-pooling reproducibly; auto"
+        " does so on one GPU where there is none.",
+    )
+    replicas: Literal["auto"] | PositiveInt = Field(
+        1,
+        description="GPUs that each batch is spread over; auto takes as many as there are. A"
+        " network as small as the tutorial's has nothing to gain from a second.",
+    )
+
+    @field_validator("replicas", mode="wrap")
+    @classmethod
+    def auto_or_number(cls, value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+        """Say once what is wrong, not once for each kind of value."""
+        try:
+            return validate(value)
+        except ValidationError:
+            raise ValueError("should be auto, or a number from 1 on") from None
 
 
 class EvaluationSettings(StageSettings):

@@ -58,6 +58,9 @@ def test_defaults_are_the_tutorials() -> None:
     }
     training = settings.training.model_dump(exclude={"seed", "device"})
     assert training == {
+        "precision": "auto",
+        "xla": "auto",
+        "replicas": 1,
         "batch_size": 64,
         "learning_rate": 1e-4,
         "beta_1": 0.9,
@@ -197,6 +200,10 @@ def test_a_url_holds_no_secrets(url: str) -> None:
         (TrainingSettings, {"beta_1": 1}, "less than 1"),
         (TrainingSettings, {"beta_2": -0.1}, "greater than or equal to 0"),
         (TrainingSettings, {"device": "tpu"}, "'auto', 'cpu' or 'gpu'"),
+        (TrainingSettings, {"precision": "half"}, "'auto', 'float32' or 'mixed'"),
+        (TrainingSettings, {"xla": "yes"}, "'auto', 'on' or 'off'"),
+        (TrainingSettings, {"replicas": 0}, "auto, or a number from 1 on"),
+        (TrainingSettings, {"replicas": "all"}, "auto, or a number from 1 on"),
         (NetworkSettings, {"conv_filters": "16,0"}, "greater than 0"),
         (NetworkSettings, {"conv_filters": [], "conv_sizes": "5"}, "at least 1 item"),
         (NetworkSettings, {"initial_sigma": 0}, "greater than 0"),

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.data.dataset import image_shape, to_pixels
 from tasks.data.idx import GZIP_MAGIC, IDX_START, IMAGE_RANK, UNSIGNED_BYTE
 from tasks.errors import PipelineError
 from tasks.records import Shape
@@ -195,19 +196,19 @@ def read_parquet(path: Path, shape: Shape, size: int) -> Iterator[np.ndarray]:
     """Images of a Parquet file with a column `image` as in our splits."""
     try:
         with pq.ParquetFile(path) as file:
-            kind = file.schema_arrow.field("image").type
-            if not (
-                isinstance(kind, pa.FixedShapeTensorType)
-                and kind.value_type == pa.uint8()
-                and len(kind.shape) == 2
-            ):
-                raise PipelineError(f"{path}: its column `image` holds {kind}, not uint8 images")
-            check_shape(path, kind.shape[0], kind.shape[1], shape)
+            field = file.schema_arrow.field("image")
+            size_here = image_shape(field)
+            if size_here is None:
+                raise PipelineError(
+                    f"{path}: its column `image` holds {field.type}; wanted are the bytes of"
+                    " each image (fixed_size_binary) and the metadata `shape`, as in our splits"
+                )
+            check_shape(path, *size_here, shape)
             for batch in file.iter_batches(size, columns=["image"]):
                 column = batch.column("image")
                 if column.null_count:
                     raise PipelineError(f"{path}: images are missing (null)")
-                yield column.to_numpy_ndarray()
+                yield to_pixels(column, size_here)
     except KeyError as error:
         raise PipelineError(f"{path}: no column `image`") from error
     except (pa.ArrowException, OSError) as error:

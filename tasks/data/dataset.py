@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 
@@ -19,17 +20,37 @@ class SplitArrays:
     """uint8 [n]."""
 
 
+def image_shape(field: pa.Field) -> tuple[int, int] | None:
+    """Height and width of the images in a column; None if it holds none as we write them."""
+    shape = (field.metadata or {}).get(b"shape", b"").split(b",")
+    if not pa.types.is_fixed_size_binary(field.type) or len(shape) != 2:
+        return None
+    height, width = map(int, shape)
+    return (height, width) if height * width == field.type.byte_width else None
+
+
+def to_pixels(images: pa.FixedSizeBinaryArray, shape: tuple[int, int]) -> np.ndarray:
+    """The images of a column, uint8 [n, height, width]: a view, read-only."""
+    pixels = np.frombuffer(images.buffers()[1], np.uint8)
+    start, stop = images.offset, images.offset + len(images)
+    return pixels.reshape(-1, *shape)[start:stop]
+
+
 def read_split(path: Path) -> SplitArrays:
     """A split's arrays, read-only.
 
     Those of a file with one row group are views of what Parquet decoded, without a second copy.
+
+    Raises:
+        ValueError: the file is not one of the project's splits.
     """
     table = pq.ParquetFile(path).read(columns=["index", "label", "image"]).combine_chunks()
+    shape = image_shape(table.schema.field("image"))
+    if shape is None:
+        raise ValueError(f"{path}: its column `image` holds no images")
     # DLPack shares the memory, as `to_numpy` does, but imports no pandas.
     index, label = (np.from_dlpack(table[name].chunk(0)) for name in ("index", "label"))
-    images = table["image"].chunk(0)
-    pixels = np.from_dlpack(images.storage.flatten())
-    return SplitArrays(index, pixels.reshape(len(images), *images.type.shape), label)
+    return SplitArrays(index, to_pixels(table["image"].chunk(0), shape), label)
 
 
 def class_names(classes: int) -> list[str]:

@@ -6,6 +6,11 @@ A checkpoint's tensors, float32 but for the iteration and the state of dropout (
     adam/momentum/<layer>/kernel|bias     Adam's running mean of the gradient
     adam/velocity/<layer>/kernel|bias     … and of its square
     iteration                             int64 scalar
+
+and where mixed precision has been used (see precision.py):
+
+    loss_scale/scale, loss_scale/steps    float32 and int64 scalars
+    adam/updates                          int64 scalar: Adam's own count, if updates were left out
 """
 
 from collections.abc import Iterator
@@ -97,11 +102,13 @@ def get_state(
     """Everything that training goes on from, by name."""
     state = {"iteration": np.array(iteration, np.int64)}
     for name, variable in carried_variables(network).items():
-        state[f"weights/{name}"] = np.asarray(variable)
+        state[f"weights/{name}"] = variable.numpy()
     for name, weights, momentum, velocity in with_moments(network, optimizer):
-        state[f"weights/{name}"] = np.asarray(weights)
-        state[f"adam/momentum/{name}"] = np.asarray(momentum)
-        state[f"adam/velocity/{name}"] = np.asarray(velocity)
+        state[f"weights/{name}"] = weights.numpy()
+        state[f"adam/momentum/{name}"] = momentum.numpy()
+        state[f"adam/velocity/{name}"] = velocity.numpy()
+    if (updates := int(optimizer.iterations.numpy())) != iteration:
+        state["adam/updates"] = np.array(updates, np.int64)
     return state
 
 
@@ -115,7 +122,7 @@ def set_state(
     for name, _, momentum, velocity in with_moments(network, optimizer):
         momentum.assign(state[f"adam/momentum/{name}"])
         velocity.assign(state[f"adam/velocity/{name}"])
-    optimizer.iterations.assign(state["iteration"])
+    optimizer.iterations.assign(state.get("adam/updates", state["iteration"]))
     return int(state["iteration"])
 
 

@@ -106,13 +106,16 @@ def make_layers(
             neurons,
             activation=None if last or settings.normalisation else settings.activation,
             use_bias=last or not settings.normalisation,
+            dtype="float32" if last else None,  # also where the others compute in float16
             name=f"fc{n}",
             **initial_values(settings, seeds[convolutions + n - 1]),
         )
         if not last:
             yield from after_dense(settings, n, int(seeds[convolutions + len(dense) + n - 1]))
     if settings.logits_activation != "none":
-        yield layers.Activation(settings.logits_activation, name=settings.logits_activation)
+        yield layers.Activation(
+            settings.logits_activation, dtype="float32", name=settings.logits_activation
+        )
 
 
 def initial_values(settings: NetworkSettings, seed: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,9 +20,11 @@ from tasks.model.checkpoint import (
     set_state,
     write_tensors,
 )
-from tasks.model.device import choose_device, load_tensorflow
+from tasks.model.device import load_tensorflow
 from tasks.model.forward import forward
 from tasks.model.network import build_network
+from tasks.model.precision import layers_in, scale_losses, scale_state
+from tasks.model.processing import choose_processing, in_words, placed_on, resident
 from tasks.model.progress import (
     SAVE_EVERY,
     Progress,
@@ -30,10 +33,12 @@ from tasks.model.progress import (
     postponed_signals,
     save_progress,
 )
-from tasks.records import Checkpoint, Segment, Shape, Split
+from tasks.model.replicas import on_replicas, replicate
+from tasks.records import Checkpoint, Device, Segment, Shape, Split
 from tasks.settings import NetworkSettings, TrainingSettings
 from tasks.stage import stage
 from tasks.store import FileRef, Workspace
+from tasks.turns import turn
 
 if TYPE_CHECKING:
     import keras
@@ -50,15 +55,16 @@ def next_report(iteration: int, last: int) -> int:
 
 def make_train_steps(
     network: "keras.Sequential",
-    optimizer: "keras.optimizers.Adam",
+    optimizer: "keras.optimizers.Optimizer",
     images: np.ndarray,
     labels: np.ndarray,
     settings: TrainingSettings,
-) -> "Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]":
+    device: Device,
+) -> "Callable[[tf.Tensor, int], tuple[tf.Tensor, tf.Tensor]]":
     """A compiled function that trains on many batches in one call.
 
-    The data set stays in memory as bytes, on the processor that trains; a batch is gathered
-    and scaled inside the graph, so that Python has nothing to do per iteration.
+    The data set stays in the memory of the processor that trains; a batch is gathered and scaled
+    inside the graph, so that Python has nothing to do per iteration.
 
     Args:
         network: what is trained.
@@ -66,18 +72,19 @@ def make_train_steps(
         images: uint8 [n, height, width].
         labels: uint8 [n].
         settings: how images are moved and labels smoothed.
+        device: what it is trained on and how; this is called in `placed_on(device)`.
 
     Returns:
-        A function from the rows of each batch, int32 [iterations, batch], to the accuracy and
-        loss on the last of them, measured after its update.
+        A function from the rows of each batch, int32 [iterations, batch], and the number of
+        iterations before, to the accuracy and loss on the last batch, measured after its update.
     """
     tf = load_tensorflow()
-    all_images = tf.constant(images[..., np.newaxis])
-    all_labels = tf.constant(labels.astype(np.int32))
+    all_images = resident(images[..., np.newaxis], device.kind)
+    all_labels = resident(labels, device.kind)
 
     def batch(rows: Any) -> tuple[Any, Any]:
         x = tf.cast(tf.gather(all_images, rows), tf.float32) / 255.0
-        return x, tf.gather(all_labels, rows)
+        return x, tf.cast(tf.gather(all_labels, rows), tf.int32)
 
     def mean_loss(y: Any, logits: Any) -> Any:
         return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
@@ -89,19 +96,39 @@ def make_train_steps(
         spread = tf.one_hot(y, classes) * (1 - share) + share / classes
         return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(spread, logits))
 
-    def train_step(rows: Any) -> None:
+    # Replicas and mixed precision are a matter of the layers' own calls.
+    by_hand = device.replicas == 1 and device.precision == "float32"
+
+    def gradients(x: Any, y: Any) -> list[Any]:
+        with tf.GradientTape() as tape:
+            logits = forward(network, x) if by_hand else network(x, training=True)
+            loss = optimizer.scale_loss(training_loss(y, logits))
+        return tape.gradient(loss, network.trainable_variables)  # type: ignore[no-any-return]
+
+    def apply(found: list[Any]) -> None:
+        optimizer.apply(found, network.trainable_variables)
+
+    def update(x: Any, y: Any) -> None:
+        apply(gradients(x, y))
+
+    if device.replicas > 1:
+        update = on_replicas(gradients, apply)  # type: ignore[assignment]
+    elif device.xla:
+        update = tf.function(update, jit_compile=True)
+
+    def train_step(rows: Any, iteration: Any) -> None:
         x, y = batch(rows)
         if augment.wanted(settings):
-            x = augment.move_images(x, optimizer.iterations.value, settings)
-        with tf.GradientTape() as tape:
-            loss = training_loss(y, forward(network, x))
-        variables = network.trainable_variables
-        optimizer.apply(tape.gradient(loss, variables), variables)
+            x = augment.move_images(x, iteration, settings)
+        update(x, y)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])  # type: ignore[untyped-decorator]
-    def train_steps(batches: Any) -> tuple[Any, Any]:
+    signature = [tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([], tf.int64)]
+
+    @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
+    def train_steps(batches: Any, iteration: Any) -> tuple[Any, Any]:
         for rows in batches:  # AutoGraph makes this a loop in the graph
-            train_step(rows)
+            train_step(rows, iteration)
+            iteration += 1
         x, y = batch(batches[-1])
         logits = network(x)
         correct = tf.argmax(logits, axis=1, output_type=tf.int32) == y
@@ -164,49 +191,62 @@ def train(
     Raises:
         PipelineError: the device that is asked for is not there.
     """
-    device = choose_device(training.device)
-    log.info(f"training on {device.kind}: {device.name} ({device.reason})")
+    device = choose_processing(training, network)
     data = read_split(work.input(split.file))
-    model = build_network(network, shape, training.seed)
-    optimizer = make_optimizer(model, training, cycle)
-    progress = load_progress(work.scratch) or Progress(read_tensors(work.input(checkpoint.file)))
-    iteration = set_state(model, optimizer, progress.state)
-    if iteration > checkpoint.iteration:
-        log.info(f"going on from iteration {iteration}, where an earlier run was stopped")
-    train_steps = make_train_steps(model, optimizer, data.images, data.labels, training)
+    with turn("gpu") if device.kind == "GPU" else nullcontext(), placed_on(device):
+        log.info(f"training on {in_words(device)}")
+        with layers_in(device.precision):
+            model = build_network(network, shape, training.seed)
+        if device.replicas > 1:
+            model = replicate(model)
+        adam = make_optimizer(model, training, cycle)
+        progress = load_progress(work.scratch) or Progress(
+            read_tensors(work.input(checkpoint.file))
+        )
+        iteration = set_state(model, adam, progress.state)
+        mixed = device.precision == "mixed_float16"
+        optimizer = scale_losses(adam, model, progress.state) if mixed else adam
+        if iteration > checkpoint.iteration:
+            log.info(f"going on from iteration {iteration}, where an earlier run was stopped")
+        train_steps = make_train_steps(model, optimizer, data.images, data.labels, training, device)
 
-    def save() -> None:
-        progress.state = get_state(model, optimizer, iteration)
-        save_progress(progress, work.scratch)
+        def state() -> dict[str, np.ndarray]:
+            return get_state(model, adam, iteration) | scale_state(optimizer)
 
-    started = saved = time.monotonic()
-    try:
-        with track(f"training to {iterations:,}", iterations - checkpoint.iteration) as update:
-            while iteration < iterations:
-                stop = next_report(iteration, iterations)
-                batches = batch_indices(
-                    training.seed, split.rows, training.batch_size, iteration, stop
-                )
-                with postponed_signals():
-                    accuracy, loss = (float(value) for value in train_steps(batches))
-                    iteration = stop
-                    progress.seconds += time.monotonic() - started
-                    started = time.monotonic()
-                    if iteration % REPORT_EVERY == 1:
-                        progress.reports.append(Report(iteration, accuracy, loss))
-                        log.info(
-                            f"Optimization Iteration: {iteration:>6},"
-                            f" Training Accuracy: {accuracy:>6.1%}"
-                        )
-                update(iteration - checkpoint.iteration, f"batch accuracy {accuracy:.1%}")
-                if started - saved >= SAVE_EVERY and iteration < iterations:
-                    save()
-                    saved = time.monotonic()
-    except BaseException:
-        save()
-        raise
+        def save() -> None:
+            progress.state = state()
+            save_progress(progress, work.scratch)
 
-    write_tensors(get_state(model, optimizer, iteration), work.output("checkpoint.safetensors"))
+        started = saved = time.monotonic()
+        try:
+            with track(f"training to {iterations:,}", iterations - checkpoint.iteration) as update:
+                while iteration < iterations:
+                    stop = next_report(iteration, iterations)
+                    batches = batch_indices(
+                        training.seed, split.rows, training.batch_size, iteration, stop
+                    )
+                    with postponed_signals():
+                        results = train_steps(batches, iteration)
+                        accuracy, loss = (float(value) for value in results)
+                        iteration = stop
+                        progress.seconds += time.monotonic() - started
+                        started = time.monotonic()
+                        if iteration % REPORT_EVERY == 1:
+                            progress.reports.append(Report(iteration, accuracy, loss))
+                            log.info(
+                                f"Optimization Iteration: {iteration:>6},"
+                                f" Training Accuracy: {accuracy:>6.1%}"
+                            )
+                    update(iteration - checkpoint.iteration, f"batch accuracy {accuracy:.1%}")
+                    if started - saved >= SAVE_EVERY and iteration < iterations:
+                        save()
+                        saved = time.monotonic()
+        except BaseException:
+            save()
+            raise
+        trained = state()
+
+    write_tensors(trained, work.output("checkpoint.safetensors"))
     return Segment(
         checkpoint=Checkpoint(iteration=iteration, file=work.finished("checkpoint.safetensors")),
         curve=write_curve(progress.reports, work),

@@ -1,0 +1,103 @@
+"""Mixed precision: when, and that training in it can be resumed to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasks.model.checkpoint import read_tensors, write_tensors
+from tasks.model.precision import choose_precision
+from tasks.model.train import train
+from tasks.records import Checkpoint, Segment, Splits
+from tasks.settings import NetworkSettings, TrainingSettings
+from tasks.store import FileRef, Store
+
+RunStage = Callable[..., Any]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "capability", "expected"),
+    [
+        ("auto", None, "float32"),
+        ("auto", (6, 1), "float32"),
+        ("auto", (7, 0), "mixed_float16"),
+        ("auto", (7, 5), "mixed_float16"),
+        ("auto", (12, 0), "mixed_float16"),
+        ("float32", (9, 0), "float32"),
+        ("mixed", None, "mixed_float16"),
+    ],
+)
+def test_which_precision(wanted: Any, capability: Any, expected: str) -> None:
+    assert choose_precision(wanted, capability) == expected
+
+
+@pytest.mark.tensorflow
+def test_mixed_precision_keeps_float32_weights_and_resumes_to_the_bit(
+    root: Store,
+    run_stage: RunStage,
+    splits: Splits,
+    network: NetworkSettings,
+    training: TrainingSettings,
+    initial: Checkpoint,
+    save: Callable[[str, bytes], FileRef],
+) -> None:
+    """Also after updates that were left out since a gradient overflowed."""
+    import keras
+
+    mixed = training.model_copy(update={"precision": "mixed"})
+    moved = mixed.model_copy(update={"shift": 1.0})
+
+    def go_on(checkpoint: Checkpoint, iterations: int, settings: TrainingSettings) -> Segment:
+        segment: Segment = run_stage(
+            train, splits.train, splits.shape, checkpoint, network, settings, iterations
+        )
+        return segment
+
+    def state(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+        return read_tensors(root.path(checkpoint.file))
+
+    # A scale that overflows until it has been halved some times.
+    path = root.root / "high-scale"
+    write_tensors({**state(initial), "loss_scale/scale": np.array(2**26, np.float32)}, path)
+    start = Checkpoint(iteration=0, file=save("high-scale", path.read_bytes()))
+
+    whole = go_on(start, 16, moved)
+    assert whole.device.precision == "mixed_float16"
+    first = go_on(start, 5, moved)
+    parts = go_on(first.checkpoint, 16, moved)
+    assert parts.checkpoint.file.sha256 == whole.checkpoint.file.sha256
+
+    halfway, end = state(first.checkpoint), state(whole.checkpoint)
+    assert end["iteration"] == 16
+    assert 0 < halfway["adam/updates"] < 5  # so resumed with a count of its own
+    assert halfway["loss_scale/scale"] < 2**26
+    floats = [v for name, v in end.items() if name.startswith(("weights/", "adam/m", "adam/v"))]
+    assert {v.dtype for v in floats} == {np.dtype(np.float32)}
+    assert all(np.isfinite(v).all() for v in floats)
+    assert keras.config.dtype_policy().name == "float32"  # for what is built afterwards
+
+    # It is float16 that was computed in, and close to float32.
+    half, single = (state(go_on(initial, 3, s).checkpoint) for s in (mixed, training))
+    difference = np.abs(half["weights/fc1/kernel"] - single["weights/fc1/kernel"])
+    assert 0 < np.median(difference) < 0.1 * training.learning_rate
+    assert "loss_scale/scale" in half
+    assert not [name for name in single if name.startswith("loss_scale/")]
+
+
+@pytest.mark.tensorflow
+def test_a_checkpoint_from_mixed_precision_can_be_trained_on_in_float32(
+    run_stage: RunStage,
+    splits: Splits,
+    network: NetworkSettings,
+    training: TrainingSettings,
+    initial: Checkpoint,
+) -> None:
+    """As happens where `auto` trains on a GPU here and on a CPU there."""
+    arguments = splits.train, splits.shape
+    mixed = training.model_copy(update={"precision": "mixed"})
+    first = run_stage(train, *arguments, initial, network, mixed, 1)
+    second = run_stage(train, *arguments, first.checkpoint, network, training, 2)
+    assert (second.checkpoint.iteration, second.device.precision) == (2, "float32")
