@@ -8,6 +8,7 @@ by a run on one machine alone, and Dask is imported only by one that asks for it
 import contextlib
 import logging
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.console import log
 from tasks.errors import PipelineError
 from tasks.settings import Settings
-from tasks.threads import threads
+from tasks.threads import use_threads
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -70,13 +71,12 @@ def quiet_dask() -> None:
 
 
 def on_this_machine() -> dict[str, Any]:
-    """A cluster of processes, as many as there are cores for."""
+    """A cluster of processes, one for each core."""
     from dask.system import CPU_COUNT
 
-    workers = max(1, CPU_COUNT // threads())
     return {
         "cluster_kwargs": {
-            "n_workers": workers,
+            "n_workers": CPU_COUNT,
             "threads_per_worker": 1,
             "dashboard_address": None,
         }
@@ -84,7 +84,7 @@ def on_this_machine() -> dict[str, Any]:
 
 
 def look_at_workers(workers: dict[str, dict[str, Any]], settings: Settings) -> None:
-    """Say how much the workers may use.
+    """Say how many there are, and whether they will do.
 
     Args:
         workers: what the scheduler knows of each, by address.
@@ -101,8 +101,8 @@ def look_at_workers(workers: dict[str, dict[str, Any]], settings: Settings) -> N
             " `dask worker ADDRESS --resources GPU=1`"
         )
     counts = Counter(worker["host"] for worker in workers.values())
-    at = f"{len(workers)} workers on {len(counts)} machines, {threads()} TensorFlow threads each"
-    log.info(f"Dask: {at}")
+    at = ", ".join(f"{count} at {host}" for host, count in sorted(counts.items()))
+    log.info(f"Dask's workers: {at}; each is bound to its share of the cores")
 
 
 def use_gpu(stage_arguments: Iterator[Any]) -> "contextlib.AbstractContextManager[Any]":
@@ -157,9 +157,31 @@ def settle_in(count: int) -> None:
     """
     from prefect.logging.handlers import APILogHandler
 
-    from tasks.threads import use_threads
-
+    if "tensorflow" not in sys.modules:
+        bind_to_share()
     use_threads(count)
     os.environ["TTY_COMPATIBLE"] = "0"  # no progress bars: several workers may share a terminal
     if not any(isinstance(handler, APILogHandler) for handler in log.handlers):
         log.addHandler(APILogHandler())
+
+
+def bind_to_share() -> None:
+    """Bind this worker, before TensorFlow starts its threads, to its share of the machine's cores.
+
+    The number of threads stays what it is, since results depend on it: they take turns. So all
+    workers of a machine together use no more than it has.
+    """
+    from distributed import get_client, get_worker
+
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    here = get_worker().address
+    workers = get_client().scheduler_info()["workers"]
+    beside = sorted(a for a, worker in workers.items() if worker["host"] == workers[here]["host"])
+    cores = sorted(os.sched_getaffinity(os.getpid()))
+    os.sched_setaffinity(0, share_of(cores, beside.index(here), len(beside)))
+
+
+def share_of(cores: list[int], number: int, of: int) -> list[int]:
+    """The cores of one of so many; no core is in two shares as long as there are enough."""
+    return cores[number % len(cores) :: of]

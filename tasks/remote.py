@@ -187,7 +187,12 @@ class Remote:
         """The files in a folder whose names start so, by name, without digests."""
         with self.reached():
             try:
-                found = self.files.ls(self.place(folder), detail=True)
+                found = (
+                    # S3 lists a thousand names at a time: it had better know which ones.
+                    self.files.find(self.place(folder), detail=True, prefix=prefix).values()
+                    if self.keeps_digests
+                    else self.files.ls(self.place(folder), detail=True)
+                )
             except FileNotFoundError:
                 return {}
         names = {entry["name"].rsplit("/", 1)[-1]: entry for entry in found}

@@ -67,6 +67,8 @@ R = TypeVar("R", bound=Record)
 KEY_FORMAT = 1
 """Part of every key; raised when records or folders change their form."""
 
+COMPARED = 200
+"""Records of a stage among which the most similar is looked for; a study leaves thousands."""
 MOST_PHRASES = 5
 LONGEST_PHRASE = 80  # characters
 """How much is said about why a stage runs: it has to fit into a line or two."""
@@ -357,7 +359,7 @@ class Plan(Generic[R]):
         now = dict(leaves(self.material))
         earlier = [
             dict(leaves(record.material))
-            for record in store.all_records(self.stage.name)
+            for record in store.all_records(self.stage.name, COMPARED)
             if (record.stage, record.label) == (self.stage.name, self.label)
         ]
         if not earlier:

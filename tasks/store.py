@@ -400,20 +400,21 @@ class Store:
         if self.remote:
             self.remote.write(f"records/{name}", content)
 
-    def fetch_records(self, remote: Remote, stage: str) -> None:
+    def fetch_records(self, remote: Remote, stage: str, newest: int | None) -> None:
         """Make the working copy's records those of the URL, with their times."""
         self.records.mkdir(parents=True, exist_ok=True)
         there = remote.listing("records", prefix=stage and f"{stage}-")
         for path in self.records.glob(f"{stage}-*.json" if stage else "*.json"):
             if path.name not in there:
                 path.unlink(missing_ok=True)
-        for name, head in there.items():
-            path = self.records / name
-            if path.is_file() and path.stat().st_mtime == head.modified:
+        last = sorted(there, key=lambda name: there[name].modified, reverse=True)[:newest]
+        for name in last:
+            path, modified = self.records / name, there[name].modified
+            if path.is_file() and path.stat().st_mtime == modified:
                 continue
             with contextlib.suppress(FileNotFoundError):  # removed meanwhile
                 path.write_bytes(remote.read(f"records/{name}"))
-                os.utime(path, (head.modified, head.modified))
+                os.utime(path, (modified, modified))
 
     def remove_link(self, name: str) -> None:
         """Remove a record that is a symbolic link: it was none of ours, and may lead anywhere."""
@@ -423,13 +424,21 @@ class Store:
     def record_path(self, record: StageRecord) -> Path:
         return self.records / f"{record.stage}-{record.key}.json"
 
-    def all_records(self, stage: str = "") -> list[StageRecord]:
-        """Every readable record, or those of one stage."""
+    def all_records(self, stage: str = "", newest: int | None = None) -> list[StageRecord]:
+        """Every readable record.
+
+        Args:
+            stage: only those of this stage.
+            newest: only so many, those made or used last.
+        """
         if self.remote:
-            self.fetch_records(self.remote, stage)
+            self.fetch_records(self.remote, stage, newest)
         here = Store(self.root)
+        paths = list(self.records.glob(f"{stage}-*.json" if stage else "*.json"))
+        if newest is not None and len(paths) > newest:
+            paths = sorted(paths, key=modified, reverse=True)[:newest]
         found = []
-        for path in self.records.glob(f"{stage}-*.json" if stage else "*.json"):
+        for path in paths:
             try:
                 found.append(here.read_record(path.name))
             except (ValueError, OSError):
@@ -499,6 +508,14 @@ class Store:
             if self.remote:
                 upload_latest(folder, self.root, self.remote)
         return f"{self.address}/latest"
+
+
+def modified(path: Path) -> float:
+    """When a file was last written, in seconds since 1970; 0 if it has gone."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def replace_folder(new: Path, place: Path) -> None:

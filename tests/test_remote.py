@@ -85,6 +85,7 @@ def test_records_are_those_of_the_url(far: Store, tmp_path: Path) -> None:
     assert there.read_record(name) == record
     assert there.all_records() == there.all_records("stage") == [record]
     assert there.all_records("other") == []
+    assert there.all_records("stage", newest=0) == []
     assert far.remote
     far.remote.remove(f"records/{name}")
     assert there.all_records() == []

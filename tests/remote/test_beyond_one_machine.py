@@ -35,7 +35,7 @@ def local(prefect_server: str, source: Path, tmp_path_factory: pytest.TempPathFa
 def kept_in_bucket() -> dict[str, str]:
     """Digest of every file that the stages left there, by its path."""
     files: Any = bucket()
-    content = files.cat(BUCKET, recursive=True)
+    content = {path: files.cat_file(path) for path in files.find(BUCKET)}
     apart = ("records", "latest", "locks")
     return {
         name: hashlib.sha256(data).hexdigest()
