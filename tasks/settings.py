@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from tasks.presets import PRESETS, Preset
+from tasks.sizes import known_side, size_fault
 
 
 class OutsideKey:
@@ -220,6 +221,11 @@ class TrainingSettings(StageSettings):
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="Processor to train on; auto takes a GPU where TensorFlow sees one."
     )
+    deterministic: bool = Field(
+        True,
+        description="Train with TensorFlow's deterministic operations: the same settings give the"
+        " same weights, bit for bit.",
+    )
 
 
 class EvaluationSettings(StageSettings):
@@ -333,6 +339,7 @@ StageName = Literal[
     "embed",
     "draw",
     "classify",
+    "draw-study",
 ]
 
 
@@ -385,6 +392,14 @@ class Settings(BaseModel):
             group: preset | said(values.get(group))
             for group, preset in PRESETS[values.get("preset", "tutorial")].items()
         }
+
+    @model_validator(mode="after")
+    def network_fits_the_images(self) -> Self:
+        """Where the size of the images is known beforehand; else the stage `initialise` looks."""
+        side = known_side(self.download.source, self.download.digests)
+        if side and (fault := size_fault(self.network, side, side)):
+            raise ValueError(fault)
+        return self
 
     @property
     def cycle(self) -> int | None:

@@ -8,6 +8,7 @@ No other module knows the layout:
     records/<stage>-<key>.json   what was run and what came out; written last
     locks/                       one lock file per stage run; held only while one runs
     latest -> runs/<…>           what the last run used, and its report
+    studies/<name>/              the page of a study; see study/publish.py
     champion/                    see champion/registry.py
 """
 
@@ -204,6 +205,10 @@ class Store:
     def latest(self) -> Path:
         return self.root / "latest"
 
+    @property
+    def studies(self) -> Path:
+        return self.root / "studies"
+
     def prepare(self) -> None:
         """Make the root, and clear away what killed runs left half-written.
 
@@ -352,6 +357,25 @@ class Store:
             for name in before:
                 shutil.rmtree(runs / name, ignore_errors=True)
         return self.latest
+
+    def replace_study(self, name: str, fill: Callable[[Path], None]) -> Path:
+        """Put a new folder in the place of a study's, in one step.
+
+        Args:
+            name: of the study.
+            fill: writes everything into the folder that it is given.
+
+        Returns:
+            The folder's place.
+        """
+        place = self.studies / name
+        temporary = place.with_name(f".{name}.tmp")
+        with disk_errors("study", self.studies), self.lock(f"studies-{name}").acquire():
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            fill(temporary)
+            replace_folder(temporary, place)
+        return place
 
 
 def replace_folder(new: Path, place: Path) -> None:

@@ -19,8 +19,8 @@ from tasks.model.checkpoint import (
     set_state,
     write_tensors,
 )
-from tasks.model.device import choose_device, load_tensorflow
-from tasks.model.network import build_network
+from tasks.model.device import choose_device, load_tensorflow, op_determinism
+from tasks.model.network import build_network, check_size
 from tasks.model.progress import (
     SAVE_EVERY,
     Progress,
@@ -129,6 +129,7 @@ def initialise(work: Workspace, shape: Shape, network: NetworkSettings, seed: in
     Raises:
         PipelineError: the network cannot be built for images of this size.
     """
+    check_size(network, shape)  # before TensorFlow is imported
     load_tensorflow()
     model = build_network(network, shape, seed)
     # Adam's moments start at zero, whatever its settings.
@@ -186,7 +187,7 @@ def train(
                 batches = batch_indices(
                     training.seed, split.rows, training.batch_size, iteration, stop
                 )
-                with postponed_signals():
+                with op_determinism(training.deterministic), postponed_signals():
                     accuracy, loss = (float(value) for value in train_steps(batches))
                     iteration = stop
                     progress.seconds += time.monotonic() - started
