@@ -8,8 +8,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MNIST_SIDE, DIGITS_SIDE = 28, 8
-"""Height and width in pixels of MNIST's images, and of those that come with scikit-learn."""
+MNIST_SIDE = 28
+"""Height and width in pixels of MNIST's images; scikit-learn's digits are made as large."""
 
 
 def for_each(layers: int, values: Sequence[T]) -> tuple[T, ...]:
@@ -19,9 +19,7 @@ def for_each(layers: int, values: Sequence[T]) -> tuple[T, ...]:
 
 def known_side(source: str | None, digests: str) -> int | None:
     """Height and width of the images, where the settings say which ones they must be."""
-    if source == "digits":
-        return DIGITS_SIDE
-    return MNIST_SIDE if digests == "mnist" else None
+    return MNIST_SIDE if source == "digits" or digests == "mnist" else None
 
 
 def layer_sizes(
