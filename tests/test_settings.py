@@ -294,4 +294,4 @@ def test_presets_survive_being_written_down(preset: Preset) -> None:
 
 
 def test_an_unknown_preset_is_refused_with_what_there_is() -> None:
-    assert "'tutorial' or 'fast'" in fault(Settings, preset="slow")
+    assert "'tutorial', 'fast' or 'best'" in fault(Settings, preset="slow")

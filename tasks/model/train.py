@@ -20,6 +20,7 @@ from tasks.model.checkpoint import (
     write_tensors,
 )
 from tasks.model.device import choose_device, load_tensorflow, op_determinism
+from tasks.model.forward import forward
 from tasks.model.network import build_network, check_size
 from tasks.model.progress import (
     SAVE_EVERY,
@@ -93,7 +94,7 @@ def make_train_steps(
         if augment.wanted(settings):
             x = augment.move_images(x, optimizer.iterations.value, settings)
         with tf.GradientTape() as tape:
-            loss = training_loss(y, network(x, training=True))
+            loss = training_loss(y, forward(network, x))
         variables = network.trainable_variables
         optimizer.apply(tape.gradient(loss, variables), variables)
 
