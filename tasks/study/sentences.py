@@ -92,7 +92,7 @@ def repeat(answer: Answer, rows: Sequence[Row]) -> list[str]:
     if loose and loosely_again:
         said.append(f"Without them, {same_weights(loose, loosely_again)}.")
     scatters = [
-        f"{name} {spread(row)}"
+        f"{spread(row)} {name}"
         for name, row in (
             ("between seeds", once),
             ("where only the initial weights differ", by_name.get(WEIGHTS)),
