@@ -59,7 +59,7 @@ def test_repetition_is_judged_by_the_weights() -> None:
     )
     other = [trial(9900), trial(9905, weights="other"), trial(9911)]
     text = said(row("once", BASE), row("again", other), name="repeat")
-    assert "1 of 3 second runs ended with other weights." in text
+    assert "1 of 3 second runs ended with other weights than the first." in text
     assert "standard deviation of 0.06 points between seeds" in text
 
 
