@@ -36,10 +36,13 @@ def test_several_variants_make_it_harder_to_claim() -> None:
 
 def test_time_is_claimed_only_where_it_surely_differs() -> None:
     slow = [trial(right, ms) for right, ms in zip(BASE, (30.0, 31.0, 29.5), strict=True)]
-    text = said(row("pooled", BASE), row("not pooled", slow))
+    costs = Costs(parameters=1000, multiply_adds=20_000, activations=100)
+    text = said(row("pooled", BASE), row("not pooled", slow, costs=costs))
     assert "An iteration of “not pooled” takes 3.02 times" in text
+    assert text.endswith("for 2 times the multiply-adds.")
+    assert "An iteration" not in said(row("pooled", BASE), row("the same work", slow))
     unsure = [trial(right, ms) for right, ms in zip(BASE, (6.0, 20.0, 13.0), strict=True)]
-    assert "An iteration" not in said(row("pooled", BASE), row("not pooled", unsure))
+    assert "An iteration" not in said(row("pooled", BASE), row("not pooled", unsure, costs=costs))
 
 
 def test_runs_that_failed_are_told_and_left_out() -> None:
