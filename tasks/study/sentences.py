@@ -120,12 +120,9 @@ def same_weights(first: Row, second: Row) -> str:
     pairs = [(a, b) for a, b in zip(first.trials, second.trials, strict=True) if a and b]
     same = sum(a.weights == b.weights for a, b in pairs)
     if same == len(pairs):
-        return (
-            f"{counted(same, 'second run')} ended with the same weights as the first, bit for bit"
-        )
-    return (
-        f"{len(pairs) - same} of {len(pairs)} second runs ended with other weights than the first"
-    )
+        seeds = f"{len(pairs)} of {counted(len(pairs), 'seed')}"
+        return f"with {seeds} a second run ended with the weights of the first, bit for bit"
+    return f"with {len(pairs) - same} of {counted(len(pairs), 'seed')} it ended with other weights"
 
 
 def spread(row: Row) -> str:

@@ -57,12 +57,12 @@ def test_runs_that_failed_are_told_and_left_out() -> None:
 def test_repetition_is_judged_by_the_weights() -> None:
     rows = [row("once", BASE), row("again", BASE)]
     assert said(*rows, name="repeat").startswith(
-        "With deterministic operations, 3 second runs ended with the same weights as the first,"
-        " bit for bit."
+        "With deterministic operations, with 3 of 3 seeds a second run ended with the weights of"
+        " the first, bit for bit."
     )
     other = [trial(9900), trial(9905, weights="other"), trial(9911)]
     text = said(row("once", BASE), row("again", other), name="repeat")
-    assert "1 of 3 second runs ended with other weights than the first." in text
+    assert "with 1 of 3 seeds it ended with other weights." in text
     assert "standard deviation of 0.06 points between seeds" in text
 
 
