@@ -6,6 +6,9 @@ take turns there. TensorFlow still has as many threads as in a run of its own: w
 sums are added up in another order, and the weights would be other ones (measured: one thread and
 two differ in the last bits after 40 iterations). So a variant comes out the same here and there,
 and either can use what the other has cached.
+
+Measured on two cores that others used as well: eight variants of 200 iterations took 198 s in two
+processes with a core each, 243 s in one process with both, and came out the same, byte for byte.
 """
 
 import contextlib
