@@ -84,6 +84,8 @@ class Segment(Record):
     device: Annotated[Device, OutsideKey]
     seconds: Annotated[float, OutsideKey]
     """What the iterations took, without loading and compiling."""
+    cpu_seconds: Annotated[float, OutsideKey]
+    """Processor time of that: on a machine that others use too, the better measure."""
 
 
 class Evaluation(Record):

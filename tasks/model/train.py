@@ -181,6 +181,7 @@ def train(
         save_progress(progress, work.scratch)
 
     started = saved = time.monotonic()
+    worked = time.process_time()
     try:
         with track(f"training to {iterations:,}", iterations - checkpoint.iteration) as update:
             while iteration < iterations:
@@ -192,7 +193,8 @@ def train(
                     accuracy, loss = (float(value) for value in train_steps(batches))
                     iteration = stop
                     progress.seconds += time.monotonic() - started
-                    started = time.monotonic()
+                    progress.cpu_seconds += time.process_time() - worked
+                    started, worked = time.monotonic(), time.process_time()
                     if iteration % REPORT_EVERY == 1:
                         progress.reports.append(Report(iteration, accuracy, loss))
                         log.info(
@@ -213,4 +215,5 @@ def train(
         curve=write_curve(progress.reports, work),
         device=device,
         seconds=round(progress.seconds, 3),
+        cpu_seconds=round(progress.cpu_seconds, 3),
     )

@@ -35,7 +35,7 @@ class Row(Record):
     seconds: Interval | None = None
     """Of training."""
     milliseconds: Interval | None = None
-    """Per iteration."""
+    """Of processor time, per iteration; by the clock on a GPU."""
     versus: Difference | None = None
     """Test accuracy, against the first variant; p corrected for all variants of the study."""
     time_ratio: Interval | None = None

@@ -117,7 +117,7 @@ def table_row(answer: Answer, row: Row) -> dict[str, str]:
         "against the first": against(row),
         "validation": percent(row.validation.mean) if row.validation else NOTHING,
         "training": duration(row.seconds.mean) if row.seconds else NOTHING,
-        "ms per iteration": number(row.milliseconds),
+        "CPU ms per iteration": number(row.milliseconds),
         "parameters": f"{row.costs.parameters:,}" if row.costs else NOTHING,
         "multiply-adds": f"{row.costs.multiply_adds:,}" if row.costs else NOTHING,
     }

@@ -74,8 +74,8 @@ def costs(rows: Sequence[Row]) -> list[str]:
             share = row.costs.multiply_adds / first.costs.multiply_adds
             counted = f", for {share:.2g} times the multiply-adds"
         said.append(
-            f"An iteration of “{row.variant}” takes {times(row.time_ratio)} as long as one of"
-            f" “{first.variant}”{counted}."
+            f"An iteration of “{row.variant}” takes {times(row.time_ratio)} the processor time of"
+            f" one of “{first.variant}”{counted}."
         )
     return said
 
@@ -165,7 +165,7 @@ def in_both_orders(pooled_first: Row, other: Row) -> str:
     from tasks.study.statistics import ratio
 
     time = ratio([b.milliseconds for _, b in pairs], [a.milliseconds for a, _ in pairs])
-    cost = f"an iteration takes {times(time)} as long"
+    cost = f"an iteration takes {times(time)} the processor time"
     if time.low is None or not time.excludes(1.0):
         cost = f"a difference in time cannot be claimed ({times(time)})"
     if pooled_first.costs and other.costs:

@@ -17,7 +17,9 @@ class Trial(Record):
     """Accuracy on the validation split: what a choice may look at."""
     iterations: int
     train_seconds: float
-    """Of all iterations, when they ran."""
+    """Of all iterations, when they ran, by the clock."""
+    work_seconds: float
+    """The same in processor time, or by the clock if a GPU has trained."""
     device: Device | None
     """None if nothing was trained."""
     weights: str
@@ -29,8 +31,8 @@ class Trial(Record):
 
     @property
     def milliseconds(self) -> float:
-        """Per iteration."""
-        return 1000 * self.train_seconds / max(self.iterations, 1)
+        """Of work, per iteration."""
+        return 1000 * self.work_seconds / max(self.iterations, 1)
 
 
 def lowest_classes(probabilities: np.ndarray) -> float:
@@ -41,6 +43,11 @@ def lowest_classes(probabilities: np.ndarray) -> float:
     """
     lowest = probabilities.min(axis=1, keepdims=True)
     return float((probabilities == lowest).sum(axis=1).mean())
+
+
+def work_seconds(segment: Segment) -> float:
+    """What a stretch of training cost the processor that trained."""
+    return segment.cpu_seconds if segment.device.kind == "CPU" else segment.seconds
 
 
 def summarise_trial(
@@ -60,6 +67,7 @@ def summarise_trial(
         validation=validation.correct / validation.total,
         iterations=test.iteration,
         train_seconds=round(sum(segment.seconds for segment in segments), 3),
+        work_seconds=round(sum(map(work_seconds, segments)), 3),
         device=segments[-1].device if segments else None,
         weights=weights,
         predictions=test.predictions.sha256,

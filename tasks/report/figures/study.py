@@ -53,7 +53,7 @@ def study(chart: StudyChart) -> Figure:
     times = scaled_axes(figure, left + across + 2 * MARGIN, top, TIMES, rows_high)
     draw_errors(errors, chart.rows)
     draw_times(times, chart.rows)
-    for axes, name in ((errors, "Test error, log scale"), (times, "ms per iteration")):
+    for axes, name in ((errors, "Test error, log scale"), (times, "CPU ms per iteration")):
         axes.set_xlabel(name, fontsize=LABEL, color=INK)
         axes.set_ylim(len(chart.rows) - 0.5, -0.5)
         axes.yaxis.set_major_locator(NullLocator())
