@@ -10,7 +10,6 @@ import signal
 import sys
 import tomllib
 from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
@@ -22,7 +21,7 @@ from tasks.errors import PipelineError, without_secrets
 from tasks.store import PROJECT
 
 ArtifactsOption = Annotated[
-    Path | None, Parameter(name="--artifacts", help="Folder of the results.")
+    str | None, Parameter(name="--artifacts", help="Folder or URL of the results.")
 ]
 
 

@@ -17,6 +17,7 @@ from prefect import flow
 from flows.deployed import leave_reason
 from flows.mnist import compute_results
 from flows.server import where_to_look
+from tasks.cluster import task_runner
 from tasks.console import log
 from tasks.report.publish import publish
 from tasks.report.report import closing_lines, summarise, write_report
@@ -24,7 +25,8 @@ from tasks.report.results import Results
 from tasks.report.summary import Summary
 from tasks.settings import Settings
 from tasks.stage import Run
-from tasks.store import Store, default_root
+from tasks.store import open_store
+from tasks.threads import use_threads
 
 
 @flow(name="mnist-pipeline", on_failure=[leave_reason], on_crashed=[leave_reason])
@@ -37,10 +39,12 @@ def mnist_pipeline(settings: Settings = Settings()) -> Summary:
     Returns:
         The run in numbers, as in `artifacts/latest/report/metrics.json`.
     """
-    store = Store(settings.artifacts or default_root())
+    use_threads(settings.threads)
+    store = open_store(settings.artifacts)
     store.prepare()
-    run = Run(store, refresh=frozenset(settings.refresh))
-    return train_and_report(run, settings)[1]
+    with task_runner(settings) as runner:
+        run = Run(store, refresh=frozenset(settings.refresh), runner=runner)
+        return train_and_report(run, settings)[1]
 
 
 def train_and_report(run: Run, settings: Settings) -> tuple[Results, Summary]:

@@ -8,7 +8,8 @@ from pydantic import NonNegativeFloat, NonNegativeInt
 from flows.cli import ArtifactsOption, make_app, parse, run_to_exit_code, with_refresh_all
 from tasks import housekeeping
 from tasks.settings import Settings
-from tasks.store import Store, default_root
+from tasks.store import open_store
+from tasks.threads import use_threads
 
 
 def pipeline(arguments: list[str]) -> int:
@@ -47,7 +48,8 @@ def show_status(settings: Settings) -> int:
     from flows.mnist import compute_results
     from tasks.status import StatusRun
 
-    run = StatusRun(Store(settings.artifacts or default_root()), frozenset(settings.refresh))
+    use_threads(settings.threads)
+    run = StatusRun(open_store(settings.artifacts), frozenset(settings.refresh))
     compute_results(run, settings)
     print("\n".join(run.lines()))
     return 0
@@ -60,7 +62,7 @@ def cache_app() -> App:
     @app.command
     def ls(*, artifacts: ArtifactsOption = None) -> int:
         """List what is kept, oldest first."""
-        print("\n".join(housekeeping.listing(Store(artifacts or default_root()))))
+        print("\n".join(housekeeping.listing(open_store(artifacts))))
         return 0
 
     @app.command
@@ -70,7 +72,7 @@ def cache_app() -> App:
         Args:
             key: The first digits of a key, as `ls` shows them.
         """
-        print(housekeeping.describe(Store(artifacts or default_root()), key))
+        print(housekeeping.describe(open_store(artifacts), key))
         return 0
 
     @app.command
@@ -88,7 +90,7 @@ def cache_app() -> App:
             older_than: Remove only what has not been used for so many days.
             dry_run: Say what would go, and remove nothing.
         """
-        store = Store(artifacts or default_root())
+        store = open_store(artifacts)
         lines = housekeeping.prune(store, keep_latest, older_than, dry_run)
         print("\n".join(lines))
         return 0

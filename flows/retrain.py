@@ -20,11 +20,14 @@ from flows.pipeline import train_and_report
 from tasks.champion.compare import Decision
 from tasks.champion.contest import hold_contest, user
 from tasks.champion.publish import closing_lines, publish_decision
+from tasks.champion.registry import Champions
+from tasks.cluster import task_runner
 from tasks.console import log
 from tasks.data.edition import ask_edition, may_change
 from tasks.settings import RetrainSettings, Settings
 from tasks.stage import Run
-from tasks.store import Store, default_root
+from tasks.store import open_store
+from tasks.threads import use_threads
 
 TIMEOUT_SECONDS = 6 * 3600
 """Training takes minutes; a run of hours hangs, and stands in the way of the next."""
@@ -47,15 +50,17 @@ def scheduled_retraining(
         settings: how the challenger is trained.
         retrain: when it becomes the champion.
     """
-    store = Store(settings.artifacts or default_root())
+    use_threads(settings.threads)
+    store = open_store(settings.artifacts)
+    Champions(store)  # where none can be kept, the run ends here
     store.prepare()
     # The day that it was to start, however late it does, and the same when it is tried again.
     settings = with_seed(settings, retrain, runtime.flow_run.scheduled_start_time)
     settings = look_at_source_again(settings)
-    run = Run(store, refresh=frozenset(settings.refresh))
-
-    results, summary = train_and_report(run, settings)
-    outcome = hold_contest(run, results, summary, settings, retrain, by=who())
+    with task_runner(settings) as runner:
+        run = Run(store, refresh=frozenset(settings.refresh), runner=runner)
+        results, summary = train_and_report(run, settings)
+        outcome = hold_contest(run, results, summary, settings, retrain, by=who())
     publish_decision(outcome, retrain)
     log.info(closing_lines(outcome))
     return outcome.decision

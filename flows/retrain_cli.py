@@ -6,7 +6,7 @@ from cyclopts import Parameter
 
 from flows.cli import ArtifactsOption, make_app, parse, run_to_exit_code, with_refresh_all
 from tasks.settings import RetrainSettings, Settings
-from tasks.store import Store, default_root
+from tasks.store import open_store
 
 
 def retrain(arguments: list[str]) -> int:
@@ -41,7 +41,7 @@ def history(*, artifacts: ArtifactsOption = None) -> int:
     """List the champions, oldest first; `*` marks the one in use."""
     from tasks.champion.registry import Champions, history_lines
 
-    print("\n".join(history_lines(Champions(Store(artifacts or default_root())))))
+    print("\n".join(history_lines(Champions(open_store(artifacts)))))
     return 0
 
 
@@ -54,6 +54,6 @@ def rollback(*, to: str | None = None, artifacts: ArtifactsOption = None) -> int
     from tasks.champion.contest import user
     from tasks.champion.registry import Champions
 
-    champion = Champions(Store(artifacts or default_root())).rollback(to, by=user())
+    champion = Champions(open_store(artifacts)).rollback(to, by=user())
     print(f"champion: {champion.id}, {champion.why}")
     return 0

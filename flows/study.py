@@ -27,15 +27,16 @@ from tasks.report.draw_study import draw_study
 from tasks.report.words import duration, percent
 from tasks.settings import Settings
 from tasks.stage import Run
-from tasks.store import Store, default_root
+from tasks.store import Store, open_store
 from tasks.study.again import RepeatedRun
 from tasks.study.answer import Answer, Outcome
-from tasks.study.conduct import Terms, conduct
+from tasks.study.conduct import Terms, conduct, study_store
 from tasks.study.design import Job
 from tasks.study.pages import answer_markdown, table_rows
 from tasks.study.publish import answer_lines, chart_of, plot_bytes, write_answer
 from tasks.study.studies import BY_NAME
 from tasks.study.trial import Trial
+from tasks.threads import use_threads
 
 
 @flow(name="mnist-study", on_failure=[leave_reason], on_crashed=[leave_reason])
@@ -53,7 +54,8 @@ def mnist_study(
         seeds: of each variant, one after the other from that in the settings.
         at_a_time: how many variants are trained at the same time; by default one on each core.
     """
-    store = Store(settings.artifacts or default_root())
+    use_threads(settings.threads)
+    store = study_store(settings)
     store.prepare()
     run = Run(store, refresh=frozenset(settings.refresh))
     downloaded, splits = prepare_data(run, settings)
@@ -84,7 +86,7 @@ def train_variant(name: str, settings: Settings, again: int = 0, weights_seed: i
         again: a number that trains anew what is kept already.
         weights_seed: of the initial weights.
     """
-    store = Store(settings.artifacts or default_root())
+    store = open_store(settings.artifacts)
     run = RepeatedRun(store, refresh=frozenset(settings.refresh), again=again)
     return train_and_score(run, settings, weights_seed)
 

@@ -9,7 +9,8 @@ from pydantic import PositiveInt
 from flows.cli import make_app, parse, run_to_exit_code, with_refresh_all
 from tasks.errors import PipelineError
 from tasks.settings import Settings
-from tasks.store import Store, default_root
+from tasks.store import Store
+from tasks.threads import use_threads
 
 
 def study(arguments: list[str]) -> int:
@@ -97,12 +98,13 @@ def answer_from_kept(names: list[str], settings: Settings, seeds: int) -> list[A
     from flows.mnist import prepare_data, train_and_score
     from tasks.study.again import KeptRun, NotKeptError
     from tasks.study.answer import Outcome
-    from tasks.study.conduct import Terms, conduct
+    from tasks.study.conduct import Terms, conduct, study_store
     from tasks.study.design import Job
     from tasks.study.publish import answer_lines, chart_of, write_answer
     from tasks.study.studies import BY_NAME
 
-    store = Store(settings.artifacts or default_root())
+    use_threads(settings.threads)
+    store = study_store(settings)
     store.prepare()
     try:
         downloaded, splits = prepare_data(KeptRun(store), settings)
@@ -141,11 +143,11 @@ def write_down(
     names: list[str], answers: list[Any], settings: Settings, seeds: int, path: Path
 ) -> None:
     """The answers as a document, with the command that gives them again."""
-    from tasks.study.conduct import options, shown
+    from tasks.study.conduct import options, shown, study_store
     from tasks.study.design import what_was_said
     from tasks.study.publish import write_document
 
     said = options(shown(what_was_said(settings)))
     command = f"python flows/study.py {' '.join(names)} --seeds {seeds} {said} --write {path}"
-    write_document(Store(settings.artifacts or default_root()), answers, command, path)
+    write_document(study_store(settings), answers, command, path)
     print(f"written: {path}")

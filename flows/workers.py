@@ -2,10 +2,8 @@
 
 They are kept for many runs, since a process takes seconds to import TensorFlow. All of them
 together are left no more than the machine has: each is bound to some of the cores, and its threads
-take turns there. TensorFlow still has as many threads as in a run of its own: with another number,
-sums are added up in another order, and the weights would be other ones (measured: one thread and
-two differ in the last bits after 40 iterations). So a variant comes out the same here and there,
-and either can use what the other has cached.
+take turns there. TensorFlow still has as many threads as in a run of its own (tasks/threads.py), so
+that a variant comes out the same here and there, and either can use what the other has cached.
 
 Measured on two cores that others used as well: eight variants of 200 iterations took 198 s in two
 processes with a core each, 243 s in one process with both, and came out the same, byte for byte.
@@ -55,12 +53,11 @@ def shares(processes: int) -> list[list[int]]:
     return [mine[n % len(mine) :: processes] for n in range(processes)]
 
 
-def begin(free: Any, threads: int, owner: int) -> None:
+def begin(free: Any, owner: int) -> None:
     """Make a new process a worker.
 
     Args:
         free: a queue of the shares of cores that no process has yet.
-        threads: that TensorFlow works with.
         owner: the process that this one must not outlive.
     """
     with contextlib.suppress(OSError):
@@ -69,9 +66,6 @@ def begin(free: Any, threads: int, owner: int) -> None:
     threading.Thread(target=end_with, args=(owner,), daemon=True).start()
     if share := free.get():
         os.sched_setaffinity(0, share)
-    if threads:
-        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(threads))
-        os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(tell_once)
     logging.getLogger("mnist").propagate = False  # the owner says what there is to say
@@ -155,7 +149,7 @@ class Workers:
                 self.count,
                 mp_context=context,
                 initializer=begin,
-                initargs=(free, len(cores()), os.getpid()),
+                initargs=(free, os.getpid()),
             )
         return self.pool
 

@@ -1,85 +1,89 @@
 """Prefect's cache with the two things that it lacks: checked hits, and locks that die
 with their owner."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from filelock import BaseFileLock, Timeout
+from filelock import FileLock, Timeout
 from prefect import Task
 from prefect.cache_policies import CachePolicy
 from prefect.client.schemas.objects import State
 from prefect.filesystems import WritableFileSystem
 from prefect.locking.protocol import LockManager
-from prefect.results import ResultRecord, ResultRecordMetadata  # type: ignore[attr-defined]
+from prefect.results import ResultRecordMetadata  # type: ignore[attr-defined]
 from prefect.serializers import JSONSerializer
+from prefect.task_runners import TaskRunner
 from prefect.transactions import IsolationLevel
 from prefect.utilities.asyncutils import run_sync_in_worker_thread
 from pydantic import PrivateAttr
 
+from tasks import cluster
 from tasks.console import log
 from tasks.live import progress_artifact
-from tasks.stage import Plan
+from tasks.remote import Lease
+from tasks.stage import Plan, naming
 from tasks.store import Store
+from tasks.threads import threads
 
 
 def run_cached(
-    compute: Callable[[], dict[str, Any]],
     plan: Plan[Any],
     store: Store,
     *,
     refresh: bool,
     wait_for: list[State[Any]],
+    runner: TaskRunner[Any] | None = None,
 ) -> State[Any]:
     """Run a stage as a Prefect task whose result is the stage's record.
 
     Args:
-        compute: gives the record, in JSON form.
         plan: what is to be run; its record's name is Prefect's cache key.
         store: the artifact root.
         refresh: run even if the record can be used.
         wait_for: states of the tasks that the inputs come from.
+        runner: whose workers run the task; None: this process.
 
     Returns:
         The final state; its name is `Cached` if nothing had to be done.
 
     Raises:
-        Exception: what `compute` raised.
+        Exception: what the stage raised.
     """
     policy = FixedKey(plan.record_name).configure(
         key_storage=CheckedRecords.over(store, plan),
         lock_manager=OwnerLocks(store),
         isolation_level=IsolationLevel.SERIALIZABLE,
     )
+    elsewhere, count = runner is not None, threads()
 
-    def compute_in_sight() -> dict[str, Any]:
-        with progress_artifact(f"mnist-{plan.stage.name}-progress"):
-            return compute()
+    def compute() -> dict[str, Any]:
+        if elsewhere:
+            cluster.settle_in(count)
+        with naming(plan.label), progress_artifact(f"mnist-{plan.stage.name}-progress"):
+            reason = plan.reason(store, refresh)
+            log.info(f"{plan.label}: running ({reason})")
+            return plan.compute(store, reason).model_dump(mode="json")
 
     task = Task(
-        compute_in_sight,
+        compute,
         name=plan.stage.name,
         task_run_name=plan.label,
         cache_policy=policy,
-        result_storage=store.records,
         result_serializer=RECORD_JSON,
         persist_result=True,
         cache_result_in_memory=False,
         refresh_cache=refresh,
     )
-    state = task(return_state=True, wait_for=wait_for)
-    try:
+    # Set afterwards: as an argument, Prefect takes only what is registered with its server.
+    task.result_storage = Records.over(store, plan)
+    if runner is None:
+        state = task(return_state=True, wait_for=wait_for)
+    else:
+        state = cluster.submit(runner, task, plan.label, wait_for, iter(plan.arguments.values()))
+    if not state.is_completed():
         state.result()
-    finally:
-        forget_exception(state)
     return state
-
-
-def forget_exception(state: State[Any]) -> None:
-    """Remove the pickled exception that Prefect leaves among the records of failed tasks."""
-    if state.is_failed() and isinstance(state.data, ResultRecord):
-        Path(state.data.metadata.storage_key or "").unlink(missing_ok=True)
 
 
 RECORD_JSON = JSONSerializer(dumps_kwargs={"indent": 1, "ensure_ascii": False})
@@ -99,7 +103,21 @@ class FixedKey(CachePolicy):
         return self.key
 
 
-class CheckedRecords(WritableFileSystem):
+class PlanFiles(WritableFileSystem):
+    """What Prefect sees of one stage run. (Its blocks take no arguments of their own.)"""
+
+    _store: Store = PrivateAttr()
+    _plan: Plan[Any] = PrivateAttr()
+
+    @classmethod
+    def over(cls, store: Store, plan: Plan[Any]) -> Self:
+        files = cls()
+        files._store = store
+        files._plan = plan
+        return files
+
+
+class CheckedRecords(PlanFiles):
     """Prefect's view of a record: there only if the record and all its files are whole.
 
     Prefect asks a key's metadata whether a result is there. The metadata is made up here,
@@ -107,27 +125,30 @@ class CheckedRecords(WritableFileSystem):
     valid, and nothing that is damaged is ever found.
     """
 
-    _store: Store = PrivateAttr()
-    _plan: Plan[Any] = PrivateAttr()
-
-    @classmethod
-    def over(cls, store: Store, plan: Plan[Any]) -> Self:
-        """A view of one record. (Prefect's blocks take no arguments of their own.)"""
-        records = cls()
-        records._store = store
-        records._plan = plan
-        return records
-
     def read_path(self, path: str, _sync: bool = True) -> bytes:  # type: ignore[override]
         if self._plan.kept(self._store) is None:
             raise ValueError(f"{path} cannot be used")
-        metadata = ResultRecordMetadata(
-            storage_key=str(self._store.records.resolve() / path), serializer=RECORD_JSON
-        )
+        metadata = ResultRecordMetadata(storage_key=path, serializer=RECORD_JSON)
         return metadata.dump_bytes()
 
     def write_path(self, path: str, content: bytes, _sync: bool = True) -> None:  # type: ignore[override]
         """Nothing to keep: the record itself says it all."""
+
+
+class Records(PlanFiles):
+    """Where Prefect keeps its results: the store's records."""
+
+    def _resolve_path(self, path: str) -> Path:
+        """As relative as it is: Prefect would make names absolute, which hold on one machine."""
+        return Path(path)
+
+    def read_path(self, path: str, _sync: bool = True) -> bytes:  # type: ignore[override]
+        return self._store.read(f"records/{path}")
+
+    def write_path(self, path: str, content: bytes, _sync: bool = True) -> None:  # type: ignore[override]
+        # Exceptions of tasks that failed would be kept here too, pickled under random names.
+        if path == self._plan.record_name:
+            self._store.write_record(path, content)
 
 
 @dataclass
@@ -139,7 +160,7 @@ class OwnerLocks(LockManager):
     """
 
     store: Store
-    held: dict[str, tuple[str, BaseFileLock]] = field(default_factory=dict)
+    held: dict[str, tuple[str, FileLock | Lease]] = field(default_factory=dict)
 
     def name(self, key: str) -> str:
         """Name of a record's lock: that of the folder of its stage run."""
@@ -175,6 +196,8 @@ class OwnerLocks(LockManager):
     def is_locked(self, key: str) -> bool:
         if key in self.held:
             return True
+        if "-" not in key:
+            return False  # no record, but what Prefect keeps of a task that failed
         with self.store.if_free(self.name(key)) as free:
             return not free
 

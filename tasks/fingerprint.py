@@ -5,27 +5,39 @@ Prefect's `TASK_SOURCE` policy sees the text of the task function alone
 reformatting would run everything again. Here a module counts as parsed syntax
 without comments, docstrings and formatting, together with everything of this
 repository that it imports, directly or not.
+
+What a module's text comes to is kept beside what Python itself keeps of it, in `__pycache__`:
+to parse this project's modules takes half a second.
 """
 
 import ast
+import contextlib
 import functools
 import hashlib
+import importlib.util
+import json
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 PROJECT = Path(__file__).resolve().parents[1]
 
 MACHINERY = frozenset(
     {
         "tasks.caching",
+        "tasks.cluster",
         "tasks.console",
         "tasks.errors",
         "tasks.fingerprint",
         "tasks.presets",
         "tasks.records",
+        "tasks.remote",
         "tasks.settings",
         "tasks.stage",
         "tasks.store",
+        "tasks.threads",
     }
 )
 """Modules that move results about or talk to people but make none of them. Settings and
@@ -33,18 +45,18 @@ records are among them since their values stand in the key themselves: a new opt
 the report need not train again."""
 
 
-def code_digests(module: str, project: Path = PROJECT) -> dict[str, str]:
+def code_digests(name: str, project: Path = PROJECT) -> dict[str, str]:
     """Digests of a module and of all modules of the project that it imports.
 
     Args:
-        module: dotted name, e.g. `tasks.model.train`.
+        name: of the module, dotted, e.g. `tasks.model.train`.
         project: folder that dotted names start from.
 
     Returns:
         Path relative to the project → SHA-256 of the module's syntax, sorted by path.
     """
     found: dict[str, str] = {}
-    waiting = list(with_packages(module))
+    waiting = list(with_packages(name))
     while waiting:
         name = waiting.pop()
         path = module_path(name, project)
@@ -53,9 +65,9 @@ def code_digests(module: str, project: Path = PROJECT) -> dict[str, str]:
         label = path.relative_to(project).as_posix()
         if label not in found:
             status = path.stat()
-            digest, imported = read_module(path, name, status.st_size, status.st_mtime_ns)
-            found[label] = digest
-            waiting.extend(imported)
+            module = read_module(path, name, status.st_size, status.st_mtime_ns)
+            found[label] = module.digest
+            waiting.extend(module.imported)
     return dict(sorted(found.items()))
 
 
@@ -73,13 +85,75 @@ def module_path(name: str, project: Path) -> Path | None:
     return None
 
 
+class Module(NamedTuple):
+    """What counts of a module's text."""
+
+    digest: str
+    """SHA-256 of its syntax."""
+    imported: tuple[str, ...]
+    """Dotted names that it may import."""
+
+
 @functools.lru_cache(maxsize=1024)
-def read_module(path: Path, name: str, size: int, mtime_ns: int) -> tuple[str, tuple[str, ...]]:
-    """Digest of a module's syntax, and the dotted names that it may import."""
-    tree = ast.parse(path.read_bytes())
+def read_module(path: Path, name: str, size: int, mtime_ns: int) -> Module:
+    """What counts of a module, from what is kept of the same text or else from the text."""
+    text = path.read_bytes()
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    origin = hashlib.sha256(b"\0".join([parser_version(), package.encode(), text])).hexdigest()
+    place = Path(importlib.util.cache_from_source(str(path))).with_suffix(".fingerprint")
+    module = recall(place, origin)
+    if module is None:
+        module = parse(text, package)
+        keep(place, origin, module)
+    return module
+
+
+def parse(text: bytes, package: str) -> Module:
+    """What counts of a module's text.
+
+    Args:
+        text: of the module.
+        package: dotted name of the package that relative imports start from.
+    """
+    tree = ast.parse(text)
     imported = tuple(dict.fromkeys(imported_names(tree, package)))
-    return hashlib.sha256(syntax(tree).encode()).hexdigest(), imported
+    return Module(hashlib.sha256(syntax(tree).encode()).hexdigest(), imported)
+
+
+@functools.cache
+def parser_version() -> bytes:
+    """What becomes of a text depends on this module and on Python's syntax tree."""
+    return hashlib.sha256(Path(__file__).read_bytes() + sys.version.encode()).digest()
+
+
+def recall(place: Path, origin: str) -> Module | None:
+    """What is kept at a place; None unless it is whole and comes from this origin."""
+    try:
+        seal, content = place.read_bytes().split(b"\n", 1)
+    except (OSError, ValueError):
+        return None
+    if seal != seal_of(content):
+        return None
+    kept = json.loads(content)
+    return Module(kept["digest"], tuple(kept["imported"])) if kept["origin"] == origin else None
+
+
+def keep(place: Path, origin: str, module: Module) -> None:
+    """Keep what counts of a module, if it can be written and Python may keep its own there."""
+    if sys.dont_write_bytecode:
+        return
+    content = json.dumps({"origin": origin, **module._asdict()}).encode()
+    temporary = place.with_suffix(f".{os.getpid()}.tmp")
+    with contextlib.suppress(OSError):  # what is not kept is parsed again the next time
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(seal_of(content) + b"\n" + content)
+        temporary.replace(place)
+    with contextlib.suppress(OSError):
+        temporary.unlink(missing_ok=True)
+
+
+def seal_of(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
 
 
 def imported_names(tree: ast.Module, package: str) -> Iterator[str]:

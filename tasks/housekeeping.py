@@ -39,7 +39,7 @@ def listing(store: Store) -> list[str]:
         for record in records
     ]
     total = sum(map(size, records))
-    return [*lines, f"{len(records)} stage runs, {total / 1e6:.2f} MB in {store.root}"]
+    return [*lines, f"{len(records)} stage runs, {total / 1e6:.2f} MB in {store.address}"]
 
 
 def changed_settings(record: StageRecord) -> str:
@@ -89,14 +89,15 @@ def needed_by_latest(store: Store) -> set[str]:
     Raises:
         PipelineError: there is a report, and it cannot be read.
     """
-    metrics = store.latest / "report" / "metrics.json"
-    if not store.latest.exists():
+    name = "latest/report/metrics.json"
+    if not store.has_latest():
         return set()
     try:
-        return {stage["key"] for stage in json.loads(metrics.read_bytes())["stages"]}
+        return {stage["key"] for stage in json.loads(store.read(name))["stages"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PipelineError(
-            f"{metrics} cannot be read, so nothing is removed: make it again with a run"
+            f"{store.address}/{name} cannot be read, so nothing is removed: make it again with a"
+            " run"
         ) from error
 
 
@@ -132,6 +133,7 @@ def prune(store: Store, keep_latest: int, older_than: float, dry_run: bool) -> l
     What a run is computing just now is left alone. A run that wanted to use what goes finds
     it missing, and makes it again.
     """
+    store.must_be_local("cache prune", "there, let a rule of the store remove what is old")
     removed = 0
     lines = []
     for folder in forgotten(store, older_than):

@@ -28,6 +28,7 @@ from pydantic import (
 
 from tasks.presets import PRESETS, Preset
 from tasks.sizes import known_side, size_fault
+from tasks.threads import DEFAULT_THREADS
 
 
 class OutsideKey:
@@ -48,6 +49,8 @@ def split_commas(value: object) -> object:
 
 
 Numbers = Annotated[tuple[NonNegativeInt, ...], BeforeValidator(split_commas)]
+Root = Annotated[str, BeforeValidator(str)]
+"""A folder or a URL."""
 Sizes = Annotated[tuple[PositiveInt, ...], BeforeValidator(split_commas)]
 
 
@@ -318,7 +321,7 @@ class ScoreSettings(StageSettings):
         description="Take images with a light ground, as ink on paper, as they are. By default they"
         " are inverted, and marked in the column `inverted`: MNIST's digits are light on dark.",
     )
-    artifacts: Path | None = Field(
+    artifacts: Root | None = Field(
         None,
         description="Folder that holds the champion. Default: artifacts/ beside this project.",
     )
@@ -374,9 +377,25 @@ class Settings(BaseModel):
     convert: Annotated[ConvertSettings, options("Data")] = ConvertSettings()
     evaluation: Annotated[EvaluationSettings, options("Evaluation")] = EvaluationSettings()
     figures: Annotated[FigureSettings, options("Report")] = FigureSettings()
-    artifacts: Path | None = Field(
+    artifacts: Root | None = Field(
         None,
-        description="Folder that results are kept in. Default: artifacts/ beside this project.",
+        description="Folder that results are kept in, or a URL such as s3://bucket/mnist. Default:"
+        " artifacts/ beside this project.",
+    )
+    threads: PositiveInt = Field(
+        DEFAULT_THREADS,
+        description="Threads that TensorFlow computes with, in each process. The last bits of its"
+        " results depend on it.",
+    )
+    runner: Literal["local", "dask"] = Field(
+        "local",
+        description="Where stages are computed: in this process, or by the workers of a Dask"
+        " cluster, which need no more in common with it than --artifacts.",
+    )
+    dask_address: str | None = Field(
+        None,
+        description="Scheduler of the cluster, as in tcp://host:8786. Default: a cluster of its own"
+        " on this machine.",
     )
     refresh: Annotated[tuple[StageName, ...], BeforeValidator(split_commas)] = Field(
         (),
@@ -401,6 +420,12 @@ class Settings(BaseModel):
         side = known_side(self.download.source, self.download.digests)
         if side and (fault := size_fault(self.network, side, side)):
             raise ValueError(fault)
+        return self
+
+    @model_validator(mode="after")
+    def address_of_dask(self) -> Self:
+        if self.dask_address and self.runner != "dask":
+            raise ValueError("--dask-address goes with --runner dask")
         return self
 
     @property

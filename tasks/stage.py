@@ -20,9 +20,11 @@ and records be read without it.
 import functools
 import importlib.metadata
 import inspect
+import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import (
@@ -41,6 +43,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tasks.console import log
 from tasks.errors import PipelineError
 from tasks.fingerprint import code_digests, dotted_name
+from tasks.remote import RemoteError
 from tasks.settings import OutsideKey
 from tasks.store import (
     FileRef,
@@ -52,9 +55,11 @@ from tasks.store import (
     file_refs,
     json_sha256,
 )
+from tasks.threads import DEFAULT_THREADS, threads
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
+    from prefect.task_runners import TaskRunner
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Record)
@@ -85,6 +90,15 @@ class StageOutcome(BaseModel):
     """Why it ran; empty when cached."""
 
 
+@contextmanager
+def naming(label: str) -> Iterator[None]:
+    """Say of a root that cannot be used which stage wanted to."""
+    try:
+        yield
+    except RemoteError as error:
+        raise PipelineError(f"{label}: {error}") from error
+
+
 @dataclass
 class Run:
     """One run of a flow: where it keeps its results, and what has happened so far."""
@@ -95,6 +109,8 @@ class Run:
     outcomes: list[StageOutcome] = field(default_factory=list)
     states: dict[str, "State[Any]"] = field(default_factory=dict)
     """Prefect's state of each stage, by the folder of its outputs."""
+    runner: "TaskRunner[Any] | None" = None
+    """Whose workers compute the stages; None: this process. See cluster.py."""
 
     def call(self, stage: "Stage[P, R]", *args: P.args, **kwargs: P.kwargs) -> R:
         """What calling a stage with this run comes to."""
@@ -109,27 +125,21 @@ class Run:
         from tasks.caching import run_cached
 
         started = time.monotonic()
-        reason = ""
-
-        def compute() -> dict[str, Any]:
-            nonlocal reason
-            reason = self.reason(plan)
-            log.info(f"{plan.label}: running ({reason})")
-            return plan.compute(self.store, reason).model_dump(mode="json")
-
-        state = run_cached(
-            compute,
-            plan,
-            self.store,
-            refresh=self.must_refresh(plan),
-            wait_for=[self.states[folder] for folder in plan.upstream if folder in self.states],
-        )
-        self.states[plan.folder] = state
-        # Read back what Prefect wrote: a record that could not be written is no result.
-        record = plan.kept(self.store)
+        with naming(plan.label):
+            state = run_cached(
+                plan,
+                self.store,
+                refresh=self.must_refresh(plan),
+                wait_for=[self.states[folder] for folder in plan.upstream if folder in self.states],
+                # What only this machine may have, such as files of the user, stays here.
+                runner=None if plan.stage.at_home else self.runner,
+            )
+            self.states[plan.folder] = state
+            # Read back what Prefect wrote: a record that could not be written is no result.
+            record = plan.kept(self.store)
         if record is None:
             raise PipelineError(
-                f"{plan.label}: its record could not be written to {self.store.records};"
+                f"{plan.label}: its record could not be written to {self.store.address}/records;"
                 " free some space, or name another folder with --artifacts"
             )
         self.store.mark_used(plan.record_name)
@@ -143,7 +153,7 @@ class Run:
                 state="cached" if cached else "ran",
                 seconds=seconds,
                 computed_in=record.seconds,
-                reason=reason,
+                reason="" if cached else record.reason,
             )
         )
         return plan.stage.output_type.model_validate(record.output)
@@ -152,7 +162,7 @@ class Run:
         return bool(self.refresh & {"all", plan.stage.name})
 
     def reason(self, plan: "Plan[Any]") -> str:
-        return "refresh asked for" if self.must_refresh(plan) else plan.explain(self.store)
+        return plan.reason(self.store, self.must_refresh(plan))
 
 
 class Stage(Generic[P, R]):
@@ -167,6 +177,7 @@ class Stage(Generic[P, R]):
         libraries: tuple[str, ...],
         label: str | None,
         extra: Callable[..., Any] | None,
+        at_home: bool,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
@@ -174,9 +185,13 @@ class Stage(Generic[P, R]):
         self.libraries = libraries
         self.label = label or self.name
         self.extra = extra
+        self.at_home = at_home
         # As it is now, while it is loaded: what is edited later is not what runs.
         self.code = code_digests(function.__module__)
         self.loaded_later = {path for path in self.code if dotted_name(path) not in sys.modules}
+
+    def __reduce__(self) -> str:
+        return self.function.__qualname__  # a worker has, and uses, its own
 
     @functools.cached_property
     def output_type(self) -> type[R]:
@@ -202,8 +217,10 @@ class Stage(Generic[P, R]):
             "stage": self.name,
             "arguments": {name: key_view(value) for name, value in arguments.items()},
             "code": self.code,
-            "libraries": {name: library_version(name) for name in self.libraries},
+            "libraries": self.versions(),
         }
+        if "tensorflow" in self.libraries and threads() != DEFAULT_THREADS:
+            material["threads"] = threads()
         if self.extra is not None:
             material["extra"] = self.extra(*args, **kwargs)
         return Plan(
@@ -214,9 +231,11 @@ class Stage(Generic[P, R]):
             upstream=frozenset(
                 Path(file.path).parent.as_posix() for file in file_refs(list(arguments.values()))
             ),
-            function=lambda work: self.function(work, *args, **kwargs),
-            extra=lambda: self.extra and self.extra(*args, **kwargs),
+            arguments=arguments,
         )
+
+    def versions(self) -> dict[str, str]:
+        return {name: library_version(name) for name in self.libraries}
 
     def check_code(self, label: str) -> None:
         """Make sure that what ran is what the key says.
@@ -243,10 +262,8 @@ class Plan(Generic[R]):
     """SHA-256 of the material."""
     upstream: frozenset[str]
     """Folders of the inputs, relative to the artifact root."""
-    function: Callable[[Workspace], R]
-    """The stage's function with its arguments."""
-    extra: Callable[[], Any]
-    """What else the result depends on, as it is when this is called."""
+    arguments: dict[str, Any]
+    """Of the stage's function, by name."""
 
     @property
     def record_name(self) -> str:
@@ -262,15 +279,17 @@ class Plan(Generic[R]):
 
         The caller holds the lock of this run, and writes the record.
         """
+        self.check_versions()
         store.remove_link(self.record_name)
         begun = time.monotonic()
         with (
             disk_errors(self.label, store.root / self.stage.name),
             store.workspace(self.stage.name, self.key) as work,
         ):
-            output = self.function(work)
+            output = self.stage.function(work, **self.arguments)
             self.stage.check_code(self.label)
-            if self.extra() != self.material.get("extra"):
+            extra = self.stage.extra and self.stage.extra(**self.arguments)
+            if extra != self.material.get("extra"):
                 raise PipelineError(
                     f"{self.label}: its source changed during the run; run it again"
                 )
@@ -286,12 +305,32 @@ class Plan(Generic[R]):
             output_sha256=json_sha256(result),
         )
 
+    def check_versions(self) -> None:
+        """Make sure that code and libraries here are those of the key.
+
+        Raises:
+            PipelineError: this is a worker on which the project or a package is another.
+        """
+        here = {**self.stage.code, **self.stage.versions()}
+        asked = {**self.material["code"], **self.material["libraries"]}
+        if others := sorted(n for n in {**here, **asked} if here.get(n) != asked.get(n)):
+            raise PipelineError(
+                f"{self.label}: the worker at {platform.node()} has another {in_short(others)} than"
+                " the run; install the same version there"
+            )
+
     def kept(self, store: Store) -> StageRecord | None:
         """The record of this run if it can be used: readable, and all its files whole."""
-        return None if self.fault(store) else store.read_record(self.record_name)
+        found = self.look(store)
+        return found if isinstance(found, StageRecord) else None
 
     def fault(self, store: Store) -> str | None:
         """Why what is kept of this run cannot be used; None if it can."""
+        found = self.look(store)
+        return found if isinstance(found, str) else None
+
+    def look(self, store: Store) -> StageRecord | str:
+        """The record of this run, or why what is kept of it cannot be used."""
         try:
             record = store.read_record(self.record_name)
             self.stage.output_type.model_validate(record.output)
@@ -304,7 +343,11 @@ class Plan(Generic[R]):
         except OSError as error:
             return f"record unreadable: {error.strerror}"
         faults = (store.fault(file) for file in file_refs(record.output))
-        return next(filter(None, faults), None)
+        return next(filter(None, faults), record)
+
+    def reason(self, store: Store, refresh: bool) -> str:
+        """Why it is run, given whether that was asked for."""
+        return "refresh asked for" if refresh else self.explain(store)
 
     def explain(self, store: Store) -> str:
         """Why the stage must run: what differs from the most similar run of its label."""
@@ -314,7 +357,7 @@ class Plan(Generic[R]):
         now = dict(leaves(self.material))
         earlier = [
             dict(leaves(record.material))
-            for record in store.all_records()
+            for record in store.all_records(self.stage.name)
             if (record.stage, record.label) == (self.stage.name, self.label)
         ]
         if not earlier:
@@ -329,6 +372,7 @@ def stage(
     libraries: tuple[str, ...] = (),
     label: str | None = None,
     extra: Callable[..., Any] | None = None,
+    at_home: bool = False,
 ) -> Callable[[Callable[Concatenate[Workspace, P], R]], Stage[P, R]]:
     """Make a function a cached stage.
 
@@ -336,8 +380,9 @@ def stage(
         libraries: distributions whose version the result depends on.
         label: what a run is called; may name arguments, as in `train-{iterations}`.
         extra: more that the result depends on, from the same arguments: plain values.
+        at_home: run by the flow itself, never by a worker on another machine.
     """
-    return lambda function: Stage(function, libraries, label, extra)
+    return lambda function: Stage(function, libraries, label, extra, at_home)
 
 
 def key_view(value: object) -> Any:

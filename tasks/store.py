@@ -10,6 +10,12 @@ No other module knows the layout:
     latest -> runs/<…>           what the last run used, and its report
     studies/<name>/              the page of a study; see study/publish.py
     champion/                    see champion/registry.py
+
+A root may also be a URL such as `s3://bucket/mnist` (see remote.py). Then these folders are a
+working copy of this machine, and the URL holds what counts, under the same names: outputs are
+uploaded when a stage is done and its record after them; inputs are fetched when they are read.
+There are no symbolic links there: `latest/` holds the page, metrics.json, and in files.json where
+everything else is.
 """
 
 import contextlib
@@ -19,6 +25,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +36,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from tasks.errors import PipelineError
+from tasks.remote import Lease, Remote
 
 PROJECT = Path(__file__).resolve().parents[1]
 """The folder of this project, if it is installed from one."""
@@ -162,6 +170,21 @@ def default_root() -> Path:
     return home / "artifacts"
 
 
+def open_store(artifacts: str | Path | None = None) -> "Store":
+    """The artifact root at a folder or URL; by default that of this project."""
+    address = str(artifacts or default_root())
+    if "://" not in address:
+        return Store(Path(address))
+    url = address.rstrip("/")
+    return Store(working_copy(url), Remote(url))
+
+
+def working_copy(url: str) -> Path:
+    """Where this machine works on the files of a URL. Deleting it is safe, and costs downloads."""
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(caches) / "mnist-pipeline" / hashlib.sha256(url.encode()).hexdigest()[:12]
+
+
 @dataclass(frozen=True)
 class Workspace:
     """What one run of a stage sees of the store: its inputs, and a place for its outputs."""
@@ -196,6 +219,28 @@ class Store:
     """The artifact root."""
 
     root: Path
+    """Where files are worked on; without a `remote`, also where they are kept."""
+    remote: Remote | None = None
+    """Where they are kept, if on another machine."""
+
+    def __reduce__(self) -> "tuple[Callable[..., Store], tuple[str]]":
+        # To another machine travels the address: its working copy may lie elsewhere.
+        return open_store, (self.address if self.remote else str(self.root.absolute()),)
+
+    @property
+    def address(self) -> str:
+        """What `--artifacts` calls it."""
+        return self.remote.url if self.remote else str(self.root)
+
+    def must_be_local(self, what: str, instead: str) -> None:
+        """
+        Raises:
+            PipelineError: the root is a URL, which will not do for this.
+        """
+        if self.remote:
+            raise PipelineError(
+                f"{what} needs a folder, of this machine or shared, not {self.address}; {instead}"
+            )
 
     @property
     def records(self) -> Path:
@@ -209,11 +254,17 @@ class Store:
     def studies(self) -> Path:
         return self.root / "studies"
 
+    def has_latest(self) -> bool:
+        """Whether any run has left a report."""
+        if self.remote:
+            return bool(self.remote.listing("latest/report"))
+        return self.latest.exists()
+
     def prepare(self) -> None:
         """Make the root, and clear away what killed runs left half-written.
 
         Raises:
-            PipelineError: the root cannot be made or written to.
+            PipelineError: the root cannot be made, reached or written to.
         """
         with disk_errors("artifacts", self.root):
             for folder in (self.root, self.records, self.root / "locks"):
@@ -221,6 +272,9 @@ class Store:
             with self.lock("prepare").acquire():
                 (self.root / ".probe").write_bytes(b"")
                 (self.root / ".probe").unlink()
+        if self.remote:
+            self.remote.write(".probe", b"")
+            self.remote.remove(".probe")
         for leftover in [*self.root.glob("*/.*.tmp"), *self.root.glob("*/.*.old")]:
             self.remove_if_free(leftover)
 
@@ -239,12 +293,61 @@ class Store:
                 shutil.rmtree(leftover, ignore_errors=True)
         return free
 
-    def path(self, file: FileRef) -> Path:
+    def place(self, file: FileRef) -> Path:
+        """Where a file is on this machine, if it is."""
         return self.root / file.path
 
+    def path(self, file: FileRef) -> Path:
+        """A file to be read; fetched if need be.
+
+        Raises:
+            PipelineError: it is not there or damaged, and kept on another machine.
+        """
+        if self.remote and self.local_fault(file):
+            self.fetch(file, self.remote)
+        return self.place(file)
+
+    def fetch(self, file: FileRef, remote: Remote) -> None:
+        """Bring a file into the working copy. One that is damaged is removed where it is kept, so
+        that the next run makes it again."""
+        place = self.place(file)
+        with disk_errors("working copy", place, "name another cache folder with XDG_CACHE_HOME"):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=self.root, prefix=".fetch-") as folder:
+                fetched = Path(folder) / file.name
+                try:
+                    remote.download(file.path, fetched)
+                    whole = sha256(fetched) == file.sha256
+                except FileNotFoundError as error:
+                    raise PipelineError(
+                        f"{remote.place(file.path)} has gone during the run; run it again"
+                    ) from error
+                if not whole:
+                    remote.remove(file.path)
+                    raise PipelineError(
+                        f"{remote.place(file.path)} was damaged and is removed; run it again"
+                    )
+                fetched.replace(place)
+
     def fault(self, file: FileRef) -> str | None:
-        """What is wrong with a file, or None if it is there and whole."""
-        path = self.path(file)
+        """What is wrong with a file where it is kept, or None if it is there and whole.
+
+        At a URL this is as far as the file system can tell: S3 knows size and digest, others
+        the size alone. What is fetched is checked once more.
+        """
+        if not self.remote:
+            return self.local_fault(file)
+        try:
+            head = self.remote.head(file.path)
+        except FileNotFoundError:
+            return f"output missing: {file.name}"
+        if head.size != file.size or head.sha256 not in (file.sha256, None):
+            return f"output damaged: {file.name}"
+        return None
+
+    def local_fault(self, file: FileRef) -> str | None:
+        """What is wrong with a file on this machine."""
+        path = self.place(file)
         try:
             if not path.is_file():
                 return f"output missing: {file.name}"
@@ -254,9 +357,11 @@ class Store:
             return f"output unreadable: {file.name} ({error.strerror})"
         return None
 
-    def lock(self, name: str) -> FileLock:
-        """A lock between processes, dropped by the operating system with its owner."""
-        return FileLock(self.root / "locks" / f"{name}.lock", thread_local=False)
+    def lock(self, name: str) -> FileLock | Lease:
+        """A lock between processes, dropped by the operating system with its owner; between
+        machines, one that expires some seconds after its owner has gone."""
+        lock = FileLock(self.root / "locks" / f"{name}.lock", thread_local=False)
+        return Lease(self.remote, f"locks/{name}", lock) if self.remote else lock
 
     @contextmanager
     def if_free(self, name: str) -> Iterator[bool]:
@@ -277,13 +382,43 @@ class Store:
             ValueError: it is not a stage record, or not the one that its name says.
         """
         try:
-            content = (self.records / name).read_bytes()
+            content = self.read(f"records/{name}")
             record = StageRecord.model_validate_json(content)
         except ValidationError as error:
             raise ValueError(f"record unreadable: {name}") from error
         if f"{record.stage}-{record.key}.json" != name:
             raise ValueError(f"record of another run: {name}")
         return record
+
+    def read(self, name: str) -> bytes:
+        """What a small file holds, such as a record.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        return self.remote.read(name) if self.remote else (self.root / name).read_bytes()
+
+    def write_record(self, name: str, content: bytes) -> None:
+        """Write a record, after all that it names."""
+        self.records.mkdir(parents=True, exist_ok=True)
+        (self.records / name).write_bytes(content)
+        if self.remote:
+            self.remote.write(f"records/{name}", content)
+
+    def fetch_records(self, remote: Remote, stage: str) -> None:
+        """Make the working copy's records those of the URL, with their times."""
+        self.records.mkdir(parents=True, exist_ok=True)
+        there = remote.listing("records", prefix=stage and f"{stage}-")
+        for path in self.records.glob(f"{stage}-*.json" if stage else "*.json"):
+            if path.name not in there:
+                path.unlink(missing_ok=True)
+        for name, head in there.items():
+            path = self.records / name
+            if path.is_file() and path.stat().st_mtime == head.modified:
+                continue
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                path.write_bytes(remote.read(f"records/{name}"))
+                os.utime(path, (head.modified, head.modified))
 
     def remove_link(self, name: str) -> None:
         """Remove a record that is a symbolic link: it was none of ours, and may lead anywhere."""
@@ -293,18 +428,26 @@ class Store:
     def record_path(self, record: StageRecord) -> Path:
         return self.records / f"{record.stage}-{record.key}.json"
 
-    def all_records(self) -> list[StageRecord]:
-        """Every readable record."""
+    def all_records(self, stage: str = "") -> list[StageRecord]:
+        """Every readable record, or those of one stage."""
+        if self.remote:
+            self.fetch_records(self.remote, stage)
+        here = Store(self.root)
         found = []
-        for path in self.records.glob("*.json"):
+        for path in self.records.glob(f"{stage}-*.json" if stage else "*.json"):
             try:
-                found.append(self.read_record(path.name))
+                found.append(here.read_record(path.name))
             except (ValueError, OSError):
                 continue  # as good as none
         return found
 
     def mark_used(self, name: str) -> None:
-        """Note that a record was used just now: what is not used for long may be removed."""
+        """Note that a record was used just now: what is not used for long may be removed.
+
+        At a URL nothing is noted, and nothing removed.
+        """
+        if self.remote:
+            return
         with contextlib.suppress(OSError):
             os.utime(self.records / name)
 
@@ -324,20 +467,22 @@ class Store:
         try:
             yield Workspace(self, temporary, scratch, f"{stage}/{short}")
             replace_folder(temporary, final)
+            if self.remote:
+                upload_folder(final, f"{stage}/{short}", self.remote)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
             if scratch.is_dir() and not any(scratch.iterdir()):
                 scratch.rmdir()
         shutil.rmtree(scratch, ignore_errors=True)
 
-    def replace_latest(self, fill: Callable[[Path], None]) -> Path:
+    def replace_latest(self, fill: Callable[[Path], None]) -> str:
         """Point `latest` at a new folder, in one step.
 
         Args:
             fill: writes everything into the folder that it is given.
 
         Returns:
-            The path of `latest`.
+            The address of `latest`.
         """
         runs = self.root / "runs"
         with disk_errors("report", self.root), self.lock("latest").acquire():
@@ -356,7 +501,9 @@ class Store:
             link.replace(self.latest)
             for name in before:
                 shutil.rmtree(runs / name, ignore_errors=True)
-        return self.latest
+            if self.remote:
+                upload_latest(folder, self.root, self.remote)
+        return f"{self.address}/latest"
 
     def replace_study(self, name: str, fill: Callable[[Path], None]) -> Path:
         """Put a new folder in the place of a study's, in one step.
@@ -386,3 +533,26 @@ def replace_folder(new: Path, place: Path) -> None:
         place.rename(old)
     new.rename(place)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def upload_folder(folder: Path, name: str, remote: Remote) -> None:
+    """Copy a stage's outputs to where they are kept."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            remote.upload(path, f"{name}/{path.relative_to(folder).as_posix()}", sha256(path))
+
+
+def upload_latest(folder: Path, root: Path, remote: Remote) -> None:
+    """Put `latest` to where it is kept: its files, and instead of its links where they lead.
+
+    The page comes last. Two runs that end at the same moment may mix theirs, each file whole.
+    """
+    where = {
+        path.relative_to(folder).as_posix(): os.path.relpath(path.parent / path.readlink(), root)
+        for path in sorted(folder.rglob("*"))
+        if path.is_symlink()
+    }
+    remote.write("latest/files.json", json.dumps(where, indent=1).encode())
+    for path in sorted(folder.rglob("*"), key=lambda path: path.suffix == ".html"):
+        if path.is_file() and not path.is_symlink():
+            remote.upload(path, f"latest/{path.relative_to(folder).as_posix()}", sha256(path))

@@ -1,9 +1,13 @@
 """The digest of a stage's code: what changes it, and what doesn't."""
 
+import os
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
+from tasks import fingerprint
 from tasks.fingerprint import MACHINERY, PROJECT, code_digests, module_path
 
 SOURCES = {
@@ -35,10 +39,10 @@ SOURCES = {
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     for name, source in SOURCES.items():
-        path = tmp_path / name
+        path = tmp_path / "project" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(dedent(source))
-    return tmp_path
+    return tmp_path / "project"
 
 
 def dedent(source: str) -> str:
@@ -118,3 +122,90 @@ def test_a_stage_of_this_project_sees_its_helpers() -> None:
     trained = code_digests("tasks.model.train")
     assert {"tasks/model/network.py", "tasks/data/dataset.py"} <= set(trained)
     assert not any(path.startswith("tasks/report/") for path in trained)
+
+
+@pytest.fixture
+def kept(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What is kept of `network`, after a first reading."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    code_digests("tasks.model.train", project)
+    (place,) = project.glob("tasks/model/__pycache__/network.*")
+    return place
+
+
+def again(project: Path) -> dict[str, str]:
+    """The digests as another process finds them."""
+    fingerprint.read_module.cache_clear()
+    return code_digests("tasks.model.train", project)
+
+
+def anew(project: Path, folder: Path) -> dict[str, str]:
+    """The digests of a copy of which nothing is kept."""
+    shutil.copytree(project / "tasks", folder / "tasks", ignore=lambda *_: {"__pycache__"})
+    return code_digests("tasks.model.train", folder)
+
+
+@pytest.mark.usefixtures("kept")
+def test_what_is_kept_is_not_parsed_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = again(project)
+    monkeypatch.setattr(fingerprint, "parse", None)  # to call it would fail
+    assert again(project) == before
+    # A version of Python or of this code that makes something else of a text.
+    monkeypatch.setattr(fingerprint, "parser_version", lambda: b"another")
+    with pytest.raises(TypeError):
+        again(project)
+
+
+def test_an_edit_is_seen_whatever_is_kept(project: Path, kept: Path, tmp_path: Path) -> None:
+    module = project / "tasks/model/network.py"
+    status, before = module.stat(), again(project)
+    edit(module, "return 1", "return 2")
+    os.utime(module, ns=(status.st_atime_ns, status.st_mtime_ns))
+    os.utime(kept)
+    after = again(project)
+    assert after == anew(project, tmp_path / "copy")
+    assert after != before
+
+
+@pytest.mark.parametrize("damage", ["empty", "half", "digit", "zeros", "folder"])
+def test_what_is_kept_and_damaged_is_made_again(
+    project: Path, kept: Path, tmp_path: Path, damage: str
+) -> None:
+    content = kept.read_bytes()
+    digest = content.index(b'"digest": "') + len(b'"digest": "')
+    flipped = b"0" if content[digest : digest + 1] != b"0" else b"1"
+    damaged = {
+        "empty": b"",
+        "half": content[: len(content) // 2],
+        "digit": content[:digest] + flipped + content[digest + 1 :],
+        "zeros": bytes(len(content)),
+    }
+    if damage == "folder":
+        kept.unlink()
+        kept.mkdir()
+    else:
+        kept.write_bytes(damaged[damage])
+    assert again(project) == anew(project, tmp_path / "copy")
+    if damage != "folder":
+        assert kept.read_bytes() == content
+
+
+def test_a_module_that_moves_takes_nothing_along(project: Path, kept: Path) -> None:
+    """The same text imports other modules from another package."""
+    for package in ("model", "data"):
+        (project / "tasks" / package / "same.py").write_text("from . import network, dataset\n")
+    code_digests("tasks.model.same", project)
+    (place,) = kept.parent.glob("same.*")
+    target = project / "tasks/data/__pycache__" / place.name
+    target.parent.mkdir(exist_ok=True)
+    shutil.copy(place, target)
+    fingerprint.read_module.cache_clear()
+    assert "tasks/data/dataset.py" in code_digests("tasks.data.same", project)
+
+
+def test_nothing_is_kept_where_python_may_keep_nothing(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    code_digests("tasks.model.train", project)
+    assert not list(project.rglob("__pycache__"))

@@ -27,7 +27,7 @@ def write_source(folder: Path) -> None:
         (folder / labels).write_bytes(idx.dumps(np.arange(count, dtype=np.uint8) % 3))
 
 
-def start(root: Path, source: Path, server: str, *options: str) -> "subprocess.Popen[str]":
+def start(root: Path | str, source: Path, server: str, *options: str) -> "subprocess.Popen[str]":
     """Begin a run in a process group of its own; what it logs comes through `stderr`."""
     return subprocess.Popen(
         [

@@ -100,6 +100,9 @@ class Champions:
 
     store: Store
 
+    def __post_init__(self) -> None:
+        self.store.must_be_local("the champion", "flows/pipeline.py takes a URL")
+
     @property
     def folder(self) -> Path:
         return self.store.root / "champion"

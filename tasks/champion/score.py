@@ -13,7 +13,7 @@ from tasks.champion.registry import Champion, Champions
 from tasks.console import log
 from tasks.errors import PipelineError
 from tasks.settings import ScoreSettings
-from tasks.store import Store, default_root, disk_errors
+from tasks.store import disk_errors, open_store
 
 
 @dataclass
@@ -115,7 +115,7 @@ def score(paths: list[str], settings: ScoreSettings) -> Scored:
     Raises:
         PipelineError: there is no champion, no image could be read, or the disk fails.
     """
-    champions = Champions(Store(settings.artifacts or default_root()))
+    champions = Champions(open_store(settings.artifacts))
     champion = champion_in_use(champions)
     scored = Scored(champion.id, settings.out)
     model = champions.store.path(champion.model)

@@ -20,18 +20,16 @@ class SplitArrays:
 
 
 def read_split(path: Path) -> SplitArrays:
-    """A split's arrays.
+    """A split's arrays, read-only.
 
-    The images of a file with one row group are a view of what Parquet decoded, without a
-    second copy.
+    Those of a file with one row group are views of what Parquet decoded, without a second copy.
     """
-    table = pq.read_table(path, columns=["index", "label", "image"])
-    parts = [chunk.to_numpy_ndarray() for chunk in table["image"].chunks]
-    return SplitArrays(
-        index=table["index"].to_numpy(),
-        images=parts[0] if len(parts) == 1 else np.concatenate(parts),
-        labels=table["label"].to_numpy(),
-    )
+    table = pq.ParquetFile(path).read(columns=["index", "label", "image"]).combine_chunks()
+    # DLPack shares the memory, as `to_numpy` does, but imports no pandas.
+    index, label = (np.from_dlpack(table[name].chunk(0)) for name in ("index", "label"))
+    images = table["image"].chunk(0)
+    pixels = np.from_dlpack(images.storage.flatten())
+    return SplitArrays(index, pixels.reshape(len(images), *images.type.shape), label)
 
 
 def class_names(classes: int) -> list[str]:

@@ -30,7 +30,7 @@ def source_digests(settings: DownloadSettings) -> dict[str, str]:
 
 # Only the bundled digits come out of a library, and their values have never changed; yet
 # what is not checked by digest is keyed by version.
-@stage(libraries=("scikit-learn",), extra=source_digests)
+@stage(libraries=("scikit-learn",), extra=source_digests, at_home=True)
 def download(work: Workspace, settings: DownloadSettings) -> Download:
     """Get the four IDX files, whichever way they can be had.
 

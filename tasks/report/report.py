@@ -24,6 +24,8 @@ from tasks.settings import Settings
 from tasks.stage import Run
 from tasks.store import FileRef, Store
 
+NO_SETTINGS_OF_THE_RESULT = {"artifacts", "refresh", "runner", "dask_address"}
+
 
 def score(evaluation: Evaluation) -> Score:
     return Score(
@@ -56,7 +58,7 @@ def earlier(store: Store, test_sha256: str, predictions_sha256: str) -> Earlier 
     A report that is missing, damaged or of another version of this project is as good as none.
     """
     try:
-        metrics = (store.latest / "report" / "metrics.json").read_bytes()
+        metrics = store.read("latest/report/metrics.json")
         last = Summary.model_validate_json(metrics)
     except (OSError, ValueError):
         return None
@@ -83,7 +85,9 @@ def summarise(run: Run, settings: Settings, results: Results) -> Summary:
         train_seconds=reached[-1].train_seconds,
         seed=settings.training.seed,
         device=last_device(results.segments),
-        settings=settings.model_dump(mode="json", exclude={"artifacts", "refresh"}),
+        settings=settings.model_dump(
+            mode="json", exclude={"artifacts", "refresh", "runner", "dask_address"}
+        ),
         data_source=results.download.source,
         versions={
             "python": platform.python_version(),
@@ -96,11 +100,11 @@ def summarise(run: Run, settings: Settings, results: Results) -> Summary:
     )
 
 
-def write_report(store: Store, summary: Summary, results: Results) -> Path:
+def write_report(store: Store, summary: Summary, results: Results) -> str:
     """Replace `artifacts/latest/` by this run's results.
 
     Returns:
-        Path of the page.
+        Address of the page.
     """
     pictures = results.pictures.pictures
     page = render(
@@ -116,7 +120,7 @@ def write_report(store: Store, summary: Summary, results: Results) -> Path:
 
         def link(file: FileRef, place: Path) -> None:
             # Relative, so that a moved artifact root stays whole.
-            place.symlink_to(os.path.relpath(store.path(file), place.parent))
+            place.symlink_to(os.path.relpath(store.place(file), place.parent))
 
         for picture in pictures:
             link(picture.file, report / picture.file.name)
@@ -125,7 +129,7 @@ def write_report(store: Store, summary: Summary, results: Results) -> Path:
             link(split.file, folder / split.file.name)
         link(results.evaluations[-1].predictions, folder / "predictions.parquet")
 
-    return store.replace_latest(fill) / "report" / "index.html"
+    return f"{store.replace_latest(fill)}/report/index.html"
 
 
 def closing_lines(summary: Summary) -> str:

@@ -54,6 +54,5 @@ class LocalRun(Run):
         if record is None:
             with self.store.lock(plan.folder.replace("/", "-")):
                 record = plan.compute(self.store, plan.explain(self.store))
-                text = record.model_dump_json(indent=1)
-                self.store.record_path(record).write_text(text, encoding="utf-8")
+                self.store.write_record(plan.record_name, record.model_dump_json(indent=1).encode())
         return plan.stage.output_type.model_validate(record.output)

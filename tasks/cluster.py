@@ -1,0 +1,165 @@
+"""Stages computed by the workers of a Dask cluster.
+
+The flow asks and waits; a worker looks whether the stage has been done, takes its lock, computes
+it and writes its record, all in the artifact root that they have in common. Nothing here is used
+by a run on one machine alone, and Dask is imported only by one that asks for it.
+"""
+
+import contextlib
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from tasks.console import log
+from tasks.errors import PipelineError
+from tasks.settings import Settings
+from tasks.threads import threads
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+    from prefect.task_runners import TaskRunner
+    from prefect_dask import DaskTaskRunner
+
+CONNECT_SECONDS = 10
+WORKERS_SECONDS = 60
+"""How long to wait for a scheduler, and for its first worker."""
+
+
+@contextmanager
+def task_runner(settings: Settings) -> "Iterator[DaskTaskRunner | None]":
+    """What stages are to be submitted to, for the time of the block; None: computed right here.
+
+    Raises:
+        PipelineError: Dask is not installed, or there is no scheduler, worker or GPU.
+    """
+    if settings.runner == "local":
+        yield None
+        return
+    try:
+        from prefect_dask import DaskTaskRunner
+    except ImportError as error:
+        raise PipelineError(
+            "--runner dask: Dask is not installed: pip install -e '.[dask]'"
+        ) from error
+    quiet_dask()
+    where = settings.dask_address or "a cluster on this machine"
+    runner = DaskTaskRunner(
+        **({"address": settings.dask_address} if settings.dask_address else on_this_machine()),
+        client_kwargs={"timeout": CONNECT_SECONDS},
+    )
+    with runner:
+        try:
+            runner.client.wait_for_workers(1, timeout=WORKERS_SECONDS)
+        except (OSError, ValueError) as error:
+            raise PipelineError(
+                f"--runner dask: no scheduler with a worker answers at {where}; start `dask"
+                " scheduler` and `dask worker ADDRESS`, and see to the address"
+            ) from error
+        runner.client.forward_logging(log.name)
+        look_at_workers(runner.client.scheduler_info()["workers"], settings)
+        yield runner
+
+
+def quiet_dask() -> None:
+    """Dask tells of every lost connection with a traceback; what matters is raised besides."""
+    for name in ("distributed", "prefect.task_runner.dask"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def on_this_machine() -> dict[str, Any]:
+    """A cluster of processes, as many as there are cores for."""
+    from dask.system import CPU_COUNT
+
+    workers = max(1, CPU_COUNT // threads())
+    return {
+        "cluster_kwargs": {
+            "n_workers": workers,
+            "threads_per_worker": 1,
+            "dashboard_address": None,
+        }
+    }
+
+
+def look_at_workers(workers: dict[str, dict[str, Any]], settings: Settings) -> None:
+    """Say how much the workers may use.
+
+    Args:
+        workers: what the scheduler knows of each, by address.
+        settings: of the run.
+
+    Raises:
+        PipelineError: a GPU is asked for and no worker offers one.
+    """
+    if settings.training.device == "gpu" and not any(
+        worker["resources"].get("GPU") for worker in workers.values()
+    ):
+        raise PipelineError(
+            "--device gpu: no worker of the cluster offers one; start some with"
+            " `dask worker ADDRESS --resources GPU=1`"
+        )
+    counts = Counter(worker["host"] for worker in workers.values())
+    at = f"{len(workers)} workers on {len(counts)} machines, {threads()} TensorFlow threads each"
+    log.info(f"Dask: {at}")
+
+
+def use_gpu(stage_arguments: Iterator[Any]) -> "contextlib.AbstractContextManager[Any]":
+    """Within it, what is submitted goes to a worker with a free GPU if it asks for one."""
+    import dask
+
+    if any(getattr(value, "device", None) == "gpu" for value in stage_arguments):
+        on_gpu: contextlib.AbstractContextManager[Any] = dask.annotate(resources={"GPU": 1})
+        return on_gpu
+    return contextlib.nullcontext()
+
+
+def submit(
+    runner: "TaskRunner[Any]",
+    task: Any,
+    label: str,
+    wait_for: list[Any],
+    arguments: Iterator[Any],
+) -> "State[Any]":
+    """Have a task run by a worker, and wait for its end.
+
+    Raises:
+        PipelineError: no worker could run it.
+    """
+    from distributed.scheduler import KilledWorker
+
+    with use_gpu(arguments):
+        future = runner.submit(task, parameters={}, wait_for=wait_for)
+    try:
+        state: State[Any] = future.wrapped_future.result()
+    except KilledWorker as error:
+        raise PipelineError(
+            f"{label}: {error.allowed_failures + 1} workers died while they computed it; see to"
+            " their memory and logs, and run it again"
+        ) from error
+    except (ImportError, OSError, RuntimeError) as error:
+        raise PipelineError(
+            f"{label}: the worker could not begin: {error}; it needs this project and its"
+            " packages, the same versions as here"
+        ) from error
+    return state
+
+
+def settle_in(count: int) -> None:
+    """Make a worker's process fit for stages; called in it, before each.
+
+    Args:
+        count: of TensorFlow's threads, as the stage's key says.
+
+    Raises:
+        PipelineError: the process has used TensorFlow with another number of threads.
+    """
+    from prefect.logging.handlers import APILogHandler
+
+    from tasks.threads import use_threads
+
+    use_threads(count)
+    os.environ["TTY_COMPATIBLE"] = "0"  # no progress bars: several workers may share a terminal
+    if not any(isinstance(handler, APILogHandler) for handler in log.handlers):
+        log.addHandler(APILogHandler())

@@ -1,0 +1,143 @@
+"""A Dask cluster and an S3 server, each of real processes on this machine."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from flows.server import free_port
+
+BUCKET = "s3://artifacts"
+
+
+@contextmanager
+def running(*command: str, **options: object) -> "Iterator[subprocess.Popen[bytes]]":
+    """A process, until the end of the block."""
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        **options,  # type: ignore[call-overload]
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for(port: int) -> None:
+    """Return once something listens on a port of this machine."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"nothing listens on {port}")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[str]:
+    """The address of a scheduler with two workers, each in a directory and home of its own."""
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    with running("-m", "distributed.cli.dask_scheduler", "--port", str(port), "--no-dashboard"):
+        wait_for(port)
+        with worker(address, tmp_path / "one"), worker(address, tmp_path / "two"):
+            yield address
+
+
+@contextmanager
+def worker(address: str, folder: Path) -> Iterator[None]:
+    """A worker that has nothing of the run: no server's address, no directory, no home."""
+    folder.mkdir()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+    options = ("--nthreads", "1", "--no-nanny", "--no-dashboard")
+    with running(
+        *("-m", "distributed.cli.dask_worker", address, *options),
+        cwd=folder,
+        env={**environment, "PREFECT_HOME": str(folder), "XDG_CACHE_HOME": str(folder)},
+    ):
+        yield
+
+
+def kill_holder(lock: Path) -> None:
+    """SIGKILL the process that has a file open."""
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):
+            if link.readlink() == lock:
+                os.kill(int(link.parts[2]), signal.SIGKILL)
+                return
+    raise AssertionError(f"nobody holds {lock}")
+
+
+class Wire:
+    """What connects a port of this machine with another, and can be cut."""
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self.whole = True
+        self.ends: list[socket.socket] = []
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.server.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                here, _ = self.server.accept()
+                if not self.whole:
+                    here.close()
+                    continue
+                there = socket.create_connection(("127.0.0.1", self.target))
+                self.ends += [here, there]
+                for a, b in ((here, there), (there, here)):
+                    threading.Thread(target=self.carry, args=(a, b), daemon=True).start()
+
+    def carry(self, a: socket.socket, b: socket.socket) -> None:
+        with suppress(OSError):
+            while content := a.recv(65536):
+                b.sendall(content)
+        for end in (a, b):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def cut(self) -> None:
+        """Break every connection, and every one to come."""
+        self.whole = False
+        for end in self.ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def mend(self) -> None:
+        self.whole = True
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[Wire]:
+    """The wire to an S3 server with an empty bucket, which the environment names."""
+    port = free_port()
+    with running("-m", "moto.server", "-p", str(port)), pytest.MonkeyPatch.context() as patch:
+        wait_for(port)
+        wire = Wire(port)
+        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{wire.port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "somebody")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        bucket().mkdir(BUCKET)
+        yield wire
+
+
+def bucket() -> "Callable[..., object]":
+    """The S3 file system, as anybody sees it."""
+    from s3fs import S3FileSystem
+
+    return S3FileSystem(use_listings_cache=False)  # type: ignore[no-any-return]

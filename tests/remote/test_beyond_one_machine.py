@@ -1,0 +1,117 @@
+"""The same bytes whoever computes them and wherever they are kept, and nothing lost by a fault."""
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+from commands import run_pipeline
+
+from tasks.store import Store
+from tests.remote.conftest import BUCKET, Wire, bucket, kill_holder
+
+pytestmark = [pytest.mark.server, pytest.mark.tensorflow, pytest.mark.slow]
+
+LEAN = ("--insights", "none")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("source")
+    tiny.write_source(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def local(prefect_server: str, source: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Digests of what an ordinary run leaves."""
+    root = tmp_path_factory.mktemp("local")
+    tiny.finish(tiny.start(root, source, prefect_server, *LEAN))
+    return tiny.outputs(root)
+
+
+def kept_in_bucket() -> dict[str, str]:
+    """Digest of every file that the stages left there, by its path."""
+    files: Any = bucket()
+    content = files.cat(BUCKET, recursive=True)
+    apart = ("records", "latest", "locks")
+    return {
+        name: hashlib.sha256(data).hexdigest()
+        for path, data in content.items()
+        if not (name := path.partition("/")[2]).startswith(apart)
+    }
+
+
+def test_a_worker_that_is_killed_costs_only_its_stage(
+    prefect_server: str, source: Path, tmp_path: Path, cluster: str, local: dict[str, str]
+) -> None:
+    root = tmp_path / "common"
+    asked = ("--runner", "dask", "--dask-address", cluster)
+    lines, begun = [], []
+    with tiny.start(root, source, prefect_server, *LEAN, *asked) as run:
+        assert run.stderr
+        for line in run.stderr:
+            lines.append(line.rstrip())
+            label, running, _ = line.partition(": running (")
+            begun += [label] if running else []
+            if "training on" in line and begun[-1] == "train-40" and begun.count("train-40") == 1:
+                (lock,) = [path for path in root.glob("locks/train-*.lock") if is_held(path)]
+                kill_holder(lock)
+    assert run.returncode == 0, lines
+    assert tiny.outputs(root) == local
+    again = {label: count for label, count in Counter(begun).items() if count > 1}
+    assert again == {"train-40": 2}
+    assert not list(root.glob("*/.*")), "leftovers"
+
+
+def is_held(lock: Path) -> bool:
+    with Store(lock.parents[1]).if_free(lock.stem) as free:
+        return not free
+
+
+def test_a_cut_connection_ends_a_run_and_the_next_goes_on(
+    prefect_server: str, source: Path, tmp_path: Path, s3: Wire, local: dict[str, str]
+) -> None:
+    def start(copy: str) -> Any:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XDG_CACHE_HOME", str(tmp_path / copy))
+            return tiny.start(BUCKET, source, prefect_server, *LEAN)
+
+    with start("copy") as run:
+        lines = []
+        for line in run.stderr:
+            lines.append(line.rstrip())
+            if line.startswith("training on"):
+                s3.cut()
+    assert run.returncode == 1
+    assert lines[-1].startswith(f"error: train-1: {BUCKET} cannot be used: ")
+    noise = [line for line in lines if any(w in line for w in ("Traceback", "WARN", "ERROR"))]
+    assert not noise
+    s3.mend()
+    before = kept_in_bucket()
+    assert not [name for name in before if name.startswith("train/")]
+
+    lines = tiny.finish(start("copy"))
+    assert {"convert: cached", "initialise: cached", "evaluate-0: cached"} <= set(lines)
+    assert "train-1: running (never run)" in lines
+    assert kept_in_bucket() == local
+    assert lines[-1] == f"report: {BUCKET}/latest/report/index.html"
+
+    # Another machine, which has nothing but the bucket: all is there.
+    lines = tiny.finish(start("another"))
+    assert not [line for line in lines if ": running (" in line]
+    assert not list((tmp_path / "another").rglob("checkpoint.safetensors")), "fetched for nothing"
+
+    files: Any = bucket()
+    page = files.cat(f"{BUCKET}/latest/report/index.html")
+    assert page.lower().startswith(b"<!doctype html")
+    (model,) = files.glob(f"{BUCKET}/export/*/model.keras")
+    files.pipe(model, files.cat(model)[:-1] + b"?")
+    asked = (*tiny.OPTIONS, *LEAN, "--source", source, "--artifacts", BUCKET, "--status")
+    status = run_pipeline(*asked, XDG_CACHE_HOME=str(tmp_path / "copy"))
+    damaged = [line for line in status.lines if "up to date" not in line]
+    assert [line.split() for line in damaged] == [
+        ["export", *["will", "run:", "output", "damaged:", "model.keras"]]
+    ]
