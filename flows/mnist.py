@@ -12,17 +12,24 @@ from tasks.model.excite import excite
 from tasks.model.export import export
 from tasks.model.layers import layer_outputs
 from tasks.model.train import initialise, train
+from tasks.records import Download, Splits
 from tasks.report.draw import draw
 from tasks.report.metrics import measure
 from tasks.report.results import Results
 from tasks.settings import Settings
 from tasks.stage import Run
+from tasks.study.trial import Trial, summarise_trial
+
+
+def prepare_data(run: Run, settings: Settings) -> tuple[Download, Splits]:
+    """From the sources to the three splits."""
+    downloaded = download(run, settings.download)
+    return downloaded, convert(run, downloaded.files, settings.convert)
 
 
 def compute_results(run: Run, settings: Settings) -> Results:
     """From the sources to the pictures, each milestone trained on from the one before."""
-    downloaded = download(run, settings.download)
-    splits = convert(run, downloaded.files, settings.convert)
+    downloaded, splits = prepare_data(run, settings)
     test, shape = splits.test, splits.shape
 
     checkpoint = initialise(run, shape, settings.network, settings.training.seed)
@@ -83,3 +90,44 @@ def compute_results(run: Run, settings: Settings) -> Results:
     return Results(
         downloaded, splits, tuple(segments), tuple(evaluations), metrics, model, pictures
     )
+
+
+def train_and_score(run: Run, settings: Settings, weights_seed: int) -> Trial:
+    """The short way for studies: from the sources to two accuracies, without looks and pictures.
+
+    Args:
+        run: where results are kept.
+        settings: `schedule.stops` says after which iterations training pauses; what comes later
+            goes on from there.
+        weights_seed: of the initial weights; the seed in the settings orders the images.
+    """
+    splits = prepare_data(run, settings)[1]
+    shape = splits.shape
+    checkpoint = initialise(run, shape, settings.network, weights_seed)
+    segments = []
+    for iterations in settings.schedule.stops[1:]:
+        segment = train(
+            run,
+            splits.train,
+            shape,
+            checkpoint,
+            settings.network,
+            settings.training,
+            iterations,
+            settings.cycle,
+        )
+        checkpoint = segment.checkpoint
+        segments.append(segment)
+    validation, test = (
+        evaluate(
+            run,
+            split,
+            shape,
+            checkpoint,
+            settings.network,
+            settings.evaluation,
+            checkpoint.iteration,
+        )
+        for split in (splits.validation, splits.test)
+    )
+    return summarise_trial(run.store, tuple(segments), checkpoint.file.sha256, validation, test)

@@ -89,6 +89,8 @@ class Segment(Record):
     device: Annotated[Device, OutsideKey]
     seconds: Annotated[float, OutsideKey]
     """What the iterations took, without loading and compiling."""
+    cpu_seconds: Annotated[float, OutsideKey]
+    """Processor time of that: on a machine that others use too, the better measure."""
 
 
 class Evaluation(Record):
@@ -237,3 +239,40 @@ class Classification(Record):
     """Images by class: rows true, columns predicted."""
     predictions: FileRef
     """Parquet, in the order of the split: index int32, label uint8, predicted uint8."""
+
+
+class ChartRow(Record):
+    """A variant of a study in its plot."""
+
+    label: str
+    errors: tuple[float, ...]
+    """Share of the test images that are wrong, for each seed."""
+    mean: float
+    low: float | None
+    high: float | None
+    milliseconds: float
+    """Per iteration."""
+
+
+class ChartPoint(Record):
+    """A network that a search has tried, in its plot."""
+
+    parameters: int
+    error: float
+    """Share of the validation images that are wrong."""
+    on_front: bool
+    chosen: bool
+
+
+class StudyChart(Record):
+    """The numbers that the plot of a study shows."""
+
+    rows: tuple[ChartRow, ...]
+    points: tuple[ChartPoint, ...] = ()
+
+
+class Plot(Record):
+    """The plot of a study."""
+
+    file: FileRef
+    """PNG."""

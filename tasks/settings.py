@@ -29,6 +29,7 @@ from pydantic import (
 )
 
 from tasks.presets import PRESETS, Preset
+from tasks.sizes import known_side, size_fault
 from tasks.threads import DEFAULT_THREADS
 
 
@@ -250,6 +251,12 @@ class TrainingSettings(StageSettings):
         except ValidationError:
             raise ValueError("should be auto, or a number from 1 on") from None
 
+    deterministic: bool = Field(
+        True,
+        description="Train with TensorFlow's deterministic operations: the same settings give the"
+        " same weights, bit for bit.",
+    )
+
 
 class EvaluationSettings(StageSettings):
     """How predictions are made."""
@@ -362,6 +369,7 @@ StageName = Literal[
     "embed",
     "draw",
     "classify",
+    "draw-study",
 ]
 
 
@@ -432,6 +440,14 @@ class Settings(BaseModel):
             group: preset | said(values.get(group))
             for group, preset in PRESETS[values.get("preset", "tutorial")].items()
         }
+
+    @model_validator(mode="after")
+    def network_fits_the_images(self) -> Self:
+        """Where the size of the images is known beforehand; else the stage `initialise` looks."""
+        side = known_side(self.download.source, self.download.digests)
+        if side and (fault := size_fault(self.network, side, side)):
+            raise ValueError(fault)
+        return self
 
     @model_validator(mode="after")
     def address_of_dask(self) -> Self:

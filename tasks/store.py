@@ -8,6 +8,7 @@ No other module knows the layout:
     records/<stage>-<key>.json   what was run and what came out; written last
     locks/                       one lock file per stage run; held only while one runs
     latest -> runs/<…>           what the last run used, and its report
+    studies/<name>/              the page of a study; see study/publish.py
     champion/                    see champion/registry.py
 
 A root may also be a URL such as `s3://bucket/mnist` (see remote.py). Then these folders are a
@@ -248,6 +249,10 @@ class Store:
     @property
     def latest(self) -> Path:
         return self.root / "latest"
+
+    @property
+    def studies(self) -> Path:
+        return self.root / "studies"
 
     def has_latest(self) -> bool:
         """Whether any run has left a report."""
@@ -508,6 +513,25 @@ class Store:
             if self.remote:
                 upload_latest(folder, self.root, self.remote)
         return f"{self.address}/latest"
+
+    def replace_study(self, name: str, fill: Callable[[Path], None]) -> Path:
+        """Put a new folder in the place of a study's, in one step.
+
+        Args:
+            name: of the study.
+            fill: writes everything into the folder that it is given.
+
+        Returns:
+            The folder's place.
+        """
+        place = self.studies / name
+        temporary = place.with_name(f".{name}.tmp")
+        with disk_errors("study", self.studies), self.lock(f"studies-{name}").acquire():
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            fill(temporary)
+            replace_folder(temporary, place)
+        return place
 
 
 def modified(path: Path) -> float:

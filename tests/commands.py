@@ -15,6 +15,7 @@ from tasks.store import PROJECT
 PIPELINE = PROJECT / "flows" / "pipeline.py"
 RETRAIN = PROJECT / "flows" / "retrain.py"
 PREDICT = PROJECT / "flows" / "predict.py"
+STUDY = PROJECT / "flows" / "study.py"
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,7 @@ def test_defaults_are_the_tutorials() -> None:
         "beta_2": 0.999,
         "epsilon": 1e-8,
         "rate_schedule": "constant",
+        "deterministic": True,
         "label_smoothing": 0.0,
         "shift": 0.0,
         "rotation": 0.0,

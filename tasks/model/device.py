@@ -64,6 +64,26 @@ def load_tensorflow() -> ModuleType:
     return tensorflow  # type: ignore[no-any-return]
 
 
+@contextmanager
+def op_determinism(wanted: bool) -> Iterator[None]:
+    """Run the block with TensorFlow's deterministic kernels, as everything here, or without.
+
+    Kernels are chosen when a function runs for the first time. TensorFlow's public interface
+    can only switch them on.
+    """
+    if wanted:
+        yield
+        return
+    load_tensorflow()
+    from tensorflow.python.framework.config import disable_op_determinism, enable_op_determinism
+
+    disable_op_determinism()
+    try:
+        yield
+    finally:
+        enable_op_determinism()
+
+
 def choose_device(wanted: Literal["auto", "cpu", "gpu"]) -> Device:
     """Choose the processor.
 
@@ -100,4 +120,4 @@ def cpu_name() -> str:
     except OSError:
         name = "CPU"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {cores} cores"
+    return f"{name}, {cores} core{'' if cores == 1 else 's'}"

@@ -117,7 +117,8 @@ def evaluate(
     predicted = table["predicted"].to_numpy()
     matrix = confusion_matrix(data.labels, predicted, labels=range(shape.classes)).tolist()
     correct = int((predicted == data.labels).sum())
-    log.info(f"Accuracy on Test-Set: {correct / split.rows:.1%} ({correct} / {split.rows})")
+    name = split.file.name.removesuffix(".parquet").capitalize()
+    log.info(f"Accuracy on {name}-Set: {correct / split.rows:.1%} ({correct} / {split.rows})")
     metrics = {
         "iteration": iteration,
         "correct": correct,

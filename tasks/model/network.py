@@ -1,23 +1,17 @@
 """Settings → the network, as a Keras model."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tasks.errors import PipelineError
 from tasks.records import Shape
 from tasks.settings import NetworkSettings
+from tasks.sizes import for_each, size_fault
 
 if TYPE_CHECKING:
     import keras
-
-T = TypeVar("T")
-
-
-def for_each(layers: int, values: Sequence[T]) -> tuple[T, ...]:
-    """One value for each layer: what a setting with a single value means."""
-    return tuple(values) * layers if len(values) == 1 else tuple(values)
 
 
 def check_size(settings: NetworkSettings, shape: Shape) -> None:
@@ -26,28 +20,8 @@ def check_size(settings: NetworkSettings, shape: Shape) -> None:
     Raises:
         PipelineError: a filter is larger than the image, or nothing of the image is left.
     """
-    layers = len(settings.conv_filters)
-    height, width = shape.height, shape.width
-    if (largest := max(settings.conv_sizes)) > min(height, width):
-        raise PipelineError(
-            f"--conv-sizes: filters of {largest} × {largest} pixels are larger than the images of"
-            f" {height} × {width}; use smaller ones"
-        )
-    for n, (stride, pool) in enumerate(
-        zip(
-            for_each(layers, settings.conv_strides), for_each(layers, settings.pooling), strict=True
-        ),
-        start=1,
-    ):
-        # With zero padding, a stride rounds up; pooling leaves out what is not a whole square.
-        height, width = -(-height // stride), -(-width // stride)
-        if pool != "none":
-            height, width = height // 2, width // 2
-        if min(height, width) == 0:
-            raise PipelineError(
-                f"--conv-filters: conv{n} and its pooling leave nothing of images of"
-                f" {shape.height} × {shape.width} pixels; use fewer layers, or --pooling none"
-            )
+    if fault := size_fault(settings, shape.height, shape.width):
+        raise PipelineError(fault)
 
 
 def build_network(settings: NetworkSettings, shape: Shape, seed: int) -> "keras.Sequential":

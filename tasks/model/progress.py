@@ -37,6 +37,8 @@ class Progress:
     reports: list[Report] = field(default_factory=list)
     seconds: float = 0.0
     """Training time so far, over all tries."""
+    cpu_seconds: float = 0.0
+    """Processor time of that, of all threads."""
 
 
 def save_progress(progress: Progress, folder: Path) -> None:
@@ -49,6 +51,7 @@ def save_progress(progress: Progress, folder: Path) -> None:
             "reports/accuracy": np.array([r.accuracy for r in reports], np.float64),
             "reports/loss": np.array([r.loss for r in reports], np.float64),
             "seconds": np.array(progress.seconds, np.float64),
+            "cpu_seconds": np.array(progress.cpu_seconds, np.float64),
         }
     )
     folder.mkdir(exist_ok=True)
@@ -69,11 +72,12 @@ def load_progress(folder: Path) -> Progress | None:
         if hashlib.sha256(content).hexdigest() != path.stem:
             continue
         state = load(content)
-        seconds = float(state.pop("seconds"))
+        seconds, cpu_seconds = (float(state.pop(name)) for name in ("seconds", "cpu_seconds"))
         columns = [
             state.pop(f"reports/{name}").tolist() for name in ("iteration", "accuracy", "loss")
         ]
-        return Progress(state, [Report(*row) for row in zip(*columns, strict=True)], seconds)
+        reports = [Report(*row) for row in zip(*columns, strict=True)]
+        return Progress(state, reports, seconds, cpu_seconds)
     return None
 
 

@@ -20,9 +20,9 @@ from tasks.model.checkpoint import (
     set_state,
     write_tensors,
 )
-from tasks.model.device import load_tensorflow
+from tasks.model.device import load_tensorflow, op_determinism
 from tasks.model.forward import forward
-from tasks.model.network import build_network
+from tasks.model.network import build_network, check_size
 from tasks.model.precision import layers_in, scale_losses, scale_state
 from tasks.model.processing import choose_processing, in_words, placed_on, resident
 from tasks.model.progress import (
@@ -157,6 +157,7 @@ def initialise(work: Workspace, shape: Shape, network: NetworkSettings, seed: in
     Raises:
         PipelineError: the network cannot be built for images of this size.
     """
+    check_size(network, shape)  # before TensorFlow is imported
     load_tensorflow()
     model = build_network(network, shape, seed)
     # Adam's moments start at zero, whatever its settings.
@@ -218,6 +219,7 @@ def train(
             save_progress(progress, work.scratch)
 
         started = saved = time.monotonic()
+        worked = time.process_time()
         try:
             with track(f"training to {iterations:,}", iterations - checkpoint.iteration) as update:
                 while iteration < iterations:
@@ -225,12 +227,13 @@ def train(
                     batches = batch_indices(
                         training.seed, split.rows, training.batch_size, iteration, stop
                     )
-                    with postponed_signals():
+                    with op_determinism(training.deterministic), postponed_signals():
                         results = train_steps(batches, iteration)
                         accuracy, loss = (float(value) for value in results)
                         iteration = stop
                         progress.seconds += time.monotonic() - started
-                        started = time.monotonic()
+                        progress.cpu_seconds += time.process_time() - worked
+                        started, worked = time.monotonic(), time.process_time()
                         if iteration % REPORT_EVERY == 1:
                             progress.reports.append(Report(iteration, accuracy, loss))
                             log.info(
@@ -252,4 +255,5 @@ def train(
         curve=write_curve(progress.reports, work),
         device=device,
         seconds=round(progress.seconds, 3),
+        cpu_seconds=round(progress.cpu_seconds, 3),
     )

@@ -18,7 +18,9 @@ from tasks.model.progress import (
 
 def some_progress(iteration: int = 7) -> Progress:
     state = {"iteration": np.array(iteration, np.int64), "weights/fc1/bias": np.ones(3, np.float32)}
-    return Progress(state, [Report(1, 0.125, 2.3), Report(101, 0.5, 1.1)], seconds=1.5)
+    return Progress(
+        state, [Report(1, 0.125, 2.3), Report(101, 0.5, 1.1)], seconds=1.5, cpu_seconds=2.5
+    )
 
 
 def test_what_is_saved_comes_back(tmp_path: Path) -> None:
@@ -29,7 +31,7 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     loaded = load_progress(folder)
     assert loaded is not None
     assert loaded.reports == saved.reports
-    assert loaded.seconds == saved.seconds
+    assert (loaded.seconds, loaded.cpu_seconds) == (saved.seconds, saved.cpu_seconds)
     assert loaded.state.keys() == saved.state.keys()
     assert loaded.state["iteration"] == 7
     assert loaded.state["iteration"].shape == ()

@@ -258,6 +258,7 @@ def test_the_record_tells_what_was_done(root: Store, trained: Segment) -> None:
     assert trained.device.kind == "CPU"
     assert trained.device.reason == "asked for"
     assert trained.seconds > 0
+    assert trained.cpu_seconds > 0
 
 
 def test_training_learns_the_digits(

@@ -1,0 +1,145 @@
+"""The exercises: many settings side by side, answered by measurement.
+
+python flows/study.py --help
+"""
+
+import sys
+
+if __name__ == "__main__":
+    # As in pipeline.py: options are read before Prefect is imported.
+    from flows.study_cli import study
+
+    sys.exit(study(sys.argv[1:]))
+
+from collections.abc import Mapping, Sequence
+
+import cloudpickle
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.context import serialize_context
+
+from flows.deployed import leave_reason
+from flows.mnist import prepare_data, train_and_score
+from flows.server import where_to_look
+from flows.workers import Workers, as_many_as_fit, workers
+from tasks.console import log
+from tasks.report.draw_study import draw_study
+from tasks.report.words import duration, percent
+from tasks.settings import Settings
+from tasks.stage import Run
+from tasks.store import Store, open_store
+from tasks.study.again import RepeatedRun
+from tasks.study.answer import Answer, Outcome
+from tasks.study.conduct import Terms, conduct, study_store
+from tasks.study.design import Job
+from tasks.study.pages import answer_markdown, table_rows
+from tasks.study.publish import answer_lines, chart_of, plot_bytes, write_answer
+from tasks.study.studies import BY_NAME
+from tasks.study.trial import Trial
+from tasks.threads import use_threads
+
+
+@flow(name="mnist-study", on_failure=[leave_reason], on_crashed=[leave_reason])
+def mnist_study(
+    studies: Sequence[str],
+    settings: Settings = Settings(),
+    seeds: int = 3,
+    at_a_time: int | None = None,
+) -> list[Answer]:
+    """Answer exercises: run the variants of each study, compare them, say what follows.
+
+    Args:
+        studies: their names.
+        settings: what the variants start from; the preset is `fast` where nothing is said.
+        seeds: of each variant, one after the other from that in the settings.
+        at_a_time: how many variants are trained at the same time; by default one on each core.
+    """
+    use_threads(settings.threads)
+    store = study_store(settings)
+    store.prepare()
+    run = Run(store, refresh=frozenset(settings.refresh))
+    downloaded, splits = prepare_data(run, settings)
+    terms = Terms(settings, seeds, splits.shape, downloaded.source)
+    answers = []
+    with workers(at_a_time or as_many_as_fit()) as pool:
+        office = Office(pool)
+        for name in studies:
+            office.begin(name)
+            answer = conduct(BY_NAME[name], terms, office.compute)
+            answer = answer.model_copy(update={"picture": draw(run, answer)})
+            page = write_answer(store, answer)
+            publish(store, answer)
+            log.info(f"{answer_lines(answer)}\nanswer: {page}")
+            answers.append(answer)
+    log.info(where_to_look())
+    log.info(f"all answers: {store.studies / 'index.html'}")
+    return answers
+
+
+@flow(name="train-variant", flow_run_name="{name}")
+def train_variant(name: str, settings: Settings, again: int = 0, weights_seed: int = 0) -> Trial:
+    """One variant with one seed.
+
+    Args:
+        name: of the flow run.
+        settings: all of them.
+        again: a number that trains anew what is kept already.
+        weights_seed: of the initial weights.
+    """
+    store = open_store(settings.artifacts)
+    run = RepeatedRun(store, refresh=frozenset(settings.refresh), again=again)
+    return train_and_score(run, settings, weights_seed)
+
+
+class Office:
+    """Hands jobs to the workers, none twice, and says how far a study is."""
+
+    def __init__(self, pool: Workers) -> None:
+        self.pool = pool
+        self.known: dict[str, Outcome] = {}
+        self.study = ""
+
+    def begin(self, study: str) -> None:
+        self.study = study
+        log.info(f"\nstudy: {study}")
+
+    def compute(self, jobs: Sequence[Job]) -> Mapping[str, Outcome]:
+        """See `conduct.Compute`."""
+        new = list({job.identity: job for job in jobs if job.identity not in self.known}.values())
+        done = 0
+
+        def tell(job: Job, outcome: Trial | str) -> None:
+            nonlocal done
+            done += 1
+            self.known[job.identity] = outcome
+            log.info(f"[{done} of {len(new)}] {job.name}: {in_short(outcome)}")
+
+        self.pool.run(new, cloudpickle.dumps(serialize_context()), tell)
+        return self.known
+
+
+def in_short(outcome: Trial | str) -> str:
+    if isinstance(outcome, str):
+        return f"failed: {outcome}"
+    return (
+        f"{percent(outcome.test)} (validation {percent(outcome.validation)}), trained in"
+        f" {duration(outcome.train_seconds)}"
+    )
+
+
+def draw(run: Run, answer: Answer) -> str:
+    """Path of the plot, relative to the artifact root; empty if there is nothing to draw."""
+    chart = chart_of(answer)
+    return draw_study(run, chart).file.path if chart.rows else ""
+
+
+def publish(store: Store, answer: Answer) -> None:
+    """The answer as artifacts of the flow run."""
+    create_table_artifact(
+        key=f"study-{answer.name}-variants", table=table_rows(answer), description=answer.question
+    )
+    create_markdown_artifact(
+        key=f"study-{answer.name}",
+        markdown=answer_markdown(answer, plot_bytes(store, answer)),
+        description=answer.question,
+    )

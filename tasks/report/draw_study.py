@@ -1,0 +1,15 @@
+"""Stage: the numbers of a study → its plot."""
+
+from tasks.records import Plot, StudyChart
+from tasks.stage import stage
+from tasks.store import Workspace
+
+
+@stage(libraries=("matplotlib", "pillow", "numpy"))
+def draw_study(work: Workspace, chart: StudyChart) -> Plot:
+    """Draw the variants of a study side by side, and what a search has tried."""
+    from tasks.report.figures import save
+    from tasks.report.figures.study import study
+
+    save(study(chart), work.output("plot.png"))
+    return Plot(file=work.finished("plot.png"))

@@ -1,0 +1,1 @@
+"""The exercises: studies as plain values, and what follows from their runs."""

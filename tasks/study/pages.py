@@ -1,0 +1,156 @@
+"""Answers as Markdown and as HTML pages."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tasks.report.page import embedded
+from tasks.report.words import duration, moment, percent
+from tasks.study.answer import Answer, Row
+from tasks.study.sentences import MINUS, significance_note
+from tasks.study.statistics import Interval
+
+TEMPLATES = Path(__file__).parent / "templates"
+NOTHING = "–"
+
+
+def environment(*, html: bool) -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=html,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"moment": moment}
+    return made
+
+
+def answer_page(answer: Answer, png: bytes | None) -> str:
+    """One answer as a self-contained HTML document.
+
+    Args:
+        answer: the numbers and sentences.
+        png: the plot, two dots for each CSS pixel; None if there is none.
+    """
+    picture = embedded(png) if png else None
+    template = environment(html=True).get_template("answer.html.j2")
+    return template.render(**common(answer), picture=picture)
+
+
+def index_page(answers: Sequence[Answer]) -> str:
+    """All answers in short, with links to their pages."""
+    template = environment(html=True).get_template("index.html.j2")
+    return template.render(answers=answers)
+
+
+def answers_markdown(answers: Sequence[Answer], command: str, pictures: str) -> str:
+    """All answers as one Markdown document.
+
+    Args:
+        answers: in their order.
+        command: what wrote it.
+        pictures: folder of the plots, relative to the document.
+    """
+    template = environment(html=False).get_template("answers.md.j2")
+    return template.render(
+        answers=[common(answer) for answer in answers],
+        pictures=pictures,
+        note=significance_note(),
+        machines=list(dict.fromkeys(answer.machine for answer in answers)),
+        versions=answers[0].versions if answers else {},
+        data=list(dict.fromkeys(answer.data_source for answer in answers)),
+        command=command,
+        first=min((answer.finished for answer in answers), default=""),
+        last=max((answer.finished for answer in answers), default=""),
+    )
+
+
+def answer_markdown(answer: Answer, png: bytes | None) -> str:
+    """One answer for Prefect's interface."""
+    picture = embedded(png)[0] if png else None
+    template = environment(html=False).get_template("answer.md.j2")
+    return template.render(**common(answer), picture=picture)
+
+
+def common(answer: Answer) -> dict[str, Any]:
+    """What every form of an answer shows."""
+    table = table_rows(answer)
+    return {
+        "answer": answer,
+        "head": list(table[0]) if table else [],
+        "table": [list(row.values()) for row in table],
+        "budget": budget(answer),
+        "failures": [(row.variant, reason) for row in answer.rows for reason in row.failures],
+        "candidates": [
+            {
+                "parameters": f"{c.costs.parameters:,}",
+                "multiply-adds": f"{c.costs.multiply_adds:,}",
+                "validation": percent(c.validation),
+                "network": c.settings,
+            }
+            for c in sorted(answer.candidates, key=lambda c: c.costs.parameters)
+            if c.on_front
+        ],
+        "note": significance_note(),
+    }
+
+
+def budget(answer: Answer) -> str:
+    """Seeds and iterations in words."""
+    seeds = ", ".join(map(str, answer.seeds))
+    iterations = " and ".join(f"{n:,}" for n in answer.iterations) or "no"
+    return f"seed{'s' if len(answer.seeds) > 1 else ''} {seeds}; {iterations} iterations"
+
+
+def table_rows(answer: Answer) -> list[dict[str, str]]:
+    """A row for each variant, in words; the first heading is empty for Markdown's sake."""
+    return [table_row(answer, row) for row in answer.rows]
+
+
+def table_row(answer: Answer, row: Row) -> dict[str, str]:
+    cells = {
+        "variant": f"{row.variant} ({row.settings})" if row.settings else row.variant,
+        "test accuracy": accuracy(row.test),
+        "against the first": against(row),
+        "validation": percent(row.validation.mean) if row.validation else NOTHING,
+        "training": duration(row.seconds.mean) if row.seconds else NOTHING,
+        "CPU ms per iteration": number(row.milliseconds),
+        "parameters": f"{row.costs.parameters:,}" if row.costs else NOTHING,
+        "multiply-adds": f"{row.costs.multiply_adds:,}" if row.costs else NOTHING,
+    }
+    if answer.shows_activations:
+        cells["activations"] = f"{row.costs.activations:,}" if row.costs else NOTHING
+    return cells
+
+
+def accuracy(interval: Interval | None) -> str:
+    """99.09 % ± 0.11."""
+    if interval is None:
+        return NOTHING
+    if interval.high is None:
+        return percent(interval.mean)
+    return f"{percent(interval.mean)} ± {100 * (interval.high - interval.mean):.2f}"
+
+
+def against(row: Row) -> str:
+    """+0.12 ± 0.08, p = 0.03."""
+    if row.versus is None:
+        return NOTHING
+    interval = row.versus.interval
+    text = f"{100 * interval.mean:+.2f}".replace("-", MINUS)
+    if interval.high is None or row.versus.p is None:
+        return text
+    p = "< 0.001" if row.versus.p < 0.001 else f"= {row.versus.p:.2g}"
+    return f"{text} ± {100 * (interval.high - interval.mean):.2f}, p {p}"
+
+
+def number(interval: Interval | None) -> str:
+    """11.2 ± 0.4."""
+    if interval is None:
+        return NOTHING
+    if interval.high is None:
+        return f"{interval.mean:.1f}"
+    return f"{interval.mean:.1f} ± {interval.high - interval.mean:.1f}"

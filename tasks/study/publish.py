@@ -1,0 +1,97 @@
+"""Answers → pages and plots in the artifact root, and a document for the repository."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tasks.records import ChartPoint, ChartRow, StudyChart
+from tasks.store import Store, disk_errors
+from tasks.study.answer import Answer
+from tasks.study.pages import answer_page, answers_markdown, index_page
+
+
+def chart_of(answer: Answer) -> StudyChart:
+    """The numbers that the plot shows."""
+    rows = tuple(
+        ChartRow(
+            label=row.variant,
+            errors=tuple(1 - trial.test for trial in row.done),
+            mean=1 - row.test.mean,
+            low=None if row.test.high is None else 1 - row.test.high,
+            high=None if row.test.low is None else 1 - row.test.low,
+            milliseconds=row.milliseconds.mean,
+        )
+        for row in answer.rows
+        if row.test and row.milliseconds
+    )
+    sizes = {
+        row.costs.parameters for row in answer.rows if row.variant == answer.chosen and row.costs
+    }
+    points = tuple(
+        ChartPoint(
+            parameters=candidate.costs.parameters,
+            error=1 - candidate.validation,
+            on_front=candidate.on_front,
+            chosen=candidate.on_front and candidate.costs.parameters in sizes,
+        )
+        for candidate in answer.candidates
+    )
+    return StudyChart(rows=rows, points=points)
+
+
+def plot_bytes(store: Store, answer: Answer) -> bytes | None:
+    return (store.root / answer.picture).read_bytes() if answer.picture else None
+
+
+def write_answer(store: Store, answer: Answer) -> Path:
+    """Replace the page of a study, and the index of all.
+
+    Returns:
+        Path of the page.
+    """
+    png = plot_bytes(store, answer)
+    page = answer_page(answer, png)
+
+    def fill(folder: Path) -> None:
+        (folder / "index.html").write_text(page, encoding="utf-8")
+        (folder / "answer.json").write_text(answer.model_dump_json(indent=1), encoding="utf-8")
+        if png:
+            (folder / "plot.png").write_bytes(png)
+
+    place = store.replace_study(answer.name, fill)
+    index = place.parent / ".index.tmp"
+    with disk_errors("study", index):
+        index.write_text(index_page(kept_answers(store)), encoding="utf-8")
+        index.replace(place.parent / "index.html")
+    return place / "index.html"
+
+
+def kept_answers(store: Store) -> list[Answer]:
+    """The answers whose pages are kept, in their order; what cannot be read is as good as none."""
+    answers = []
+    for path in store.studies.glob("*/answer.json"):
+        try:
+            answers.append(Answer.model_validate_json(path.read_bytes()))
+        except (OSError, ValueError):
+            continue
+    return sorted(answers, key=lambda answer: answer.number)
+
+
+def write_document(store: Store, answers: Sequence[Answer], command: str, path: Path) -> None:
+    """Write all answers as Markdown, and their plots into a folder beside it.
+
+    Raises:
+        PipelineError: the place cannot be written.
+    """
+    folder = path.with_suffix("").with_name(path.stem.lower())
+    with disk_errors("--write", path, "name another file"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for answer in answers:
+            if png := plot_bytes(store, answer):
+                (folder / f"{answer.name}.png").write_bytes(png)
+        path.write_text(answers_markdown(answers, command, folder.name), encoding="utf-8")
+
+
+def answer_lines(answer: Answer) -> str:
+    """What a study says at its end."""
+    failures = [f"“{row.variant}” failed: {why}" for row in answer.rows for why in row.failures]
+    return "\n".join([f"{answer.number}. {answer.question}", *answer.sentences, *failures])

@@ -1,0 +1,83 @@
+"""The search for a small network that is good: multi-objective optimisation with a fixed budget."""
+
+from typing import Any
+
+from tasks.study.design import Search, Variant
+
+FILTERS = (2, 4, 8, 16)
+NEURONS = (0, 8, 16, 32, 64)
+MOST_LAYERS = 3
+
+
+def suggest_network(trial: Any) -> dict[str, Any]:
+    """One network of the space that is searched.
+
+    One to three convolutions with 2 to 16 filters each, 3 × 3 or 5 × 5, that halve the image by
+    max-pooling or by their stride; then no fully-connected layer or one with 8 to 64 neurons,
+    before the logits.
+
+    Args:
+        trial: Optuna's.
+
+    Returns:
+        Values for `NetworkSettings`.
+    """
+    layers = trial.suggest_int("layers", 1, MOST_LAYERS)
+    halving = trial.suggest_categorical("halving", ["pooling", "stride"])
+    neurons = trial.suggest_categorical("neurons", NEURONS)
+    return {
+        "conv_filters": tuple(
+            trial.suggest_categorical(f"filters{n}", FILTERS) for n in range(1, layers + 1)
+        ),
+        "conv_sizes": (trial.suggest_categorical("size", [3, 5]),),
+        "conv_strides": (2 if halving == "stride" else 1,),
+        "pooling": ("none" if halving == "stride" else "max",),
+        "dense": (neurons,) if neurons else (),
+    }
+
+
+class Sampler:
+    """Asks for networks and is told what they came to.
+
+    A seeded tree-structured Parzen estimator (Optuna's `TPESampler`), for two objectives: few
+    parameters and a high validation accuracy. Asked and told in the same order, it chooses the
+    same networks.
+    """
+
+    def __init__(self, search: Search) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.search = search
+        self.study = optuna.create_study(
+            directions=["minimize", "maximize"],
+            sampler=optuna.samplers.TPESampler(
+                seed=search.seed, n_startup_trials=max(1, search.trials // 3)
+            ),
+        )
+        self.asked: list[Any] = []
+        self.count = 0
+
+    def ask(self) -> list[Variant]:
+        """The next networks to try; none when the budget is used up."""
+        number = min(self.search.at_a_time, self.search.trials - self.count)
+        self.asked = [self.study.ask() for _ in range(number)]
+        variants = [
+            Variant(
+                name=f"trial {self.count + n + 1}",
+                changes={"network": suggest_network(trial)},
+            )
+            for n, trial in enumerate(self.asked)
+        ]
+        self.count += number
+        return variants
+
+    def tell(self, results: list[tuple[int, float] | None]) -> None:
+        """What the networks came to: parameters and validation accuracy, None of a failure."""
+        from optuna.trial import TrialState
+
+        for trial, result in zip(self.asked, results, strict=True):
+            if result is None:
+                self.study.tell(trial, state=TrialState.FAIL)
+            else:
+                self.study.tell(trial, [float(result[0]), result[1]])

@@ -1,0 +1,143 @@
+"""Studies, run as a user runs them, on a small data set."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bars
+import pytest
+from commands import PIPELINE, STUDY, Finished, run_script
+
+from tasks.study.studies import STUDIES
+
+BASE = (
+    *("--conv-filters", "2,2", "--conv-sizes", "3", "--dense", "4", "--digests", "none"),
+    *("--iterations", "12", "--batch-size", "8", "--learning-rate", "0.01", "--seeds", "2"),
+)
+
+
+def runs(done: Finished) -> list[str]:
+    """The variants that a command ran, without the time that they took."""
+    return [line.partition(", trained in")[0] for line in done.lines if line.startswith("[")]
+
+
+def answer_of(root: Path, study: str) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads((root / "studies" / study / "answer.json").read_text())
+    return answer
+
+
+def trained(root: Path) -> list[Path]:
+    return sorted(root.glob("records/train-*.json"))
+
+
+def test_without_a_name_the_studies_are_listed(tmp_path: Path) -> None:
+    done = run_script(STUDY, cwd=tmp_path)
+    assert done.code == 0
+    for study in STUDIES:
+        assert any(line.startswith(f"{study.number:>2}  {study.name} ") for line in done.lines)
+        assert any(study.question in line for line in done.lines)
+
+
+def test_an_unknown_study_is_refused_with_what_there_is(tmp_path: Path) -> None:
+    done = run_script(STUDY, "drop-out", cwd=tmp_path)
+    (line,) = done.lines
+    assert line.startswith("error: drop-out: no such study; there are repeat, longer, ")
+    assert done.code == 1
+
+
+@pytest.mark.parametrize("script", [PIPELINE, STUDY])
+def test_a_network_that_cannot_be_built_is_refused_before_anything_runs(
+    script: Path, tmp_path: Path
+) -> None:
+    names = ("strides",) if script == STUDY else ()
+    done = run_script(script, *names, "--conv-sizes", "29", "--artifacts", tmp_path / "root")
+    assert done.lines == [
+        "error: --conv-sizes: filters of 29 × 29 pixels are larger than the images of 28 × 28; use"
+        " smaller ones"
+    ]
+    assert done.code == 2
+    assert not (tmp_path / "root").exists()
+
+
+@pytest.fixture(scope="module")
+def study(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Finished]:
+    source = bars.write(tmp_path_factory.mktemp("study") / "source")
+
+    def run(*arguments: str | Path) -> Finished:
+        return run_script(
+            STUDY, *arguments, *BASE, "--source", source, PREFECT_API_URL=prefect_server
+        )
+
+    return run
+
+
+@pytest.mark.server
+@pytest.mark.tensorflow
+def test_variants_are_run_once_and_answered(study: Callable[..., Finished], tmp_path: Path) -> None:
+    root, document = tmp_path / "root", tmp_path / "EXERCISES.md"
+    first = study("strides", "relu-on-logits", "--artifacts", root, "--write", document)
+    assert first.code == 0, first.lines
+    # The first variant of both is the same one: with two seeds, three variants are six runs.
+    assert len(runs(first)) == len(trained(root)) == 6
+    strides = answer_of(root, "strides")
+    for row in strides["rows"]:
+        assert [trial["test_images"] for trial in row["trials"]] == [200, 200]
+    assert strides["rows"][1]["versus"]["p"] <= 1
+    assert " ".join(strides["sentences"]) in document.read_text(encoding="utf-8")
+    assert (tmp_path / "exercises" / "strides.png").read_bytes()[:4] == b"\x89PNG"
+
+    # The same again, from the same cache; with nothing to run, from the records alone.
+    again = study("strides", "--at-a-time", "1", "--artifacts", root)
+    assert again.code == 0
+    assert len(runs(again)) == 4
+    assert len(trained(root)) == 6
+    kept = study("strides", "dropout", "--kept", "--artifacts", root)
+    assert kept.code == 0, kept.lines
+    assert not runs(kept)
+    later = answer_of(root, "strides")
+    assert later["rows"] == strides["rows"]
+    assert "4 of 6 runs are missing." in answer_of(root, "dropout")["sentences"]
+
+
+FAILING = """
+import sys
+
+if __name__ == "__main__":
+    from flows.study import mnist_study
+    from tasks.settings import Settings
+    from tasks.study import studies
+    from tasks.study.design import Study, Variant
+
+    changes = {
+        "fine": {},
+        "no GPU": {"training": {"device": "gpu"}},
+        "too large": {"network": {"conv_sizes": [9]}},
+        "fine, too": {"network": {"dense": [8]}},
+    }
+    variants = tuple(Variant(name=name, changes=values) for name, values in changes.items())
+    studies.BY_NAME["odd"] = Study(number=1, name="odd", question="What fails?", variants=variants)
+    settings = Settings.model_validate({
+        "artifacts": sys.argv[1],
+        "download": {"source": sys.argv[2], "digests": "none"},
+        "schedule": {"iterations": 12},
+        "network": {"conv_filters": [2, 2], "conv_sizes": [3], "dense": [4]},
+    })
+    mnist_study(["odd"], settings, seeds=1, at_a_time=1)
+"""
+
+
+@pytest.mark.server
+@pytest.mark.tensorflow
+def test_a_variant_that_fails_does_not_stop_the_others(prefect_server: str, tmp_path: Path) -> None:
+    source = bars.write(tmp_path / "source")
+    script = tmp_path / "failing.py"
+    script.write_text(FAILING)
+    done = run_script(script, tmp_path / "root", source, PREFECT_API_URL=prefect_server)
+    assert done.code == 0, done.lines
+    answer = answer_of(tmp_path / "root", "odd")
+    failures = {row["variant"]: " ".join(row["failures"]) for row in answer["rows"]}
+    assert failures["fine"] == failures["fine, too"] == ""
+    assert failures["no GPU"].startswith("--device gpu: TensorFlow sees no GPU")
+    assert failures["too large"].startswith("--conv-sizes: filters of 9 × 9 pixels are larger")
+    assert "2 of 4 runs are missing." in answer["sentences"]

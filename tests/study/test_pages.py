@@ -1,0 +1,85 @@
+"""Pages and documents: whole, self-contained, with every number."""
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+from made_up import BASE, answer, row
+
+from tasks.records import ChartPoint
+from tasks.report.figures import save
+from tasks.report.figures.study import study
+from tasks.store import Store
+from tasks.study.answer import Candidate
+from tasks.study.costs import Costs
+from tasks.study.publish import chart_of, kept_answers, write_answer, write_document
+
+NBSP = "\N{NO-BREAK SPACE}"
+
+
+class Text(HTMLParser):
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.text = ""
+        self.links: list[str] = []
+        self.feed(page)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.links += [value or "" for name, value in attrs if name in ("href", "src")]
+        if tag not in ("meta", "link", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_of_a_study_holds_numbers_sentences_and_failures(store: Store) -> None:
+    one = answer(row("none <b>", BASE), row("half", [9800, "no | memory", 9812]))
+    place = store.root / "plots" / "plot.png"
+    place.parent.mkdir()
+    save(study(chart_of(one)), place)
+    one = one.model_copy(update={"picture": "plots/plot.png"})
+    page = write_answer(store, one)
+    parsed = Text(page.read_text(encoding="utf-8"))
+    text = parsed.text
+    for expected in (f"99.05{NBSP}% ± 0.14", "none <b>", "no | memory", *one.sentences):
+        assert expected in text
+    assert [link for link in parsed.links if not link.startswith("data:")] == ["../index.html"]
+    assert kept_answers(store) == [one]
+    index = Text((store.studies / "index.html").read_text(encoding="utf-8"))
+    assert f"{one.name}/index.html" in index.links
+
+
+def test_the_document_has_a_table_for_each_answer(store: Store, tmp_path: Path) -> None:
+    one = answer(row("none", BASE), row("half", [9800, 9806, 9812]))
+    document = tmp_path / "docs" / "EXERCISES.md"
+    write_document(store, [one], "python flows/study.py all", document)
+    lines = document.read_text(encoding="utf-8").splitlines()
+    head = next(n for n, line in enumerate(lines) if line.startswith("| variant |"))
+    cells = [line.strip("| ").split(" | ") for line in lines[head : head + 4]]
+    assert len({len(row) for row in (cells[0], *cells[2:])}) == 1
+    assert lines[head + 1].count("---") == len(cells[0])
+    assert cells[2][1] == f"99.05{NBSP}% ± 0.14"
+    assert "python flows/study.py all" in lines
+    assert " ".join(one.sentences) in lines
+
+
+def test_the_plot_can_be_drawn_of_odd_numbers(tmp_path: Path) -> None:
+    costs = Costs(parameters=100, multiply_adds=10_000, activations=100)
+    tried = [
+        Candidate(settings="", costs=costs, validation=v, on_front=v == 1.0) for v in (0.1, 1.0)
+    ]
+    one = answer(
+        row("every image is right", [10_000] * 3),
+        row("one seed, and a name that is far longer than there is space for it", [1000]),
+        candidates=tuple(tried),
+    )
+    chart = chart_of(one)
+    assert [point.error for point in chart.points] == [0.9, 0.0]
+    save(study(chart), tmp_path / "plot.png")
+    save(study(chart.model_copy(update={"rows": (), "points": ()})), tmp_path / "none.png")
+    assert chart.points[0] == ChartPoint(parameters=100, error=0.9, on_front=False, chosen=False)
