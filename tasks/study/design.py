@@ -15,6 +15,9 @@ DEFAULT_PRESET: Preset = "fast"
 Changes = Mapping[str, Any]
 """Groups of settings and the values that are set in them, as in a preset; `preset` itself too."""
 
+WHERE_AND_WHEN = ("artifacts", "refresh", "runner", "dask_address")
+"""Settings that have no influence on results."""
+
 
 class Variant(Record):
     """One way to train, compared with the others."""
