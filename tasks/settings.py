@@ -394,7 +394,7 @@ class Settings(BaseModel):
         "tutorial",
         description="Settings that go together, where nothing else is said: tutorial (98.7 % in"
         " 10,000 iterations), fast (the same network, 99 % in a fifteenth of the time), or best (a"
-        " larger network, 99.67 %, 10 to 20 minutes on two cores). In a form, a field that is"
+        " larger network, 99.65 % in 10 to 25 minutes on two cores). In a form, a field that is"
         " filled in counts as said.",
     )
     schedule: Annotated[ScheduleSettings, options("Schedule")] = ScheduleSettings()
