@@ -79,10 +79,9 @@ def make_train_steps(
         iterations before, to the accuracy and loss on the last batch, measured after its update.
     """
     tf = load_tensorflow()
-    all_images = resident(images[..., np.newaxis], device.kind)
-    all_labels = resident(labels, device.kind)
+    data = resident(images[..., np.newaxis], device.kind), resident(labels, device.kind)
 
-    def batch(rows: Any) -> tuple[Any, Any]:
+    def batch(rows: Any, all_images: Any, all_labels: Any) -> tuple[Any, Any]:
         x = tf.cast(tf.gather(all_images, rows), tf.float32) / 255.0
         return x, tf.cast(tf.gather(all_labels, rows), tf.int32)
 
@@ -116,26 +115,35 @@ def make_train_steps(
     elif device.xla:
         update = tf.function(update, jit_compile=True)
 
-    def train_step(rows: Any, iteration: Any) -> None:
-        x, y = batch(rows)
+    def train_step(rows: Any, iteration: Any, *data: Any) -> None:
+        x, y = batch(rows, *data)
         if augment.wanted(settings):
             x = augment.move_images(x, iteration, settings)
         update(x, y)
 
-    signature = [tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([], tf.int64)]
+    signature = [
+        tf.TensorSpec([None, None], tf.int32),
+        tf.TensorSpec([], tf.int64),
+        *map(tf.TensorSpec.from_tensor, data),
+    ]
 
+    # The data set is an argument, since TensorFlow never lets go of a loop's graph, nor of the
+    # tensors that the graph has captured.
     @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
-    def train_steps(batches: Any, iteration: Any) -> tuple[Any, Any]:
+    def train_steps(
+        batches: Any, iteration: Any, all_images: Any, all_labels: Any
+    ) -> tuple[Any, Any]:
         for rows in batches:  # AutoGraph makes this a loop in the graph
-            train_step(rows, iteration)
+            train_step(rows, iteration, all_images, all_labels)
             iteration += 1
-        x, y = batch(batches[-1])
+        x, y = batch(batches[-1], all_images, all_labels)
         logits = network(x)
         correct = tf.argmax(logits, axis=1, output_type=tf.int32) == y
         return tf.reduce_mean(tf.cast(correct, tf.float32)), mean_loss(y, logits)
 
     # Traced here, so that compiling is no part of the training time.
-    return train_steps.get_concrete_function()  # type: ignore[no-any-return]
+    compiled = train_steps.get_concrete_function()
+    return lambda batches, iteration: compiled(batches, iteration, *data)
 
 
 def write_curve(reports: list[Report], work: Workspace) -> FileRef:
