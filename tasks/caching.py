@@ -31,7 +31,7 @@ from tasks.remote import Lease
 from tasks.stage import Plan, naming
 from tasks.store import Store
 from tasks.threads import threads
-from tasks.turns import limiter
+from tasks.turns import taking_turns
 
 LEASE_SECONDS = 90.0
 """After so long without a sign of life a run's turn is over, and it counts as crashed."""
@@ -70,14 +70,14 @@ def run_cached(
     def compute() -> dict[str, Any]:
         if elsewhere:
             cluster.settle_in(count)
-        token = limiter.set(one_at_a_time)
-        try:
-            with naming(plan.label), progress_artifact(f"mnist-{plan.stage.name}-progress"):
-                reason = plan.reason(store, refresh)
-                log.info(f"{plan.label}: running ({reason})")
-                return plan.compute(store, reason).model_dump(mode="json")
-        finally:
-            limiter.reset(token)
+        with (
+            taking_turns(one_at_a_time),
+            naming(plan.label),
+            progress_artifact(f"mnist-{plan.stage.name}-progress"),
+        ):
+            reason = plan.reason(store, refresh)
+            log.info(f"{plan.label}: running ({reason})")
+            return plan.compute(store, reason).model_dump(mode="json")
 
     task = Task(
         compute,
