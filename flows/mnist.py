@@ -12,7 +12,7 @@ from tasks.model.excite import excite
 from tasks.model.export import export
 from tasks.model.layers import layer_outputs
 from tasks.model.train import initialise, train
-from tasks.records import Download, Splits
+from tasks.records import Checkpoint, Download, Segment, Splits
 from tasks.report.draw import draw
 from tasks.report.metrics import measure
 from tasks.report.results import Results
@@ -27,6 +27,22 @@ def prepare_data(run: Run, settings: Settings) -> tuple[Download, Splits]:
     return downloaded, convert(run, downloaded.files, settings.convert)
 
 
+def train_to(
+    run: Run, settings: Settings, splits: Splits, checkpoint: Checkpoint, iterations: int
+) -> Segment:
+    """From a checkpoint to one with so many iterations in all."""
+    return train(
+        run,
+        splits.train,
+        splits.shape,
+        checkpoint,
+        settings.network,
+        settings.training,
+        iterations,
+        settings.cycle,
+    )
+
+
 def compute_results(run: Run, settings: Settings) -> Results:
     """From the sources to the pictures, each milestone trained on from the one before."""
     downloaded, splits = prepare_data(run, settings)
@@ -38,16 +54,7 @@ def compute_results(run: Run, settings: Settings) -> Results:
         evaluate(run, test, shape, checkpoint, settings.network, settings.evaluation, iteration=0)
     ]
     for iterations in settings.schedule.stops[1:]:
-        segment = train(
-            run,
-            splits.train,
-            shape,
-            checkpoint,
-            settings.network,
-            settings.training,
-            iterations,
-            settings.cycle,
-        )
+        segment = train_to(run, settings, splits, checkpoint, iterations)
         checkpoint = segment.checkpoint
         segments.append(segment)
         evaluations.append(
@@ -106,16 +113,7 @@ def train_and_score(run: Run, settings: Settings, weights_seed: int) -> Trial:
     checkpoint = initialise(run, shape, settings.network, weights_seed)
     segments = []
     for iterations in settings.schedule.stops[1:]:
-        segment = train(
-            run,
-            splits.train,
-            shape,
-            checkpoint,
-            settings.network,
-            settings.training,
-            iterations,
-            settings.cycle,
-        )
+        segment = train_to(run, settings, splits, checkpoint, iterations)
         checkpoint = segment.checkpoint
         segments.append(segment)
     validation, test = (

@@ -64,7 +64,7 @@ def mnist_study(
     with workers(at_a_time or as_many_as_fit()) as pool:
         office = Office(pool)
         for name in studies:
-            office.begin(name)
+            log.info(f"\nstudy: {name}")
             answer = conduct(BY_NAME[name], terms, office.compute)
             answer = answer.model_copy(update={"picture": draw(run, answer)})
             page = write_answer(store, answer)
@@ -97,11 +97,6 @@ class Office:
     def __init__(self, pool: Workers) -> None:
         self.pool = pool
         self.known: dict[str, Outcome] = {}
-        self.study = ""
-
-    def begin(self, study: str) -> None:
-        self.study = study
-        log.info(f"\nstudy: {study}")
 
     def compute(self, jobs: Sequence[Job]) -> Mapping[str, Outcome]:
         """See `conduct.Compute`."""

@@ -26,18 +26,15 @@ from flows.server import end_with
 from tasks.errors import PipelineError
 from tasks.study.design import Job
 from tasks.study.trial import Trial
+from tasks.threads import cores, share_of
 
 RUNS_PER_PROCESS = 30
-"""Each training leaves some 60 MB behind in its process (measured): after so many, new ones."""
+"""Each training leaves its graphs behind in its process, 8 MB of the tutorial's network (measured):
+after so many, new ones."""
 TRIES = 2
 """Of a run whose process ended under it: another's fault, perhaps."""
 
 Told = Callable[[Job, Trial | str], None]
-
-
-def cores() -> list[int]:
-    """The cores that this process may use; empty where the system cannot bind one to them."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def as_many_as_fit() -> int:
@@ -50,7 +47,7 @@ def shares(processes: int) -> list[list[int]]:
     mine = cores()
     if not mine:
         return [[]] * processes
-    return [mine[n % len(mine) :: processes] for n in range(processes)]
+    return [share_of(mine, n, processes) for n in range(processes)]
 
 
 def begin(free: Any, owner: int) -> None:

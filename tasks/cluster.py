@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.console import log
 from tasks.errors import PipelineError
 from tasks.settings import Settings
-from tasks.threads import use_threads
+from tasks.threads import cores, share_of, use_threads
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -173,15 +173,9 @@ def bind_to_share() -> None:
     """
     from distributed import get_client, get_worker
 
-    if not hasattr(os, "sched_setaffinity"):
+    if not (mine := cores()):
         return
     here = get_worker().address
     workers = get_client().scheduler_info()["workers"]
     beside = sorted(a for a, worker in workers.items() if worker["host"] == workers[here]["host"])
-    cores = sorted(os.sched_getaffinity(os.getpid()))
-    os.sched_setaffinity(0, share_of(cores, beside.index(here), len(beside)))
-
-
-def share_of(cores: list[int], number: int, of: int) -> list[int]:
-    """The cores of one of so many; no core is in two shares as long as there are enough."""
-    return cores[number % len(cores) :: of]
+    os.sched_setaffinity(0, share_of(mine, beside.index(here), len(beside)))

@@ -373,6 +373,11 @@ StageName = Literal[
 ]
 
 
+WHERE_AND_HOW_AGAIN = {"artifacts", "refresh", "runner", "dask_address"}
+"""Settings that say where results are kept and made, or that they are made anew: none of them has
+an influence on what comes out."""
+
+
 def said(values: Any) -> dict[str, Any]:
     """The values of a group of settings that were given, whatever form they have."""
     if isinstance(values, BaseModel):

@@ -35,3 +35,16 @@ def use_threads(count: int) -> None:
         )
     for name in VARIABLES:
         os.environ[name] = str(count)
+
+
+def cores() -> list[int]:
+    """The cores that this process may use; empty where the system cannot bind one to them."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def share_of(mine: list[int], number: int, of: int) -> list[int]:
+    """The cores of one of so many processes; no core is in two shares as long as there are enough.
+
+    The number of threads stays what it is, since results depend on it: they take turns.
+    """
+    return mine[number % len(mine) :: of]

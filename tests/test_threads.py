@@ -3,12 +3,12 @@
 import pytest
 
 from tasks import threads
-from tasks.cluster import share_of
 from tasks.model.train import initialise
 from tasks.records import Shape
 from tasks.report.metrics import measure
 from tasks.settings import NetworkSettings
 from tasks.store import FileRef
+from tasks.threads import share_of
 
 SHAPE = Shape(height=8, width=8, classes=3)
 

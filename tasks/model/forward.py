@@ -13,7 +13,7 @@ def forward(network: "keras.Sequential", images: Any) -> Any:
 
     Adding a bias to all outputs of a filter moves their maximum by as much. So the biases of
     convolutional layers that max-pooling follows are added after it, to a quarter of the
-    outputs, and their gradients are sums of a quarter: 5 to 8 % less processor time for an
+    outputs, and their gradients are sums of a quarter: 3 to 8 % less processor time for an
     iteration of the tutorial's network (benchmarks/NOTES.md).
 
     Args:

@@ -24,6 +24,17 @@ WIDE = 600
 """A picture wider than this, in CSS pixels, gets a row of its own."""
 
 
+def make_environment(templates: Path, *, autoescape: bool = True) -> Environment:
+    """How templates become pages: what is not there is an error, blocks leave no lines behind."""
+    return Environment(
+        loader=FileSystemLoader(templates),
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
 def render(summary: Summary, pictures: Sequence[tuple[PictureText, bytes]]) -> str:
     """The report of a run.
 
@@ -34,13 +45,7 @@ def render(summary: Summary, pictures: Sequence[tuple[PictureText, bytes]]) -> s
     Returns:
         A whole HTML document.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = make_environment(Path(__file__).parent / "templates")
     environment.filters |= {
         "percent": percent,
         "share": share,

@@ -20,11 +20,9 @@ from tasks.records import (
 from tasks.report.page import render
 from tasks.report.results import Results
 from tasks.report.summary import Earlier, Milestone, Score, Summary
-from tasks.settings import Settings
+from tasks.settings import WHERE_AND_HOW_AGAIN, Settings
 from tasks.stage import Run
 from tasks.store import FileRef, Store
-
-NO_SETTINGS_OF_THE_RESULT = {"artifacts", "refresh", "runner", "dask_address"}
 
 
 def score(evaluation: Evaluation) -> Score:
@@ -85,9 +83,7 @@ def summarise(run: Run, settings: Settings, results: Results) -> Summary:
         train_seconds=reached[-1].train_seconds,
         seed=settings.training.seed,
         device=last_device(results.segments),
-        settings=settings.model_dump(
-            mode="json", exclude={"artifacts", "refresh", "runner", "dask_address"}
-        ),
+        settings=settings.model_dump(mode="json", exclude=WHERE_AND_HOW_AGAIN),
         data_source=results.download.source,
         versions={
             "python": platform.python_version(),

@@ -96,24 +96,16 @@ def make_row(variant: str, settings: str, costs: Costs | None, outcomes: Sequenc
     trials = tuple(outcome if isinstance(outcome, Trial) else None for outcome in outcomes)
     done = [trial for trial in trials if trial is not None]
     failures = dict.fromkeys(outcome for outcome in outcomes if isinstance(outcome, str))
-    if not done:
-        return Row(
-            variant=variant,
-            settings=settings,
-            costs=costs,
-            trials=trials,
-            failures=tuple(failures),
-        )
     return Row(
         variant=variant,
         settings=settings,
         costs=costs,
         trials=trials,
         failures=tuple(failures),
-        test=t_interval([t.test for t in done], resolution(done)),
-        validation=t_interval([t.validation for t in done]),
-        seconds=t_interval([t.train_seconds for t in done]),
-        milliseconds=t_interval([t.milliseconds for t in done]),
+        test=t_interval([t.test for t in done], resolution(done)) if done else None,
+        validation=t_interval([t.validation for t in done]) if done else None,
+        seconds=t_interval([t.train_seconds for t in done]) if done else None,
+        milliseconds=t_interval([t.milliseconds for t in done]) if done else None,
     )
 
 

@@ -14,12 +14,12 @@ from pydantic import ValidationError
 
 from tasks.errors import PipelineError
 from tasks.records import Shape
-from tasks.settings import Settings
+from tasks.settings import WHERE_AND_HOW_AGAIN, Settings
 from tasks.sizes import size_fault
 from tasks.store import Store, open_store
 from tasks.study.answer import Answer, Candidate, Outcome, Row, compare, front, make_row
 from tasks.study.costs import count_costs
-from tasks.study.design import WHERE_AND_WHEN, Job, Search, Study, Variant, make_job, what_was_said
+from tasks.study.design import Job, Search, Study, Variant, make_job, what_was_said
 from tasks.study.sentences import conclude
 from tasks.study.trial import Trial
 
@@ -212,7 +212,7 @@ def common_settings(study: Study, terms: Terms) -> str:
 
 def shown(said: Mapping[str, Any]) -> dict[str, Any]:
     """Settings without those that say where results are, or that they shall be made anew."""
-    return {k: v for k, v in said.items() if k not in WHERE_AND_WHEN and v != {}}
+    return {k: v for k, v in said.items() if k not in WHERE_AND_HOW_AGAIN and v != {}}
 
 
 def command(names: Sequence[str], terms: Terms) -> str:

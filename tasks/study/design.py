@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tasks.presets import PRESETS, Preset
-from tasks.settings import Settings
+from tasks.settings import WHERE_AND_HOW_AGAIN, Settings
 from tasks.store import Record, json_sha256
 
 DEFAULT_PRESET: Preset = "fast"
@@ -14,9 +14,6 @@ DEFAULT_PRESET: Preset = "fast"
 
 Changes = Mapping[str, Any]
 """Groups of settings and the values that are set in them, as in a preset; `preset` itself too."""
-
-WHERE_AND_WHEN = ("artifacts", "refresh", "runner", "dask_address")
-"""Settings that have no influence on results."""
 
 
 class Variant(Record):
@@ -74,9 +71,7 @@ class Job(Record):
     @property
     def identity(self) -> str:
         """The same for jobs that compute the same."""
-        what = self.settings.model_dump(
-            mode="json", exclude={"artifacts", "refresh", "preset", "runner", "dask_address"}
-        )
+        what = self.settings.model_dump(mode="json", exclude=WHERE_AND_HOW_AGAIN | {"preset"})
         return json_sha256([what, self.again, self.weights_seed])
 
 

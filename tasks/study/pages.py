@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
-from tasks.report.page import embedded
+from tasks.report.page import embedded, make_environment
 from tasks.report.words import duration, moment, percent
 from tasks.study.answer import Answer, Row
 from tasks.study.sentences import MINUS, significance_note
@@ -17,13 +17,7 @@ NOTHING = "–"
 
 
 def environment(*, html: bool) -> Environment:
-    made = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=html,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    made = make_environment(TEMPLATES, autoescape=html)
     made.filters |= {"moment": moment}
     return made
 
