@@ -99,6 +99,12 @@ def compute_results(run: Run, settings: Settings) -> Results:
     )
 
 
+def variant_made_of() -> dict[str, str]:
+    """What the results of `train_and_score` depend on besides its arguments; see `made_of`."""
+    stages = (download, convert, initialise, train, evaluate)
+    return {name: value for stage in stages for name, value in stage.made_of().items()}
+
+
 def train_and_score(run: Run, settings: Settings, weights_seed: int) -> Trial:
     """The short way for studies: from the sources to two accuracies, without looks and pictures.
 

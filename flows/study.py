@@ -21,16 +21,16 @@ from prefect.context import serialize_context
 from flows.deployed import leave_reason
 from flows.mnist import prepare_data, train_and_score
 from flows.server import where_to_look
-from flows.workers import Workers, as_many_as_fit, workers
+from flows.workers import Workers, workers
 from tasks.console import log
 from tasks.report.draw_study import draw_study
 from tasks.report.words import duration, percent
 from tasks.settings import Settings
 from tasks.stage import Run
-from tasks.store import Store, open_store
+from tasks.store import FileRef, Store, open_store
 from tasks.study.again import RepeatedRun
 from tasks.study.answer import Answer, Outcome
-from tasks.study.conduct import Terms, conduct, study_store
+from tasks.study.conduct import Terms, conduct
 from tasks.study.design import Job
 from tasks.study.pages import answer_markdown, table_rows
 from tasks.study.publish import answer_lines, chart_of, plot_bytes, write_answer
@@ -52,16 +52,17 @@ def mnist_study(
         studies: their names.
         settings: what the variants start from; the preset is `fast` where nothing is said.
         seeds: of each variant, one after the other from that in the settings.
-        at_a_time: how many variants are trained at the same time; by default one on each core.
+        at_a_time: how many variants are trained at the same time; by default one on each core, or
+            by each of Dask's workers.
     """
     use_threads(settings.threads)
-    store = study_store(settings)
+    store = open_store(settings.artifacts)
     store.prepare()
     run = Run(store, refresh=frozenset(settings.refresh))
     downloaded, splits = prepare_data(run, settings)
     terms = Terms(settings, seeds, splits.shape, downloaded.source)
     answers = []
-    with workers(at_a_time or as_many_as_fit()) as pool:
+    with workers(settings, at_a_time) as pool:
         office = Office(pool)
         for name in studies:
             log.info(f"\nstudy: {name}")
@@ -72,7 +73,7 @@ def mnist_study(
             log.info(f"{answer_lines(answer)}\nanswer: {page}")
             answers.append(answer)
     log.info(where_to_look())
-    log.info(f"all answers: {store.studies / 'index.html'}")
+    log.info(f"all answers: {store.address}/studies/index.html")
     return answers
 
 
@@ -122,10 +123,10 @@ def in_short(outcome: Trial | str) -> str:
     )
 
 
-def draw(run: Run, answer: Answer) -> str:
-    """Path of the plot, relative to the artifact root; empty if there is nothing to draw."""
+def draw(run: Run, answer: Answer) -> FileRef | None:
+    """The plot, if there is something to draw."""
     chart = chart_of(answer)
-    return draw_study(run, chart).file.path if chart.rows else ""
+    return draw_study(run, chart).file if chart.rows else None
 
 
 def publish(store: Store, answer: Answer) -> None:

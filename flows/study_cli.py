@@ -9,7 +9,7 @@ from pydantic import PositiveInt
 from flows.cli import make_app, parse, run_to_exit_code, with_refresh_all
 from tasks.errors import PipelineError
 from tasks.settings import Settings
-from tasks.store import Store
+from tasks.store import FileRef, Store, open_store
 from tasks.threads import use_threads
 
 
@@ -33,7 +33,8 @@ def study(arguments: list[str]) -> int:
         Args:
             names: Studies to run, or `all`.
             seeds: Runs of each variant, with seeds one after the other from --seed.
-            at_a_time: Variants to train at the same time. Default: one on each core.
+            at_a_time: Variants to train at the same time. Default: one on each core, or by each of
+                Dask's workers.
             write: Write the answers into this Markdown file too, and their plots beside it.
             kept: Run nothing: answer from the runs that are kept.
         """
@@ -98,13 +99,13 @@ def answer_from_kept(names: list[str], settings: Settings, seeds: int) -> list[A
     from flows.mnist import prepare_data, train_and_score
     from tasks.study.again import KeptRun, NotKeptError
     from tasks.study.answer import Outcome
-    from tasks.study.conduct import Terms, conduct, study_store
+    from tasks.study.conduct import Terms, conduct
     from tasks.study.design import Job
     from tasks.study.publish import answer_lines, chart_of, write_answer
     from tasks.study.studies import BY_NAME
 
     use_threads(settings.threads)
-    store = study_store(settings)
+    store = open_store(settings.artifacts)
     store.prepare()
     try:
         downloaded, splits = prepare_data(KeptRun(store), settings)
@@ -129,25 +130,25 @@ def answer_from_kept(names: list[str], settings: Settings, seeds: int) -> list[A
     return answers
 
 
-def draw_kept(store: Store, chart: Any) -> str:
-    """Path of the plot, drawn if it is not kept."""
+def draw_kept(store: Store, chart: Any) -> FileRef | None:
+    """The plot, drawn if it is not kept."""
     from tasks.report.draw_study import draw_study
     from tasks.study.again import LocalRun
 
     if not chart.rows:
-        return ""
-    return draw_study(LocalRun(store), chart).file.path
+        return None
+    return draw_study(LocalRun(store), chart).file
 
 
 def write_down(
     names: list[str], answers: list[Any], settings: Settings, seeds: int, path: Path
 ) -> None:
     """The answers as a document, with the command that gives them again."""
-    from tasks.study.conduct import options, shown, study_store
+    from tasks.study.conduct import options, shown
     from tasks.study.design import what_was_said
     from tasks.study.publish import write_document
 
     said = options(shown(what_was_said(settings)))
     command = f"python flows/study.py {' '.join(names)} --seeds {seeds} {said} --write {path}"
-    write_document(study_store(settings), answers, command, path)
+    write_document(open_store(settings.artifacts), answers, command, path)
     print(f"written: {path}")

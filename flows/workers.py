@@ -1,6 +1,7 @@
-"""Processes that train the variants of studies at the same time, each on its share of the cores.
+"""Where the variants of studies are trained, several at the same time: in processes of this
+machine, or by Dask's workers.
 
-They are kept for many runs, since a process takes seconds to import TensorFlow. All of them
+Processes are kept for many runs, since each takes seconds to import TensorFlow. All of them
 together are left no more than the machine has: each is bound to some of the cores, and its threads
 take turns there. TensorFlow still has as many threads as in a run of its own (tasks/threads.py), so
 that a variant comes out the same here and there, and either can use what the other has cached.
@@ -15,18 +16,28 @@ import multiprocessing
 import os
 import signal
 import threading
+from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.cli import tell_once
+from flows.mnist import variant_made_of
 from flows.server import end_with
+from tasks.cluster import settle_in, task_runner, workers_faults
 from tasks.errors import PipelineError
+from tasks.settings import Settings
+from tasks.stage import check_made_of
 from tasks.study.design import Job
 from tasks.study.trial import Trial
 from tasks.threads import cores, share_of
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 RUNS_PER_PROCESS = 30
 """Each training leaves its graphs behind in its process, 8 MB of the tutorial's network (measured):
@@ -35,6 +46,138 @@ TRIES = 2
 """Of a run whose process ended under it: another's fault, perhaps."""
 
 Told = Callable[[Job, Trial | str], None]
+
+
+@contextmanager
+def workers(settings: Settings, at_a_time: int | None) -> "Iterator[Workers]":
+    """What the settings name to train in, for the time of the block.
+
+    Args:
+        settings: of the study.
+        at_a_time: how many variants to train at the same time; None: one on each core of this
+            machine, or one by each of Dask's workers.
+
+    Raises:
+        PipelineError: Dask is not installed, or no cluster answers.
+    """
+    with task_runner(settings, tell=False) as runner:
+        them: Workers = DaskWorkers(at_a_time, runner.client) if runner else Processes(at_a_time)
+        try:
+            yield them
+        finally:
+            them.stop()
+
+
+class Workers(ABC):
+    """Runs jobs, several at the same time."""
+
+    def run(self, jobs: Sequence[Job], context: bytes, tell: Told) -> None:
+        """Run jobs, in order as far as they go at the same time.
+
+        Args:
+            jobs: none of them twice.
+            context: of the flow run that they belong to, as Prefect serialises it, pickled.
+            tell: is told what came of each, as soon as it is known.
+
+        Raises:
+            BaseException: what has interrupted it; then what was trained so far has been saved.
+        """
+        waiting = list(jobs)
+        running: dict[Future[Trial | str], Job] = {}
+        while waiting or running:
+            while waiting and len(running) < self.places():
+                job = waiting.pop(0)
+                running[self.submit(job, context)] = job
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                job = running.pop(future)
+                outcome = self.outcome(job, future)
+                if outcome is None:
+                    waiting.insert(0, job)
+                else:
+                    tell(job, outcome)
+
+    @abstractmethod
+    def places(self) -> int:
+        """How many jobs there is room for at the same time."""
+
+    @abstractmethod
+    def submit(self, job: Job, context: bytes) -> "Future[Trial | str]":
+        """Have a job run."""
+
+    @abstractmethod
+    def outcome(self, job: Job, future: "Future[Trial | str]") -> Trial | str | None:
+        """What came of a job that has ended; None if it is to be run again."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Let go of what is kept between jobs."""
+
+
+def train(job: Job, context: bytes) -> Trial | str:
+    """Run a job in this process, as a subflow of the run that the context is from.
+
+    Returns:
+        The trial; if it fails, the reason.
+    """
+    import cloudpickle
+    from prefect.context import hydrated_context
+
+    from flows.study import train_variant
+
+    try:
+        with hydrated_context(cloudpickle.loads(context)):
+            return train_variant(job.name, job.settings, job.again, job.weights_seed)
+    except PipelineError as error:
+        return str(error)
+    except Exception as error:  # of this variant alone: the others go on
+        return f"{type(error).__name__}: {error}"
+
+
+def train_for_dask(job: Job, context: bytes, asked: dict[str, str]) -> Trial | str:
+    """Run a job in a worker of Dask, if its code and packages are those that are asked for."""
+    try:
+        check_made_of(job.name, variant_made_of(), asked)
+        settle_in(job.settings.threads)
+    except PipelineError as error:
+        return str(error)
+    return train(job, context)
+
+
+@dataclass
+class DaskWorkers(Workers):
+    """The workers of a Dask cluster; it gives what a dead one had begun to another.
+
+    Each should have one thread: see README.
+    """
+
+    at_a_time: int | None
+    client: "Client"
+
+    def places(self) -> int:
+        """One for each worker that is there now: some may come and go."""
+        there = len(self.client.scheduler_info()["workers"])
+        return max(1, min(there, self.at_a_time or there))
+
+    def submit(self, job: Job, context: bytes) -> "Future[Trial | str]":
+        resources = {"GPU": 1} if job.settings.training.device == "gpu" else {}
+        executor = self.client.get_executor(pure=False, resources=resources)
+        future: Future[Trial | str] = executor.submit(
+            train_for_dask, job, context, variant_made_of()
+        )
+        return future
+
+    def outcome(self, job: Job, future: "Future[Trial | str]") -> Trial | str:
+        try:
+            with workers_faults(job.name):
+                return future.result()
+        except PipelineError as error:
+            if self.client.status != "running":
+                raise  # none of the others can be had, either
+            return str(error)
+
+    def stop(self) -> None:
+        """What workers are at goes on to its end, and is kept: Dask does not interrupt them."""
 
 
 def as_many_as_fit() -> int:
@@ -68,71 +211,47 @@ def begin(free: Any, owner: int) -> None:
     logging.getLogger("mnist").propagate = False  # the owner says what there is to say
 
 
-def do(job: Job, context: bytes) -> Trial | str:
-    """Run a job in this process, as a subflow of the run that the context is from.
-
-    Returns:
-        The trial; if it fails, the reason.
-    """
-    import cloudpickle
-    from prefect.context import hydrated_context
-
-    from flows.study import train_variant
-
+def train_here(job: Job, context: bytes) -> Trial | str:
+    """Run a job in a process of this machine."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with hydrated_context(cloudpickle.loads(context)):
-            return train_variant(job.name, job.settings, job.again, job.weights_seed)
-    except PipelineError as error:
-        return str(error)
-    except Exception as error:  # of this variant alone: the others go on
-        return f"{type(error).__name__}: {error}"
+        return train(job, context)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @dataclass
-class Workers:
-    """A number of processes, started when there is something to do."""
+class Processes(Workers):
+    """Processes of this machine, started when there is something to do."""
 
-    count: int
+    at_a_time: int | None
     pool: ProcessPoolExecutor | None = field(default=None, init=False)
     runs: int = field(default=0, init=False)
     """Since the processes were made."""
+    tries: Counter[str] = field(default_factory=Counter, init=False)
+    """Of each job, by its identity."""
+
+    def places(self) -> int:
+        return self.at_a_time or as_many_as_fit()
 
     def run(self, jobs: Sequence[Job], context: bytes, tell: Told) -> None:
-        """Run jobs, in order as far as they go at the same time.
-
-        Args:
-            jobs: none of them twice.
-            context: of the flow run that they belong to, as Prefect serialises it, pickled.
-            tell: is told what came of each, as soon as it is known.
-
-        Raises:
-            BaseException: what has interrupted it; then what was trained so far has been saved.
-        """
-        if self.runs >= RUNS_PER_PROCESS * self.count:
+        if self.runs >= RUNS_PER_PROCESS * self.places():
             self.stop()
-        waiting = list(jobs)
-        tries = dict.fromkeys((job.identity for job in jobs), 0)
-        running: dict[Future[Trial | str], Job] = {}
-        while waiting or running:
-            while waiting and len(running) < self.count:
-                job = waiting.pop(0)
-                tries[job.identity] += 1
-                self.runs += 1
-                running[self.processes().submit(do, job, context)] = job
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                job = running.pop(future)
-                try:
-                    tell(job, future.result())
-                except BrokenProcessPool:
-                    self.pool = None
-                    if tries[job.identity] < TRIES:
-                        waiting.insert(0, job)
-                    else:
-                        tell(job, "its process was ended from outside, perhaps for want of memory")
+        super().run(jobs, context, tell)
+
+    def submit(self, job: Job, context: bytes) -> "Future[Trial | str]":
+        self.runs += 1
+        self.tries[job.identity] += 1
+        return self.processes().submit(train_here, job, context)
+
+    def outcome(self, job: Job, future: "Future[Trial | str]") -> Trial | str | None:
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            self.pool = None
+            if self.tries[job.identity] < TRIES:
+                return None
+            return "its process was ended from outside, perhaps for want of memory"
 
     def processes(self) -> ProcessPoolExecutor:
         """The processes, made anew if there are none or one of them has died."""
@@ -140,10 +259,10 @@ class Workers:
             self.runs = 0
             context = multiprocessing.get_context("spawn")
             free = context.SimpleQueue()
-            for share in shares(self.count):
+            for share in shares(self.places()):
                 free.put(share)
             self.pool = ProcessPoolExecutor(
-                self.count,
+                self.places(),
                 mp_context=context,
                 initializer=begin,
                 initargs=(free, os.getpid()),
@@ -160,13 +279,3 @@ class Workers:
                     os.kill(child.pid, signal.SIGINT)
         self.pool.shutdown(wait=True, cancel_futures=True)
         self.pool = None
-
-
-@contextlib.contextmanager
-def workers(count: int) -> Iterator[Workers]:
-    """Processes for the time of the block."""
-    them = Workers(count)
-    try:
-        yield them
-    finally:
-        them.stop()

@@ -30,8 +30,12 @@ WORKERS_SECONDS = 60
 
 
 @contextmanager
-def task_runner(settings: Settings) -> "Iterator[DaskTaskRunner | None]":
+def task_runner(settings: Settings, *, tell: bool = True) -> "Iterator[DaskTaskRunner | None]":
     """What stages are to be submitted to, for the time of the block; None: computed right here.
+
+    Args:
+        settings: of the run.
+        tell: whether what workers log is logged here too.
 
     Raises:
         PipelineError: Dask is not installed, or there is no scheduler, worker or GPU.
@@ -59,7 +63,8 @@ def task_runner(settings: Settings) -> "Iterator[DaskTaskRunner | None]":
                 f"--runner dask: no scheduler with a worker answers at {where}; start `dask"
                 " scheduler` and `dask worker ADDRESS`, and see to the address"
             ) from error
-        runner.client.forward_logging(log.name)
+        if tell:
+            runner.client.forward_logging(log.name)
         look_at_workers(runner.client.scheduler_info()["workers"], settings)
         yield runner
 
@@ -127,23 +132,40 @@ def submit(
     Raises:
         PipelineError: no worker could run it.
     """
-    from distributed.scheduler import KilledWorker
-
     with use_gpu(arguments):
         future = runner.submit(task, parameters={}, wait_for=wait_for)
-    try:
+    with workers_faults(label):
         state: State[Any] = future.wrapped_future.result()
+    return state
+
+
+@contextmanager
+def workers_faults(label: str) -> Iterator[None]:
+    """Turn what ends the work of a worker, besides the work's own errors, into one line.
+
+    Args:
+        label: of the work that is waited for.
+    """
+    from distributed import CancelledError
+    from distributed.scheduler import KilledWorker
+
+    try:
+        yield
     except KilledWorker as error:
         raise PipelineError(
             f"{label}: {error.allowed_failures + 1} workers died while they computed it; see to"
             " their memory and logs, and run it again"
+        ) from error
+    except CancelledError as error:
+        raise PipelineError(
+            f"{label}: the connection to Dask's scheduler is lost; see to it, and run it again:"
+            " what is finished is kept"
         ) from error
     except (ImportError, OSError, RuntimeError) as error:
         raise PipelineError(
             f"{label}: the worker could not begin: {error}; it needs this project and its"
             " packages, the same versions as here"
         ) from error
-    return state
 
 
 def settle_in(count: int) -> None:

@@ -23,7 +23,7 @@ import inspect
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -239,6 +239,10 @@ class Stage(Generic[P, R]):
     def versions(self) -> dict[str, str]:
         return {name: library_version(name) for name in self.libraries}
 
+    def made_of(self) -> dict[str, str]:
+        """Digests of its modules and versions of its libraries, by their names."""
+        return {**self.code, **self.versions()}
+
     def check_code(self, label: str) -> None:
         """Make sure that what ran is what the key says.
 
@@ -250,6 +254,24 @@ class Stage(Generic[P, R]):
         for path in sorted(self.loaded_later):
             if now.get(path) != self.code[path]:
                 raise PipelineError(f"{label}: {path} was edited during the run; run it again")
+
+
+def check_made_of(label: str, here: Mapping[str, str], asked: Mapping[str, str]) -> None:
+    """Make sure that code and libraries here are those that a run asks for.
+
+    Args:
+        label: of what is to be computed.
+        here: see `Stage.made_of`.
+        asked: the same of the process that asks.
+
+    Raises:
+        PipelineError: this is a worker on which the project or a package is another.
+    """
+    if others := sorted(n for n in {**here, **asked} if here.get(n) != asked.get(n)):
+        raise PipelineError(
+            f"{label}: the worker at {platform.node()} has another {in_short(others)} than"
+            " the run; install the same version there"
+        )
 
 
 @dataclass(frozen=True)
@@ -281,7 +303,8 @@ class Plan(Generic[R]):
 
         The caller holds the lock of this run, and writes the record.
         """
-        self.check_versions()
+        asked = {**self.material["code"], **self.material["libraries"]}
+        check_made_of(self.label, self.stage.made_of(), asked)
         store.remove_link(self.record_name)
         begun = time.monotonic()
         with (
@@ -306,20 +329,6 @@ class Plan(Generic[R]):
             output=result,
             output_sha256=json_sha256(result),
         )
-
-    def check_versions(self) -> None:
-        """Make sure that code and libraries here are those of the key.
-
-        Raises:
-            PipelineError: this is a worker on which the project or a package is another.
-        """
-        here = {**self.stage.code, **self.stage.versions()}
-        asked = {**self.material["code"], **self.material["libraries"]}
-        if others := sorted(n for n in {**here, **asked} if here.get(n) != asked.get(n)):
-            raise PipelineError(
-                f"{self.label}: the worker at {platform.node()} has another {in_short(others)} than"
-                " the run; install the same version there"
-            )
 
     def kept(self, store: Store) -> StageRecord | None:
         """The record of this run if it can be used: readable, and all its files whole."""

@@ -514,7 +514,7 @@ class Store:
                 upload_latest(folder, self.root, self.remote)
         return f"{self.address}/latest"
 
-    def replace_study(self, name: str, fill: Callable[[Path], None]) -> Path:
+    def replace_study(self, name: str, fill: Callable[[Path], None]) -> str:
         """Put a new folder in the place of a study's, in one step.
 
         Args:
@@ -522,7 +522,7 @@ class Store:
             fill: writes everything into the folder that it is given.
 
         Returns:
-            The folder's place.
+            The folder's address.
         """
         place = self.studies / name
         temporary = place.with_name(f".{name}.tmp")
@@ -531,7 +531,23 @@ class Store:
             temporary.mkdir(parents=True)
             fill(temporary)
             replace_folder(temporary, place)
-        return place
+            if self.remote:
+                upload_folder(place, f"studies/{name}", self.remote)
+        return f"{self.address}/studies/{name}"
+
+    def write_studies_index(self, page: str) -> str:
+        """Replace the page that leads to all studies.
+
+        Returns:
+            Its address.
+        """
+        name, temporary = "studies/index.html", self.studies / ".index.tmp"
+        with disk_errors("study", temporary):
+            temporary.write_text(page, encoding="utf-8")
+            temporary.replace(self.root / name)
+        if self.remote:
+            self.remote.write(name, page.encode())
+        return f"{self.address}/{name}"
 
 
 def modified(path: Path) -> float:

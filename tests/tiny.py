@@ -27,12 +27,14 @@ def write_source(folder: Path) -> None:
         (folder / labels).write_bytes(idx.dumps(np.arange(count, dtype=np.uint8) % 3))
 
 
-def start(root: Path | str, source: Path, server: str, *options: str) -> "subprocess.Popen[str]":
+def start(
+    root: Path | str, source: Path, server: str, *options: str, script: Path = PIPELINE
+) -> "subprocess.Popen[str]":
     """Begin a run in a process group of its own; what it logs comes through `stderr`."""
     return subprocess.Popen(
         [
-            *(sys.executable, str(PIPELINE), *OPTIONS),
-            *("--source", str(source), "--artifacts", str(root), *options),
+            *(sys.executable, str(script), *options, *OPTIONS),
+            *("--source", str(source), "--artifacts", str(root)),
         ],
         env={**os.environ, "PREFECT_API_URL": server},
         stdout=subprocess.DEVNULL,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tasks.store import Record
+from tasks.store import FileRef, Record
 from tasks.study.costs import Costs
 from tasks.study.statistics import (
     Difference,
@@ -82,8 +82,8 @@ class Answer(Record):
     versions: dict[str, str]
     finished: str
     """ISO 8601 with time zone."""
-    picture: str = ""
-    """Path of the plot, relative to the artifact root; empty if nothing has run."""
+    picture: FileRef | None = None
+    """The plot; None if nothing has run."""
 
     @property
     def missing(self) -> int:

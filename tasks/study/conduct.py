@@ -12,32 +12,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tasks.errors import PipelineError
 from tasks.records import Shape
 from tasks.settings import WHERE_AND_HOW_AGAIN, Settings
 from tasks.sizes import size_fault
-from tasks.store import Store, open_store
 from tasks.study.answer import Answer, Candidate, Outcome, Row, compare, front, make_row
 from tasks.study.costs import count_costs
 from tasks.study.design import Job, Search, Study, Variant, make_job, what_was_said
 from tasks.study.sentences import conclude
 from tasks.study.trial import Trial
-
-
-def study_store(settings: Settings) -> Store:
-    """The artifact root of a study.
-
-    Raises:
-        PipelineError: it is a URL, or the stages shall be computed elsewhere.
-    """
-    store = open_store(settings.artifacts)
-    store.must_be_local("a study", "name one with --artifacts")
-    if settings.runner != "local":
-        raise PipelineError(
-            f"--runner {settings.runner}: a study trains in processes of this machine; leave it out"
-        )
-    return store
-
 
 Compute = Callable[[Sequence[Job]], Mapping[str, Outcome]]
 """Runs jobs, none twice; gives what came of each by its identity."""

@@ -7,6 +7,7 @@ from tasks.records import ChartPoint, ChartRow, StudyChart
 from tasks.store import Store, disk_errors
 from tasks.study.answer import Answer
 from tasks.study.pages import answer_page, answers_markdown, index_page
+from tasks.study.studies import BY_NAME
 
 
 def chart_of(answer: Answer) -> StudyChart:
@@ -39,14 +40,14 @@ def chart_of(answer: Answer) -> StudyChart:
 
 
 def plot_bytes(store: Store, answer: Answer) -> bytes | None:
-    return (store.root / answer.picture).read_bytes() if answer.picture else None
+    return store.path(answer.picture).read_bytes() if answer.picture else None
 
 
-def write_answer(store: Store, answer: Answer) -> Path:
+def write_answer(store: Store, answer: Answer) -> str:
     """Replace the page of a study, and the index of all.
 
     Returns:
-        Path of the page.
+        Address of the page.
     """
     png = plot_bytes(store, answer)
     page = answer_page(answer, png)
@@ -58,22 +59,19 @@ def write_answer(store: Store, answer: Answer) -> Path:
             (folder / "plot.png").write_bytes(png)
 
     place = store.replace_study(answer.name, fill)
-    index = place.parent / ".index.tmp"
-    with disk_errors("study", index):
-        index.write_text(index_page(kept_answers(store)), encoding="utf-8")
-        index.replace(place.parent / "index.html")
-    return place / "index.html"
+    store.write_studies_index(index_page(kept_answers(store)))
+    return f"{place}/index.html"
 
 
 def kept_answers(store: Store) -> list[Answer]:
     """The answers whose pages are kept, in their order; what cannot be read is as good as none."""
     answers = []
-    for path in store.studies.glob("*/answer.json"):
+    for name in BY_NAME:
         try:
-            answers.append(Answer.model_validate_json(path.read_bytes()))
+            answers.append(Answer.model_validate_json(store.read(f"studies/{name}/answer.json")))
         except (OSError, ValueError):
             continue
-    return sorted(answers, key=lambda answer: answer.number)
+    return answers
 
 
 def write_document(store: Store, answers: Sequence[Answer], command: str, path: Path) -> None:

@@ -69,14 +69,23 @@ def worker(address: str, folder: Path) -> Iterator[None]:
         yield
 
 
-def kill_holder(lock: Path) -> None:
-    """SIGKILL the process that has a file open."""
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        with suppress(OSError):
-            if link.readlink() == lock:
-                os.kill(int(link.parts[2]), signal.SIGKILL)
-                return
-    raise AssertionError(f"nobody holds {lock}")
+def kill_holder(folder: Path, locks: str) -> None:
+    """SIGKILL the first process that has one of some files open.
+
+    Args:
+        folder: where they are.
+        locks: their names, as a pattern.
+    """
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        held = set(folder.glob(locks))
+        for link in Path("/proc").glob("[0-9]*/fd/*"):
+            with suppress(OSError):
+                if link.readlink() in held:
+                    os.kill(int(link.parts[2]), signal.SIGKILL)
+                    return
+        time.sleep(0.05)
+    raise AssertionError(f"nobody holds {folder / locks}")
 
 
 class Wire:

@@ -1,15 +1,15 @@
 """The same bytes whoever computes them and wherever they are kept, and nothing lost by a fault."""
 
 import hashlib
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
-from commands import run_pipeline
+from commands import STUDY, run_pipeline
 
-from tasks.store import Store
 from tests.remote.conftest import BUCKET, Wire, bucket, kill_holder
 
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow, pytest.mark.slow]
@@ -36,7 +36,7 @@ def kept_in_bucket() -> dict[str, str]:
     """Digest of every file that the stages left there, by its path."""
     files: Any = bucket()
     content = {path: files.cat_file(path) for path in files.find(BUCKET)}
-    apart = ("records", "latest", "locks")
+    apart = ("records", "latest", "locks", "study")
     return {
         name: hashlib.sha256(data).hexdigest()
         for path, data in content.items()
@@ -57,8 +57,7 @@ def test_a_worker_that_is_killed_costs_only_its_stage(
             label, running, _ = line.partition(": running (")
             begun += [label] if running else []
             if "training on" in line and begun[-1] == "train-40" and begun.count("train-40") == 1:
-                (lock,) = [path for path in root.glob("locks/train-*.lock") if is_held(path)]
-                kill_holder(lock)
+                kill_holder(root, "locks/train-*.lock")
     assert run.returncode == 0, lines
     assert tiny.outputs(root) == local
     again = {label: count for label, count in Counter(begun).items() if count > 1}
@@ -66,9 +65,32 @@ def test_a_worker_that_is_killed_costs_only_its_stage(
     assert not list(root.glob("*/.*")), "leftovers"
 
 
-def is_held(lock: Path) -> bool:
-    with Store(lock.parents[1]).if_free(lock.stem) as free:
-        return not free
+def test_a_study_of_dasks_workers_outlives_one_of_them(
+    prefect_server: str,
+    source: Path,
+    tmp_path: Path,
+    s3: Wire,
+    cluster: str,
+    local: dict[str, str],
+) -> None:
+    asked = ("--runner", "dask", "--dask-address", cluster, "--seeds", "2", "--preset", "tutorial")
+    root = f"{BUCKET}/study"
+    with tiny.start(root, source, prefect_server, "strides", *asked, script=STUDY) as run:
+        kill_holder(tmp_path, "*/mnist-pipeline/*/locks/train-*.lock")
+        assert run.stderr
+        lines = [line.rstrip() for line in run.stderr]
+    assert run.returncode == 0, lines
+    assert len([line for line in lines if line.startswith("[")]) == 4
+    files: Any = bucket()
+    answer = json.loads(files.cat(f"{root}/studies/strides/answer.json"))
+    trials = [trial for row in answer["rows"] for trial in row["trials"]]
+    assert [trial["test_images"] for trial in trials] == [20, 20, 20, 20]
+    # The first is the network of the ordinary run, with the same seed.
+    checkpoints = {v for k, v in local.items() if k.endswith("checkpoint.safetensors")}
+    assert trials[0]["weights"] in checkpoints
+    page = files.cat(f"{root}/studies/index.html").decode()
+    assert "strides/index.html" in page
+    assert lines[-1] == f"all answers: {root}/studies/index.html"
 
 
 def test_a_cut_connection_ends_a_run_and_the_next_goes_on(

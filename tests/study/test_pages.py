@@ -8,7 +8,7 @@ from made_up import BASE, answer, row
 from tasks.records import ChartPoint
 from tasks.report.figures import save
 from tasks.report.figures.study import study
-from tasks.store import Store
+from tasks.store import FileRef, Store, sha256
 from tasks.study.answer import Candidate
 from tasks.study.costs import Costs
 from tasks.study.publish import chart_of, kept_answers, write_answer, write_document
@@ -42,8 +42,9 @@ def test_the_page_of_a_study_holds_numbers_sentences_and_failures(store: Store) 
     place = store.root / "plots" / "plot.png"
     place.parent.mkdir()
     save(study(chart_of(one)), place)
-    one = one.model_copy(update={"picture": "plots/plot.png"})
-    page = write_answer(store, one)
+    plot = FileRef(path="plots/plot.png", sha256=sha256(place), size=place.stat().st_size)
+    one = one.model_copy(update={"picture": plot})
+    page = Path(write_answer(store, one))
     parsed = Text(page.read_text(encoding="utf-8"))
     text = parsed.text
     for expected in (f"99.05{NBSP}% ± 0.14", "none <b>", "no | memory", *one.sentences):
