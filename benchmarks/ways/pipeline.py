@@ -3,11 +3,9 @@
 import numpy as np
 
 from benchmarks.ways import clock
-from tasks.model.checkpoint import make_optimizer
 from tasks.model.device import load_tensorflow
-from tasks.model.network import build_network
-from tasks.model.processing import choose_processing, placed_on
-from tasks.model.train import make_train_steps
+from tasks.model.processing import choose_processing, placed_on, resident
+from tasks.model.trainer import make_trainer
 from tasks.records import Shape
 from tasks.settings import NetworkSettings, TrainingSettings
 
@@ -18,14 +16,14 @@ images, labels, batches = clock.data()
 settings, layers = TrainingSettings(precision="float32"), NetworkSettings()
 device = choose_processing(settings, layers)
 with placed_on(device):
-    network = build_network(layers, Shape(height=28, width=28, classes=10), seed=0)
-    optimizer = make_optimizer(network, settings)
-    steps = make_train_steps(network, optimizer, images, labels, settings, device)
+    shape = Shape(height=28, width=28, classes=10)
+    steps = make_trainer(layers, shape, settings, None, device).steps
+    kept = resident(images[..., np.newaxis], device.kind), resident(labels, device.kind)
 
 
 def train(rows: np.ndarray) -> None:
     for start in range(0, len(rows), REPORT_EVERY):
-        steps(rows[start : start + REPORT_EVERY], start)
+        steps(rows[start : start + REPORT_EVERY], start, *kept)
 
 
 clock.measure(train, batches)

@@ -62,9 +62,9 @@ def classify(
     """
     from sklearn.metrics import confusion_matrix
 
-    network = load_network(work.input(model.file), shape)
+    ask = load_classifier(work.input(model.file), shape)
     data = read_split(work.input(split.file))
-    probabilities = predict(network, data.images, settings.evaluation_batch, "classifying")
+    probabilities = predict(ask, data.images, settings.evaluation_batch, "classifying")
     predicted = probabilities.argmax(axis=1).astype(np.uint8)
     table = pa.table({"index": data.index, "label": data.labels, "predicted": predicted})
     pq.write_table(table, work.output("predictions.parquet"), compression="zstd")

@@ -10,8 +10,10 @@ import pyarrow.parquet as pq
 
 from tasks.console import log, track
 from tasks.data.dataset import read_split
-from tasks.model.checkpoint import LIBRARIES, restore_network
+from tasks.model.checkpoint import LIBRARIES, read_tensors, set_weights
 from tasks.model.device import load_tensorflow
+from tasks.model.network import build_network
+from tasks.model.reuse import borrowed
 from tasks.records import Checkpoint, Evaluation, Shape, Split
 from tasks.settings import EvaluationSettings, NetworkSettings
 from tasks.stage import stage
@@ -45,13 +47,21 @@ def compile_classifier(network: "keras.Model", height: int, width: int) -> Class
     return classify
 
 
+def make_classifier(
+    network: NetworkSettings, shape: Shape
+) -> "tuple[keras.Sequential, Classifier]":
+    """A network to put weights into, and what asks it."""
+    model = build_network(network, shape, seed=0)
+    return model, compile_classifier(model, shape.height, shape.width)
+
+
 def predict(
-    network: "keras.Model", images: np.ndarray, batch: int, label: str = "evaluating"
+    classify: Classifier, images: np.ndarray, batch: int, label: str = "evaluating"
 ) -> np.ndarray:
     """Class probabilities, batch by batch.
 
     Args:
-        network: gives logits.
+        classify: asks the network.
         images: uint8 [n, height, width].
         batch: images at a time.
         label: what progress is shown under.
@@ -59,7 +69,6 @@ def predict(
     Returns:
         float32 [n, classes]; each row adds up to 1.
     """
-    classify = compile_classifier(network, *images.shape[1:])
     parts = []
     with track(label, len(images)) as update:
         for start in range(0, len(images), batch):
@@ -109,8 +118,9 @@ def evaluate(
 
     load_tensorflow()
     data = read_split(work.input(split.file))
-    model = restore_network(work.input(checkpoint.file), network, shape)
-    probabilities = predict(model, data.images, settings.evaluation_batch)
+    with borrowed(make_classifier, network, shape) as (model, classify):
+        set_weights(model, read_tensors(work.input(checkpoint.file)))
+        probabilities = predict(classify, data.images, settings.evaluation_batch)
     table = to_table(data.index, data.labels, probabilities)
     pq.write_table(table, work.output("predictions.parquet"), compression="zstd")
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Precision = Literal["float32", "mixed_float16"]
 
+SCALE = "loss_scale/scale"
 TENSOR_CORES = (7, 0)
 """Compute capability of the first NVIDIA GPUs (Volta) that compute faster in float16."""
 
@@ -49,23 +50,26 @@ def layers_in(precision: Precision) -> Iterator[None]:
 
 
 def scale_losses(
-    adam: "keras.optimizers.Adam", network: "keras.Sequential", state: dict[str, np.ndarray]
+    adam: "keras.optimizers.Adam", network: "keras.Sequential"
 ) -> "keras.optimizers.LossScaleOptimizer":
-    """Adam with a loss scale, as it was in a checkpoint, or as it is at first.
+    """Adam with a loss scale.
 
     Args:
         adam: built for the network.
         network: what it trains.
-        state: tensors of a checkpoint.
     """
     import keras
 
     optimizer = keras.optimizers.LossScaleOptimizer(adam, name="loss_scale")
     optimizer.build(network.trainable_variables)
-    for name, variable in scale_variables(optimizer).items():
-        if name in state:
-            variable.assign(state[name])
     return optimizer
+
+
+def set_scale(optimizer: "keras.optimizers.Optimizer", state: dict[str, np.ndarray]) -> None:
+    """Make the loss scale, if there is one, what it was in a checkpoint, or what it is at first."""
+    for name, variable in scale_variables(optimizer).items():
+        first = optimizer.initial_scale if name == SCALE else 0
+        variable.assign(state.get(name, first))
 
 
 def scale_state(optimizer: "keras.optimizers.Optimizer") -> dict[str, np.ndarray]:
@@ -79,6 +83,6 @@ def scale_variables(optimizer: "keras.optimizers.Optimizer") -> "dict[str, keras
     if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return {}
     return {
-        "loss_scale/scale": optimizer.dynamic_scale,
+        SCALE: optimizer.dynamic_scale,
         "loss_scale/steps": optimizer.step_counter,
     }

@@ -1,5 +1,6 @@
 """What a network is trained on and how: processor, precision, replicas, XLA."""
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -85,12 +86,23 @@ def placed_on(device: Device) -> Iterator[None]:
         if device.replicas == 1:
             yield
         else:
-            # Gradients go to one device and back: for a network of this size that is little, and
-            # the default, collective operations, fails when several networks are trained one
-            # after the other in a process.
-            reduce = tf.distribute.ReductionToOneDevice()
-            with tf.distribute.MirroredStrategy(names, cross_device_ops=reduce).scope():
+            with mirrored(*names).scope():
                 yield
+
+
+@functools.cache
+def mirrored(*names: str) -> Any:
+    """The strategy that keeps a copy of each variable on each of some devices.
+
+    One for the whole process, since a network goes on with the strategy that it was made with.
+    """
+    distribute = load_tensorflow().distribute
+    # Gradients go to one device and back: for a network of this size that is little, and the
+    # default, collective operations, fails when several networks are trained one after the other
+    # in a process.
+    return distribute.MirroredStrategy(
+        list(names), cross_device_ops=distribute.ReductionToOneDevice()
+    )
 
 
 def resident(array: np.ndarray, kind: Literal["CPU", "GPU"]) -> Any:
@@ -101,7 +113,12 @@ def resident(array: np.ndarray, kind: Literal["CPU", "GPU"]) -> Any:
         kind: of processor.
 
     Returns:
-        A tensor of the same shape and values; float16 on a GPU, which holds them exactly, since
-        TensorFlow cannot gather bytes there and would send all of them to the CPU for each batch.
+        A tensor of the same shape and values, of the processor's `resident_type`.
     """
-    return load_tensorflow().constant(array.astype(np.float16) if kind == "GPU" else array)
+    return load_tensorflow().constant(array.astype(resident_type(kind), copy=False))
+
+
+def resident_type(kind: Literal["CPU", "GPU"]) -> type[np.generic]:
+    """As what bytes are kept: as float16 on a GPU, which holds them exactly, since TensorFlow
+    cannot gather bytes there and would send all of them to the CPU for each batch."""
+    return np.float16 if kind == "GPU" else np.uint8

@@ -137,17 +137,26 @@ def pooling_order(answer: Answer, rows: Sequence[Row]) -> list[str]:
     """Exercise 6: each activation and pooling in both orders."""
     by_name = {row.variant: row for row in rows}
     said = []
-    for pool_first, other in (
-        ("max-pooling, ReLU", "ReLU, max-pooling"),
-        ("max-pooling, sigmoid", "sigmoid, max-pooling"),
-        ("average-pooling, ReLU", "ReLU, average-pooling"),
+    for pool_first, other, same_function in (
+        ("max-pooling, ReLU", "ReLU, max-pooling", True),
+        ("max-pooling, sigmoid", "sigmoid, max-pooling", True),
+        ("average-pooling, ReLU", "ReLU, average-pooling", False),
     ):
         if pool_first in by_name and other in by_name:
-            said.append(in_both_orders(by_name[pool_first], by_name[other]))
+            said.append(in_both_orders(by_name[pool_first], by_name[other], same_function))
     return [*said, *differences(rows)]
 
 
-def in_both_orders(pooled_first: Row, other: Row) -> str:
+def in_both_orders(pooled_first: Row, other: Row, same_function: bool) -> str:
+    """How the results of two orders differ, and what they cost.
+
+    Args:
+        pooled_first: its results.
+        other: those of the other order.
+        same_function: whether both orders give the same outputs with the same weights, as they
+            do where the largest value stays the largest under the activation. Then what is
+            trained differs by rounding alone: gradients are sums of other numbers of values.
+    """
     pairs = [(a, b) for a, b in zip(pooled_first.trials, other.trials, strict=True) if a and b]
     if not pairs:
         return f"“{pooled_first.variant}” and “{other.variant}” have no seed in common."
@@ -168,6 +177,8 @@ def in_both_orders(pooled_first: Row, other: Row) -> str:
     cost = f"an iteration takes {times(time)} the processor time"
     if time.low is None or not time.excludes(1.0):
         cost = f"a difference in time cannot be claimed ({times(time)})"
+    if same_function and same_weights < len(pairs):
+        result = f"the same function, but gradients are summed in another order, and {result}"
     if pooled_first.costs and other.costs:
         share = other.costs.activations / pooled_first.costs.activations
         cost = f"{share:.1f} times as many values go through the activation, and {cost}"

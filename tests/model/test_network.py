@@ -261,6 +261,25 @@ def test_pooling_and_activation(pooling: str, activation: str, activation_first:
     np.testing.assert_allclose(np.asarray(looking_in(images)), x, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("activation", ["sigmoid", "relu"])
+def test_max_pooling_and_activation_can_change_places(activation: str) -> None:
+    """Not within rounding: bit for bit, since neither rounding nor activation changes an order."""
+    either, other = (
+        forward(
+            build_network(
+                NetworkSettings.model_validate(
+                    {"activation": activation, "activation_first": first}
+                ),
+                MNIST,
+                seed=1,
+            ),
+            random_images(4, MNIST),
+        )
+        for first in (False, True)
+    )
+    np.testing.assert_array_equal(either, other)
+
+
 def test_strides_take_the_place_of_pooling() -> None:
     settings = NetworkSettings(
         conv_filters=(3, 4), conv_sizes=(3,), conv_strides=(2, 3), pooling=("none",)

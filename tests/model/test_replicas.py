@@ -54,9 +54,9 @@ from tasks.data.dataset import batch_indices
 from tasks.model.checkpoint import get_state, make_optimizer, set_state
 from tasks.model.device import load_tensorflow
 from tasks.model.network import build_network
-from tasks.model.processing import choose_processing, placed_on
+from tasks.model.processing import choose_processing, placed_on, resident
 from tasks.model.replicas import on_replicas, replicate
-from tasks.model.train import make_train_steps
+from tasks.model.trainer import make_train_steps
 from tasks.records import Shape
 from tasks.settings import NetworkSettings, TrainingSettings
 
@@ -81,8 +81,9 @@ def train(replicas, network):
             model = replicate(model)
         adam = make_optimizer(model, settings)
         set_state(model, adam, start)
-        steps = make_train_steps(model, adam, images, labels, settings, device)
-        _, loss = steps(batch_indices(0, 120, 32, 0, 4), 0)
+        steps = make_train_steps(model, adam, settings, device)
+        data = resident(images[..., np.newaxis], "CPU"), resident(labels, "CPU")
+        _, loss = steps(batch_indices(0, 120, 32, 0, 4), 0, *data)
         return start, get_state(model, adam, 4), float(loss), model
 
 

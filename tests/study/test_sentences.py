@@ -74,7 +74,15 @@ def test_orders_of_pooling_and_activation_are_told_apart_by_their_weights() -> N
     assert "4.0 times as many values go through the activation" in text
     other = [trial(right, weights="other", predictions="other") for right in (9900, 9905, 9000)]
     text = said(row(first, BASE), row(second, other), name="relu-pooling-order")
+    assert "the same function, but gradients are summed in another order, and the results" in text
     assert "the results differ (with 3 of 3 seeds)" in text
+    text = said(
+        row("average-pooling, ReLU", BASE),
+        row("ReLU, average-pooling", other),
+        name="relu-pooling-order",
+    )
+    assert "the results differ" in text
+    assert "the same function" not in text
 
 
 def test_equal_logits_are_the_reason_only_if_there_are_more_of_them() -> None:
