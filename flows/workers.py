@@ -23,7 +23,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flows.cli import tell_once
 from flows.mnist import variant_made_of
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 RUNS_PER_PROCESS = 30
-"""Each training leaves its graphs behind in its process, 8 MB of the tutorial's network (measured):
+"""Each variant leaves its graphs behind in its process, 8 MB of the tutorial's network (measured):
 after so many, new ones."""
 TRIES = 2
 """Of a run whose process ended under it: another's fault, perhaps."""
@@ -193,19 +193,19 @@ def shares(processes: int) -> list[list[int]]:
     return [share_of(mine, n, processes) for n in range(processes)]
 
 
-def begin(free: Any, owner: int) -> None:
+def begin(cores: list[int], owner: int) -> None:
     """Make a new process a worker.
 
     Args:
-        free: a queue of the shares of cores that no process has yet.
+        cores: to bind it to, if any.
         owner: the process that this one must not outlive.
     """
     with contextlib.suppress(OSError):
         os.setsid()  # Ctrl-C is for the owner, who passes it on
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=end_with, args=(owner,), daemon=True).start()
-    if share := free.get():
-        os.sched_setaffinity(0, share)
+    if cores:
+        os.sched_setaffinity(0, cores)
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(tell_once)
     logging.getLogger("mnist").propagate = False  # the owner says what there is to say
@@ -221,61 +221,75 @@ def train_here(job: Job, context: bytes) -> Trial | str:
 
 
 @dataclass
+class Process:
+    """One process in a pool of its own: if it dies, no other is harmed."""
+
+    pool: ProcessPoolExecutor
+    cores: list[int]
+    """That it is bound to."""
+    runs: int = 0
+
+
+def start(cores: list[int]) -> Process:
+    pool = ProcessPoolExecutor(
+        1,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=begin,
+        initargs=(cores, os.getpid()),
+    )
+    return Process(pool, cores)
+
+
+@dataclass
 class Processes(Workers):
     """Processes of this machine, started when there is something to do."""
 
     at_a_time: int | None
-    pool: ProcessPoolExecutor | None = field(default=None, init=False)
-    runs: int = field(default=0, init=False)
-    """Since the processes were made."""
+    free: list[list[int]] = field(init=False)
+    """Shares of the cores that no process is bound to."""
+    idle: list[Process] = field(default_factory=list, init=False)
+    at_work: "dict[Future[Trial | str], Process]" = field(default_factory=dict, init=False)
     tries: Counter[str] = field(default_factory=Counter, init=False)
     """Of each job, by its identity."""
+
+    def __post_init__(self) -> None:
+        self.free = shares(self.places())
 
     def places(self) -> int:
         return self.at_a_time or as_many_as_fit()
 
-    def run(self, jobs: Sequence[Job], context: bytes, tell: Told) -> None:
-        if self.runs >= RUNS_PER_PROCESS * self.places():
-            self.stop()
-        super().run(jobs, context, tell)
-
     def submit(self, job: Job, context: bytes) -> "Future[Trial | str]":
-        self.runs += 1
+        process = self.idle.pop() if self.idle else start(self.free.pop(0))
+        process.runs += 1
         self.tries[job.identity] += 1
-        return self.processes().submit(train_here, job, context)
+        future = process.pool.submit(train_here, job, context)
+        self.at_work[future] = process
+        return future
 
     def outcome(self, job: Job, future: "Future[Trial | str]") -> Trial | str | None:
+        process = self.at_work.pop(future)
         try:
-            return future.result()
+            outcome = future.result()
         except BrokenProcessPool:
-            self.pool = None
+            self.end(process)
             if self.tries[job.identity] < TRIES:
                 return None
             return "its process was ended from outside, perhaps for want of memory"
+        if process.runs < RUNS_PER_PROCESS:
+            self.idle.append(process)
+        else:
+            self.end(process)
+        return outcome
 
-    def processes(self) -> ProcessPoolExecutor:
-        """The processes, made anew if there are none or one of them has died."""
-        if self.pool is None:
-            self.runs = 0
-            context = multiprocessing.get_context("spawn")
-            free = context.SimpleQueue()
-            for share in shares(self.places()):
-                free.put(share)
-            self.pool = ProcessPoolExecutor(
-                self.places(),
-                mp_context=context,
-                initializer=begin,
-                initargs=(free, os.getpid()),
-            )
-        return self.pool
+    def end(self, process: Process) -> None:
+        process.pool.shutdown()
+        self.free.append(process.cores)
 
     def stop(self) -> None:
         """End the processes; those at work save what they have trained first."""
-        if self.pool is None:
-            return
         for child in multiprocessing.active_children():
             if child.pid:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child.pid, signal.SIGINT)
-        self.pool.shutdown(wait=True, cancel_futures=True)
-        self.pool = None
+        for process in [*self.idle, *self.at_work.values()]:
+            process.pool.shutdown(wait=True, cancel_futures=True)
