@@ -86,6 +86,9 @@ def temporary_server() -> Iterator[str]:
     server = subprocess.Popen(
         [sys.executable, "-m", "flows.server", str(port), str(os.getpid())],
         env={
+            # On a busy machine, Prefect's services tell with tracebacks that they are ended; that
+            # a server does not start, uvicorn says.
+            "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
             **os.environ,
             "PREFECT_UI_ENABLED": "0",
             "PREFECT__SERVER_EPHEMERAL": "1",

@@ -55,7 +55,7 @@ def run_cached(
         runner: whose workers run the task; None: this process.
 
     Returns:
-        The final state; its name is `Cached` if nothing had to be done.
+        The final state, without the result; its name is `Cached` if nothing had to be done.
 
     Raises:
         Exception: what the stage raised.
@@ -97,7 +97,8 @@ def run_cached(
         state = cluster.submit(runner, task, plan.label, wait_for, iter(plan.arguments.values()))
     if not state.is_completed():
         state.result()
-    return state
+    # Prefect walks through all that it finds here, for each task that waits for it.
+    return state.model_copy(update={"data": True})
 
 
 @contextmanager

@@ -9,7 +9,8 @@ import tiny
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
 
 SAME = 4
-OTHER = ("--learning-rate", "0.01")
+LEAN = ("--insights", "none")
+OTHER = (*LEAN, "--learning-rate", "0.01")
 
 
 def computed(lines: list[str]) -> list[str]:
@@ -23,7 +24,7 @@ def test_four_runs_compute_once_and_another_does_not_disturb_them(
     source, root = tmp_path / "source", tmp_path / "together"
     source.mkdir()
     tiny.write_source(source)
-    runs = [tiny.start(root, source, prefect_server) for _ in range(SAME)]
+    runs = [tiny.start(root, source, prefect_server, *LEAN) for _ in range(SAME)]
     runs.append(tiny.start(root, source, prefect_server, *OTHER))
     counts = Counter(name for run in runs for name in computed(tiny.finish(run)))
     # What comes before the learning rate is the same for all five.
@@ -33,7 +34,7 @@ def test_four_runs_compute_once_and_another_does_not_disturb_them(
     assert max(counts.values()) == 2
 
     alone = tmp_path / "alone"
-    for options in ((), OTHER):
+    for options in (LEAN, OTHER):
         tiny.finish(tiny.start(alone, source, prefect_server, *options))
     assert tiny.outputs(root) == tiny.outputs(alone)
     assert not list(root.glob("*/.*")), "leftovers"
