@@ -8,6 +8,7 @@ by a run on one machine alone, and Dask is imported only by one that asks for it
 import contextlib
 import logging
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -84,8 +85,15 @@ def on_this_machine() -> dict[str, Any]:
             "n_workers": CPU_COUNT,
             "threads_per_worker": 1,
             "dashboard_address": None,
+            "preload": __name__,
         }
     }
+
+
+def dask_setup(_worker: Any) -> None:
+    """Called by Dask in each process of a cluster that is ours: Ctrl-C is for the owner, who ends
+    the cluster."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def look_at_workers(workers: dict[str, dict[str, Any]], settings: Settings) -> None:
