@@ -94,6 +94,7 @@ def dask_setup(_worker: Any) -> None:
     """Called by Dask in each process of a cluster that is ours: Ctrl-C is for the owner, who ends
     the cluster."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    quiet_dask()
 
 
 def look_at_workers(workers: dict[str, dict[str, Any]], settings: Settings) -> None:

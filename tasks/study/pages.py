@@ -1,25 +1,33 @@
 """Answers as Markdown and as HTML pages."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
+from markupsafe import Markup, escape
 
 from tasks.report.page import embedded, make_environment
 from tasks.report.words import duration, moment, percent
 from tasks.study.answer import Answer, Row
-from tasks.study.sentences import MINUS, significance_note
+from tasks.study.sentences import change, significance_note
 from tasks.study.statistics import Interval
 
 TEMPLATES = Path(__file__).parent / "templates"
 NOTHING = "–"
+OPTION = re.compile(r"--[a-z-]+( [^\s)-][^\s)]*)?")
 
 
 def environment(*, html: bool) -> Environment:
     made = make_environment(TEMPLATES, autoescape=html)
-    made.filters |= {"moment": moment}
+    made.filters |= {"moment": moment, "unbroken": unbroken}
     return made
+
+
+def unbroken(text: str) -> Markup:
+    """Text as HTML whose command-line options, with their values, stay on one line each."""
+    return Markup(OPTION.sub(r'<span class="option">\g<0></span>', str(escape(text))))
 
 
 def answer_page(answer: Answer, png: bytes | None) -> str:
@@ -134,7 +142,7 @@ def against(row: Row) -> str:
     if row.versus is None:
         return NOTHING
     interval = row.versus.interval
-    text = f"{100 * interval.mean:+.2f}".replace("-", MINUS)
+    text = change(interval.mean)
     if interval.high is None or row.versus.p is None:
         return text
     p = "< 0.001" if row.versus.p < 0.001 else f"= {row.versus.p:.2g}"

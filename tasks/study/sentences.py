@@ -267,7 +267,7 @@ def difference(versus: Difference) -> str:
 
 
 def signed(share: float) -> str:
-    return f"{100 * share:.2f}".replace("-", MINUS)
+    return change(share).removeprefix("+")
 
 
 def p_value(versus: Difference) -> str:
@@ -278,7 +278,13 @@ def p_value(versus: Difference) -> str:
 
 def points(share: float) -> str:
     """0.0012 → +0.12 points."""
-    return f"{100 * share:+.2f} points".replace("-", MINUS)
+    return f"{change(share)} points"
+
+
+def change(share: float) -> str:
+    """0.0012 → +0.12; nothing has no sign."""
+    hundredths = round(10_000 * share)
+    return f"{hundredths / 100:+.2f}".replace("-", MINUS) if hundredths else "0.00"
 
 
 def accuracy(interval: Interval) -> str:

@@ -114,7 +114,7 @@ STUDIES = (
         name="smallest",
         question="The smallest configuration that still gives good results.",
         variants=(AS_IT_IS,),
-        search=Search(trials=24, at_a_time=4),
+        search=Search(trials=36, at_a_time=4),
     ),
     Study(
         number=9,

@@ -111,5 +111,7 @@ def test_a_search_asks_for_the_same_networks_whatever_else_happens() -> None:
 
     assert asked(0.1) == asked(0.1)
     assert len(asked(0.1)) == 10
+    filters = [changes["network"]["conv_filters"] for changes in asked(0.1)[:4]]  # type: ignore[index]
+    assert filters == [(16, 32), (8, 16), (4, 8), (2, 4)], "the tutorial's, smaller and smaller"
     for changes in asked(0.1):
         Settings.model_validate({"preset": "fast", **changes})

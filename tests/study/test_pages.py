@@ -11,6 +11,7 @@ from tasks.report.figures.study import study
 from tasks.store import FileRef, Store, sha256
 from tasks.study.answer import Candidate
 from tasks.study.costs import Costs
+from tasks.study.pages import unbroken
 from tasks.study.publish import chart_of, kept_answers, write_answer, write_document
 
 NBSP = "\N{NO-BREAK SPACE}"
@@ -53,6 +54,13 @@ def test_the_page_of_a_study_holds_numbers_sentences_and_failures(store: Store) 
     assert kept_answers(store) == [one]
     index = Text((store.studies / "index.html").read_text(encoding="utf-8"))
     assert f"{one.name}/index.html" in index.links
+
+
+def test_options_are_not_torn_apart() -> None:
+    assert unbroken("half <b> (--conv-filters 8,18 --activation-first)") == (
+        'half &lt;b&gt; (<span class="option">--conv-filters 8,18</span>'
+        ' <span class="option">--activation-first</span>)'
+    )
 
 
 def test_the_document_has_a_table_for_each_answer(store: Store, tmp_path: Path) -> None:

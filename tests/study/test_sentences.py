@@ -4,6 +4,7 @@ from made_up import BASE, answer, row, said, trial
 
 from tasks.study.answer import Candidate, compare, front
 from tasks.study.costs import Costs
+from tasks.study.sentences import MINUS, change
 
 
 def test_a_clear_difference_is_claimed_with_its_size() -> None:
@@ -18,6 +19,15 @@ def test_what_the_intervals_do_not_bear_is_not_claimed() -> None:
     assert (
         text == "With 3 seeds, no difference from “none” can be claimed for “half” (+0.18 points)."
     )
+
+
+def test_no_difference_has_no_sign() -> None:
+    assert [change(share) for share in (0.0012, -0.0012, 0.0, -0.00004)] == [
+        "+0.12",
+        f"{MINUS}0.12",
+        "0.00",
+        "0.00",
+    ]
 
 
 def test_one_seed_claims_nothing() -> None:
