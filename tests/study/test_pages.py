@@ -3,12 +3,13 @@
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
 from made_up import BASE, answer, row
 
 from tasks.records import ChartPoint
 from tasks.report.figures import save
 from tasks.report.figures.study import study
-from tasks.store import FileRef, Store, sha256
+from tasks.store import FileRef, Store, open_store, sha256
 from tasks.study.answer import Candidate
 from tasks.study.costs import Costs
 from tasks.study.pages import unbroken
@@ -54,6 +55,28 @@ def test_the_page_of_a_study_holds_numbers_sentences_and_failures(store: Store) 
     assert kept_answers(store) == [one]
     index = Text((store.studies / "index.html").read_text(encoding="utf-8"))
     assert f"{one.name}/index.html" in index.links
+
+
+def test_an_answer_at_a_url_is_read_and_shown_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
+    store = open_store(f"memory://{tmp_path.name}")
+    assert store.remote
+    store.prepare()
+    with store.workspace("draw-study", "0" * 64) as work:
+        save(study(chart_of(answer(row("none", BASE)))), work.output("plot.png"))
+        plot = work.finished("plot.png")
+    one = answer(row("none", BASE)).model_copy(update={"picture": plot})
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "there"))
+    other = open_store(store.address)
+    other.prepare()
+    assert write_answer(other, one) == f"{store.address}/studies/{one.name}/index.html"
+    assert kept_answers(store) == [one]
+    page = store.remote.read(f"studies/{one.name}/index.html").decode()
+    assert "data:image/png" in page
+    assert f"{one.name}/index.html" in store.remote.read("studies/index.html").decode()
 
 
 def test_options_are_not_torn_apart() -> None:
