@@ -61,7 +61,7 @@ def answers_markdown(answers: Sequence[Answer], command: str, pictures: str) -> 
         answers=[common(answer) for answer in answers],
         pictures=pictures,
         note=significance_note(),
-        machines=list(dict.fromkeys(answer.machine for answer in answers)),
+        machines=list(dict.fromkeys(m for answer in answers for m in answer.machine.split("; "))),
         versions=answers[0].versions if answers else {},
         data=list(dict.fromkeys(answer.data_source for answer in answers)),
         command=command,
