@@ -23,17 +23,16 @@ from flows.mnist import prepare_data, train_and_score
 from flows.server import where_to_look
 from flows.workers import Workers, workers
 from tasks.console import log
-from tasks.report.draw_study import draw_study
 from tasks.report.words import duration, percent
 from tasks.settings import Settings
 from tasks.stage import Run
-from tasks.store import FileRef, Store, open_store
+from tasks.store import Store, open_store
 from tasks.study.again import RepeatedRun
 from tasks.study.answer import Answer, Outcome
 from tasks.study.conduct import Terms, conduct
 from tasks.study.design import Job
 from tasks.study.pages import answer_markdown, table_rows
-from tasks.study.publish import answer_lines, chart_of, plot_bytes, write_answer
+from tasks.study.publish import answer_lines, plot_bytes, with_plot, write_answer
 from tasks.study.studies import BY_NAME
 from tasks.study.trial import Trial
 from tasks.threads import use_threads
@@ -66,8 +65,7 @@ def mnist_study(
         office = Office(pool)
         for name in studies:
             log.info(f"\nstudy: {name}")
-            answer = conduct(BY_NAME[name], terms, office.compute)
-            answer = answer.model_copy(update={"picture": draw(run, answer)})
+            answer = with_plot(run, conduct(BY_NAME[name], terms, office.compute))
             page = write_answer(store, answer)
             publish(store, answer)
             log.info(f"{answer_lines(answer)}\nanswer: {page}")
@@ -121,12 +119,6 @@ def in_short(outcome: Trial | str) -> str:
         f"{percent(outcome.test)} (validation {percent(outcome.validation)}), trained in"
         f" {duration(outcome.train_seconds)}"
     )
-
-
-def draw(run: Run, answer: Answer) -> FileRef | None:
-    """The plot, if there is something to draw."""
-    chart = chart_of(answer)
-    return draw_study(run, chart).file if chart.rows else None
 
 
 def publish(store: Store, answer: Answer) -> None:

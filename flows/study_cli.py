@@ -9,7 +9,7 @@ from pydantic import PositiveInt
 from flows.cli import make_app, parse, run_to_exit_code, with_refresh_all
 from tasks.errors import PipelineError
 from tasks.settings import Settings
-from tasks.store import FileRef, Store, open_store
+from tasks.store import open_store
 from tasks.threads import use_threads
 
 
@@ -97,11 +97,11 @@ def answer_from_kept(names: list[str], settings: Settings, seeds: int) -> list[A
         PipelineError: not even the data is kept.
     """
     from flows.mnist import prepare_data, train_and_score
-    from tasks.study.again import KeptRun, NotKeptError
+    from tasks.study.again import KeptRun, LocalRun, NotKeptError
     from tasks.study.answer import Outcome
     from tasks.study.conduct import Terms, conduct
     from tasks.study.design import Job
-    from tasks.study.publish import answer_lines, chart_of, write_answer
+    from tasks.study.publish import answer_lines, with_plot, write_answer
     from tasks.study.studies import BY_NAME
 
     use_threads(settings.threads)
@@ -124,20 +124,10 @@ def answer_from_kept(names: list[str], settings: Settings, seeds: int) -> list[A
         answer = conduct(
             BY_NAME[name], terms, lambda jobs: {job.identity: look_up(job) for job in jobs}
         )
-        answer = answer.model_copy(update={"picture": draw_kept(store, chart_of(answer))})
+        answer = with_plot(LocalRun(store), answer)
         print(f"{answer_lines(answer)}\nanswer: {write_answer(store, answer)}\n")
         answers.append(answer)
     return answers
-
-
-def draw_kept(store: Store, chart: Any) -> FileRef | None:
-    """The plot, drawn if it is not kept."""
-    from tasks.report.draw_study import draw_study
-    from tasks.study.again import LocalRun
-
-    if not chart.rows:
-        return None
-    return draw_study(LocalRun(store), chart).file
 
 
 def write_down(

@@ -153,6 +153,8 @@ class DaskWorkers(Workers):
 
     at_a_time: int | None
     client: "Client"
+    asked: dict[str, str] = field(default_factory=variant_made_of, init=False)
+    """Code and packages that a worker must have."""
 
     def places(self) -> int:
         """One for each worker that is there now: some may come and go."""
@@ -162,9 +164,7 @@ class DaskWorkers(Workers):
     def submit(self, job: Job, context: bytes) -> "Future[Trial | str]":
         resources = {"GPU": 1} if job.settings.training.device == "gpu" else {}
         executor = self.client.get_executor(pure=False, resources=resources)
-        future: Future[Trial | str] = executor.submit(
-            train_for_dask, job, context, variant_made_of()
-        )
+        future: Future[Trial | str] = executor.submit(train_for_dask, job, context, self.asked)
         return future
 
     def outcome(self, job: Job, future: "Future[Trial | str]") -> Trial | str:

@@ -535,19 +535,14 @@ class Store:
                 upload_folder(place, f"studies/{name}", self.remote)
         return f"{self.address}/studies/{name}"
 
-    def write_studies_index(self, page: str) -> str:
-        """Replace the page that leads to all studies.
-
-        Returns:
-            Its address.
-        """
+    def write_studies_index(self, page: str) -> None:
+        """Replace the page that leads to all studies."""
         name, temporary = "studies/index.html", self.studies / ".index.tmp"
         with disk_errors("study", temporary):
             temporary.write_text(page, encoding="utf-8")
             temporary.replace(self.root / name)
         if self.remote:
             self.remote.write(name, page.encode())
-        return f"{self.address}/{name}"
 
 
 def modified(path: Path) -> float:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.records import ChartPoint, ChartRow, StudyChart
+from tasks.report.draw_study import draw_study
+from tasks.stage import Run
 from tasks.store import Store, disk_errors
 from tasks.study.answer import Answer
 from tasks.study.pages import answer_page, answers_markdown, index_page
@@ -37,6 +39,13 @@ def chart_of(answer: Answer) -> StudyChart:
         for candidate in answer.candidates
     )
     return StudyChart(rows=rows, points=points)
+
+
+def with_plot(run: Run, answer: Answer) -> Answer:
+    """The answer with its plot, if there is something to draw."""
+    chart = chart_of(answer)
+    picture = draw_study(run, chart).file if chart.rows else None
+    return answer.model_copy(update={"picture": picture})
 
 
 def plot_bytes(store: Store, answer: Answer) -> bytes | None:
