@@ -23,7 +23,7 @@ quick: $(VENV)/installed ## the inner loop: no server, no network, no TensorFlow
 	$(BIN)/pytest $(PARALLEL) -m "not server and not network and not tensorflow" $(ARGS)
 
 proofs: $(VENV)/installed ## longer proofs of the cache: many random edit sequences, and kills
-	CACHE_SEQUENCES=10000 $(BIN)/pytest tests/cache/test_properties.py $(ARGS)
+	CACHE_SEQUENCES=10000 $(BIN)/pytest tests/engine/cache/test_properties.py $(ARGS)
 	KILLS=40 $(BIN)/pytest tests/flows/test_kills.py -s $(ARGS)
 	CHAMPION_KILLS=100 $(BIN)/pytest tests/champion/test_kills.py $(ARGS)
 
@@ -36,13 +36,13 @@ server: $(VENV)/installed ## a Prefect server on this machine, until Ctrl-C
 	$(PREFECT) server start
 
 deploy: $(VENV)/installed ## put pool, deployments and automation on the server; as often as you like
-	@$(BIN)/python -m flows.server check
+	@$(BIN)/python -m tasks.runtime.server check
 	@$(PREFECT) work-pool create mnist --type process >/dev/null 2>&1 || $(PREFECT) work-pool inspect mnist >/dev/null
 	$(PREFECT) deploy --all
 	@$(PREFECT) automation inspect "$(AUTOMATION)" >/dev/null 2>&1 || $(PREFECT) automation create --from-file automations.yaml
 
 worker: $(VENV)/installed ## do what is scheduled or asked for, until Ctrl-C
-	@$(BIN)/python -m flows.server check
+	@$(BIN)/python -m tasks.runtime.server check
 	$(PREFECT) worker start --pool mnist
 
 benchmarks: $(VENV)/installed ## comparisons with other ways; ARGS="--help" tells more

@@ -1,4 +1,4 @@
-"""Run comparisons and show them: `python -m benchmarks.run --help`.
+"""PrefectExecutor comparisons and show them: `python -m benchmarks.run --help`.
 
 Ways are run in turn, several rounds of all of them, since machines and their moods differ: what
 counts is the ratio of the medians.
@@ -22,10 +22,10 @@ import numpy as np
 from cyclopts import App
 
 from benchmarks import stages, unchanged
-from tasks.console import console
 from tasks.data.dataset import batch_indices, read_split
+from tasks.engine.store import default_root
 from tasks.model.device import cpu_name
-from tasks.store import default_root
+from tasks.runtime.console import console
 
 PROJECT = Path(__file__).resolve().parents[1]
 Comparison = Literal["training", "unchanged", "data", "memory"]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.server import free_port, wait_until_ready
+from tasks.runtime.server import free_port, wait_until_ready
 
 PROJECT = Path(__file__).resolve().parents[1]
 STAGES = 17  # of a run of 300 iterations, with four milestones

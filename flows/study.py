@@ -6,8 +6,8 @@ python flows/study.py --help
 import sys
 
 if __name__ == "__main__":
-    # As in pipeline.py: options are read before Prefect is imported.
-    from flows.study_cli import study
+    # Options are read before Prefect is imported, which takes seconds.
+    from flows.cli.study import study
 
     sys.exit(study(sys.argv[1:]))
 
@@ -18,27 +18,26 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import serialize_context
 
-from flows.deployed import leave_reason
-from flows.mnist import prepare_data, train_and_score
-from flows.server import where_to_look
-from flows.workers import Workers, workers
-from tasks.console import log
-from tasks.report.words import duration, percent
+from flows.graph import prepare_data, train_and_score, variant_dependencies
+from tasks.engine.executors import PrefectExecutor, RepeatedExecutor
+from tasks.engine.store import Store, open_store
+from tasks.report.formatting import duration, percent
+from tasks.runtime.console import log
+from tasks.runtime.hooks import publish_failure_reason
+from tasks.runtime.server import ui_location
+from tasks.runtime.threads import use_threads
 from tasks.settings import Settings
-from tasks.stage import Run
-from tasks.store import Store, open_store
-from tasks.study.again import RepeatedRun
 from tasks.study.answer import Answer, Outcome
-from tasks.study.conduct import Terms, conduct
 from tasks.study.design import Job
+from tasks.study.exercises import BY_NAME
 from tasks.study.pages import answer_markdown, table_rows
 from tasks.study.publish import answer_lines, plot_bytes, with_plot, write_answer
-from tasks.study.studies import BY_NAME
-from tasks.study.trial import Trial
-from tasks.threads import use_threads
+from tasks.study.result import RunResult
+from tasks.study.run import Terms, conduct
+from tasks.study.workers import Training, Workers, workers
 
 
-@flow(name="mnist-study", on_failure=[leave_reason], on_crashed=[leave_reason])
+@flow(name="mnist-study", on_failure=[publish_failure_reason], on_crashed=[publish_failure_reason])
 def mnist_study(
     studies: Sequence[str],
     settings: Settings = Settings(),
@@ -57,26 +56,28 @@ def mnist_study(
     use_threads(settings.threads)
     store = open_store(settings.artifacts)
     store.prepare()
-    run = Run(store, refresh=frozenset(settings.refresh))
-    downloaded, splits = prepare_data(run, settings)
+    executor = PrefectExecutor(store, frozenset(settings.refresh))
+    downloaded, splits = prepare_data(executor, settings)
     terms = Terms(settings, seeds, splits.shape, downloaded.source)
     answers = []
-    with workers(settings, at_a_time) as pool:
+    with workers(settings, at_a_time, Training(train_job, variant_dependencies)) as pool:
         office = Office(pool)
         for name in studies:
             log.info(f"\nstudy: {name}")
-            answer = with_plot(run, conduct(BY_NAME[name], terms, office.compute))
+            answer = with_plot(executor, conduct(BY_NAME[name], terms, office.compute))
             page = write_answer(store, answer)
             publish(store, answer)
             log.info(f"{answer_lines(answer)}\nanswer: {page}")
             answers.append(answer)
-    log.info(where_to_look())
+    log.info(ui_location())
     log.info(f"all answers: {store.address}/studies/index.html")
     return answers
 
 
 @flow(name="train-variant", flow_run_name="{name}")
-def train_variant(name: str, settings: Settings, again: int = 0, weights_seed: int = 0) -> Trial:
+def train_variant(
+    name: str, settings: Settings, again: int = 0, weights_seed: int = 0
+) -> RunResult:
     """One variant with one seed.
 
     Args:
@@ -86,8 +87,13 @@ def train_variant(name: str, settings: Settings, again: int = 0, weights_seed: i
         weights_seed: of the initial weights.
     """
     store = open_store(settings.artifacts)
-    run = RepeatedRun(store, refresh=frozenset(settings.refresh), again=again)
-    return train_and_score(run, settings, weights_seed)
+    executor = PrefectExecutor(store, frozenset(settings.refresh))
+    return train_and_score(RepeatedExecutor(executor, "train", again), settings, weights_seed)
+
+
+def train_job(job: Job) -> RunResult:
+    """Train a variant as a flow run of its own."""
+    return train_variant(job.name, job.settings, job.again, job.weights_seed)
 
 
 class Office:
@@ -102,7 +108,7 @@ class Office:
         new = list({job.identity: job for job in jobs if job.identity not in self.known}.values())
         done = 0
 
-        def tell(job: Job, outcome: Trial | str) -> None:
+        def tell(job: Job, outcome: RunResult | str) -> None:
             nonlocal done
             done += 1
             self.known[job.identity] = outcome
@@ -112,7 +118,7 @@ class Office:
         return self.known
 
 
-def in_short(outcome: Trial | str) -> str:
+def in_short(outcome: RunResult | str) -> str:
     if isinstance(outcome, str):
         return f"failed: {outcome}"
     return (

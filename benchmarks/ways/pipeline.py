@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks.ways import clock
 from tasks.model.device import load_tensorflow
-from tasks.model.processing import choose_processing, placed_on, resident
+from tasks.model.placement import choose_processing, placed_on, resident
 from tasks.model.trainer import make_trainer
 from tasks.records import Shape
 from tasks.settings import NetworkSettings, TrainingSettings

@@ -22,9 +22,10 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from tasks.errors import PipelineError
+from tasks.engine.models import FileRef, Record
+from tasks.engine.store import Store, disk_errors
 from tasks.records import Shape
-from tasks.store import FileRef, Record, Store, disk_errors
+from tasks.runtime.errors import PipelineError
 
 NAME = re.compile(r"(\d{4,})-([0-9a-f]{12})")
 HISTORY = "see `python flows/retrain.py history`"
@@ -146,7 +147,7 @@ class Champions:
             PipelineError: its record or its model is missing or damaged.
         """
         champion = self.read_record(name)
-        if fault := self.store.fault(champion.model):
+        if fault := self.store.problem(champion.model):
             raise PipelineError(f"champion {name}: {fault.replace('output', 'model')}")
         return champion
 
@@ -356,7 +357,7 @@ class Champions:
             PipelineError: it is not.
         """
         copy = model.model_copy(update={"path": "champion/.new/model.keras"})
-        if fault := self.store.fault(copy):
+        if fault := self.store.problem(copy):
             raise PipelineError(f"champion: {fault.replace('output', 'challenger')}; run it again")
 
     def point_at(self, name: str) -> None:
@@ -389,7 +390,7 @@ def history_lines(champions: Champions) -> list[str]:
             lines.append(f"{mark} {error}")
             continue
         facts = champion.facts
-        damaged = champions.store.fault(champion.model)
+        damaged = champions.store.problem(champion.model)
         lines.append(
             f"{mark} {name}  {champion.when}  validation {percent(facts.validation)}"
             f"  test {percent(facts.test)}  {champion.action} by {champion.by}: {champion.why}"

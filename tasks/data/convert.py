@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.data import idx
-from tasks.errors import PipelineError
+from tasks.engine.stage import stage
+from tasks.engine.store import Workspace
 from tasks.records import IdxFiles, Shape, Split, Splits
+from tasks.runtime.errors import PipelineError
 from tasks.settings import ConvertSettings
-from tasks.stage import stage
-from tasks.store import Workspace
 
 VALIDATION_IMAGES = 5_000  # the tutorial's: 5,000 of 60,000 training images, …
 VALIDATION_PART = 12  # … which is a twelfth

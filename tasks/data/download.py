@@ -5,10 +5,11 @@ from pathlib import Path
 
 from tasks.data.fetch import fetch
 from tasks.data.sources import IDX_FILES
+from tasks.engine.digests import sha256
+from tasks.engine.stage import stage
+from tasks.engine.store import Workspace
 from tasks.records import Download, IdxFiles
 from tasks.settings import DownloadSettings
-from tasks.stage import stage
-from tasks.store import Workspace, sha256
 
 
 def source_digests(settings: DownloadSettings) -> dict[str, str]:
@@ -30,7 +31,7 @@ def source_digests(settings: DownloadSettings) -> dict[str, str]:
 
 # Only the bundled digits come out of a library, and their values have never changed; yet
 # what is not checked by digest is keyed by version.
-@stage(libraries=("scikit-learn",), extra=source_digests, at_home=True)
+@stage(libraries=("scikit-learn",), extra=source_digests, local_only=True)
 def download(work: Workspace, settings: DownloadSettings) -> Download:
     """Get the four IDX files, whichever way they can be had.
 

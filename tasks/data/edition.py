@@ -7,7 +7,7 @@ import httpx
 
 from tasks.data import transfer
 from tasks.data.sources import IDX_FILES
-from tasks.errors import PipelineError
+from tasks.runtime.errors import PipelineError
 from tasks.settings import DownloadSettings
 
 NOT_TOLD = (405, 501)  # the server does not know HEAD requests

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.console import log, track
 from tasks.data import idx, transfer, wheel
 from tasks.data.sources import IDX_FILES, MIRRORS, MNIST, WHEEL, IdxFile
-from tasks.errors import PipelineError
+from tasks.runtime.console import log, track
+from tasks.runtime.errors import PipelineError
 from tasks.settings import DownloadSettings
 
 HELP = "put the four files into a folder and name it with --source DIR"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.errors import PipelineError
+from tasks.runtime.errors import PipelineError
 
 GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952, section 2.3.1
 IDX_START = b"\0\0"

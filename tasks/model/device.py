@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Literal
 
-from tasks.errors import PipelineError
 from tasks.records import Device
+from tasks.runtime.errors import PipelineError
 
 NOISE = re.compile(
     rb"All log messages before absl::InitializeLog"

@@ -8,16 +8,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.console import log, track
 from tasks.data.dataset import read_split
+from tasks.engine.stage import stage
+from tasks.engine.store import Workspace
 from tasks.model.checkpoint import LIBRARIES, read_tensors, set_weights
+from tasks.model.compiled import borrowed
 from tasks.model.device import load_tensorflow
 from tasks.model.network import build_network
-from tasks.model.reuse import borrowed
 from tasks.records import Checkpoint, Evaluation, Shape, Split
+from tasks.runtime.console import log, track
 from tasks.settings import EvaluationSettings, NetworkSettings
-from tasks.stage import stage
-from tasks.store import Workspace
 
 if TYPE_CHECKING:
     import keras

@@ -5,12 +5,12 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from tasks.engine.stage import stage
+from tasks.engine.store import Workspace
 from tasks.model.checkpoint import LIBRARIES, restore_network
 from tasks.model.device import load_tensorflow
 from tasks.records import Checkpoint, Model, Shape
 from tasks.settings import NetworkSettings
-from tasks.stage import stage
-from tasks.store import Workspace
 
 
 def number_objects(config: bytes) -> bytes:

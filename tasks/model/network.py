@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.errors import PipelineError
+from tasks.geometry import for_each, size_fault
 from tasks.records import Shape
+from tasks.runtime.errors import PipelineError
 from tasks.settings import NetworkSettings
-from tasks.sizes import for_each, size_fault
 
 if TYPE_CHECKING:
     import keras

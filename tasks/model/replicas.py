@@ -9,8 +9,8 @@ those of one replica, but for the rounding of sums that are added up in another 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
-from tasks.errors import PipelineError
 from tasks.model.device import load_tensorflow
+from tasks.runtime.errors import PipelineError
 
 if TYPE_CHECKING:
     import keras

@@ -7,8 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.console import log, track
 from tasks.data.dataset import batch_indices, read_split
+from tasks.engine.concurrency import concurrency_slot
+from tasks.engine.models import FileRef
+from tasks.engine.stage import stage
+from tasks.engine.store import Workspace
 from tasks.model.checkpoint import (
     LIBRARIES,
     get_state,
@@ -16,10 +19,11 @@ from tasks.model.checkpoint import (
     read_tensors,
     write_tensors,
 )
+from tasks.model.compiled import borrowed
 from tasks.model.device import load_tensorflow, op_determinism
 from tasks.model.network import build_network, check_size
-from tasks.model.processing import choose_processing, in_words, placed_on, resident
-from tasks.model.progress import (
+from tasks.model.placement import choose_processing, in_words, placed_on, resident
+from tasks.model.resume import (
     SAVE_EVERY,
     Progress,
     Report,
@@ -27,13 +31,10 @@ from tasks.model.progress import (
     postponed_signals,
     save_progress,
 )
-from tasks.model.reuse import borrowed
 from tasks.model.trainer import make_trainer
 from tasks.records import Checkpoint, Segment, Shape, Split
+from tasks.runtime.console import log, track
 from tasks.settings import NetworkSettings, TrainingSettings
-from tasks.stage import stage
-from tasks.store import FileRef, Workspace
-from tasks.turns import turn
 
 REPORT_EVERY = 100  # iterations between two reports, as in the tutorial
 
@@ -101,7 +102,7 @@ def train(
     device = choose_processing(training, network)
     data = read_split(work.input(split.file))
     with (
-        turn("gpu") if device.kind == "GPU" else nullcontext(),
+        concurrency_slot("gpu") if device.kind == "GPU" else nullcontext(),
         placed_on(device),
         borrowed(make_trainer, network, shape, training, cycle, device) as trainer,
     ):

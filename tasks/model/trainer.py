@@ -11,8 +11,8 @@ from tasks.model.checkpoint import get_state, make_optimizer, set_state
 from tasks.model.device import load_tensorflow
 from tasks.model.forward import forward
 from tasks.model.network import build_network
+from tasks.model.placement import resident_type
 from tasks.model.precision import layers_in, scale_losses, scale_state, set_scale
-from tasks.model.processing import resident_type
 from tasks.model.replicas import on_replicas, replicate
 from tasks.records import Device, Shape
 from tasks.settings import NetworkSettings, TrainingSettings

@@ -9,20 +9,22 @@ import datetime
 import importlib.metadata
 import os
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.data.dataset import class_names
+from tasks.engine.executors import StageOutcome
+from tasks.engine.models import FileRef
+from tasks.engine.store import Store
 from tasks.records import (
     Device,
     Evaluation,
+    Results,
     Segment,
 )
 from tasks.report.page import render
-from tasks.report.results import Results
 from tasks.report.summary import Earlier, Milestone, Score, Summary
 from tasks.settings import WHERE_AND_HOW_AGAIN, Settings
-from tasks.stage import Run
-from tasks.store import FileRef, Store
 
 
 def score(evaluation: Evaluation) -> Score:
@@ -69,13 +71,15 @@ def earlier(store: Store, test_sha256: str, predictions_sha256: str) -> Earlier 
     )
 
 
-def summarise(run: Run, settings: Settings, results: Results) -> Summary:
+def summarise(
+    store: Store, outcomes: Sequence[StageOutcome], settings: Settings, results: Results
+) -> Summary:
     """The run in numbers, beside those of the run before."""
     reached = milestones(results)
     tested = results.splits.test.file.sha256, results.evaluations[-1].predictions.sha256
     return Summary(
         test=score(results.evaluations[-1]),
-        before=earlier(run.store, *tested),
+        before=earlier(store, *tested),
         milestones=reached,
         confusion_matrix=[list(row) for row in results.evaluations[-1].confusion],
         class_names=class_names(results.splits.shape.classes),
@@ -89,7 +93,7 @@ def summarise(run: Run, settings: Settings, results: Results) -> Summary:
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in ("tensorflow", "prefect")},
         },
-        stages=list(run.outcomes),
+        stages=list(outcomes),
         test_sha256=tested[0],
         predictions_sha256=tested[1],
         finished=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),

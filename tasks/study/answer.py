@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from tasks.store import FileRef, Record
-from tasks.study.costs import Costs
-from tasks.study.statistics import (
+from tasks.engine.models import FileRef, Record
+from tasks.model.costs import Costs
+from tasks.statistics import (
     Difference,
     Interval,
     holm,
@@ -12,9 +12,9 @@ from tasks.study.statistics import (
     ratio,
     t_interval,
 )
-from tasks.study.trial import Trial
+from tasks.study.result import RunResult
 
-Outcome = Trial | str | None
+Outcome = RunResult | str | None
 """Of one seed: what the run gave, why it failed, or None if it has not been run."""
 
 
@@ -26,7 +26,7 @@ class Row(Record):
     """What it changes, in words of the settings; empty for nothing."""
     costs: Costs | None = None
     """None of a network that cannot be built."""
-    trials: tuple[Trial | None, ...]
+    trials: tuple[RunResult | None, ...]
     """Of each seed; None where there is none."""
     failures: tuple[str, ...] = ()
     """Why there is none, each reason once."""
@@ -44,7 +44,7 @@ class Row(Record):
     """With how many seeds the predictions are the first variant's, image by image."""
 
     @property
-    def done(self) -> list[Trial]:
+    def done(self) -> list[RunResult]:
         return [trial for trial in self.trials if trial is not None]
 
 
@@ -93,7 +93,7 @@ class Answer(Record):
 
 def make_row(variant: str, settings: str, costs: Costs | None, outcomes: Sequence[Outcome]) -> Row:
     """What is known of one variant by itself."""
-    trials = tuple(outcome if isinstance(outcome, Trial) else None for outcome in outcomes)
+    trials = tuple(outcome if isinstance(outcome, RunResult) else None for outcome in outcomes)
     done = [trial for trial in trials if trial is not None]
     failures = dict.fromkeys(outcome for outcome in outcomes if isinstance(outcome, str))
     return Row(
@@ -109,7 +109,7 @@ def make_row(variant: str, settings: str, costs: Costs | None, outcomes: Sequenc
     )
 
 
-def resolution(trials: Sequence[Trial]) -> float:
+def resolution(trials: Sequence[RunResult]) -> float:
     """The smallest difference of two test accuracies: one image."""
     return 1 / max(1, trials[0].test_images)
 

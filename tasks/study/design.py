@@ -5,9 +5,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from tasks.presets import PRESETS, Preset
+from tasks.engine.digests import json_sha256
+from tasks.engine.models import Record
 from tasks.settings import WHERE_AND_HOW_AGAIN, Settings
-from tasks.store import Record, json_sha256
+from tasks.settings.presets import PRESETS, Preset
 
 DEFAULT_PRESET: Preset = "fast"
 """What variants differ from, where nothing else is said: a run takes seconds."""

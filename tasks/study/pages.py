@@ -8,11 +8,11 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
+from tasks.report.formatting import duration, moment, percent
 from tasks.report.page import embedded, make_environment
-from tasks.report.words import duration, moment, percent
+from tasks.statistics import Interval
 from tasks.study.answer import Answer, Row
-from tasks.study.sentences import change, significance_note
-from tasks.study.statistics import Interval
+from tasks.study.conclusions import change, significance_note
 
 TEMPLATES = Path(__file__).parent / "templates"
 NOTHING = "–"

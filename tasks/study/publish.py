@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from tasks.engine.stage import Executor
+from tasks.engine.store import Store, disk_errors
 from tasks.records import ChartPoint, ChartRow, StudyChart
 from tasks.report.draw_study import draw_study
-from tasks.stage import Run
-from tasks.store import Store, disk_errors
 from tasks.study.answer import Answer
+from tasks.study.exercises import BY_NAME
 from tasks.study.pages import answer_page, answers_markdown, index_page
-from tasks.study.studies import BY_NAME
 
 
 def chart_of(answer: Answer) -> StudyChart:
@@ -41,10 +41,10 @@ def chart_of(answer: Answer) -> StudyChart:
     return StudyChart(rows=rows, points=points)
 
 
-def with_plot(run: Run, answer: Answer) -> Answer:
+def with_plot(executor: Executor, answer: Answer) -> Answer:
     """The answer with its plot, if there is something to draw."""
     chart = chart_of(answer)
-    picture = draw_study(run, chart).file if chart.rows else None
+    picture = draw_study(executor, chart=chart).file if chart.rows else None
     return answer.model_copy(update={"picture": picture})
 
 

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import small_disk
+from helpers.commands import small_disk
 
-from tasks import housekeeping
 from tasks.champion.registry import Champions, history_lines
-from tasks.errors import PipelineError
-from tasks.store import FileRef, Store, sha256
+from tasks.engine import prune as housekeeping
+from tasks.engine.digests import sha256
+from tasks.engine.models import FileRef
+from tasks.engine.store import Store
+from tasks.runtime.errors import PipelineError
 
 from .conftest import facts
 
@@ -196,7 +198,7 @@ def test_pruning_the_cache_leaves_champions_alone(
     name = promote("first")
     record = store.records / f"champion-{'0' * 64}.json"
     record.write_text(
-        '{"stage": "champion", "label": "champion", "key": "%s", "material": {}, "reason": "",'
+        '{"stage": "champion", "label": "champion", "key": "%s", "key_inputs": {}, "reason": "",'
         ' "seconds": 0, "output": {}}' % ("0" * 64)
     )
     housekeeping.prune(store, keep_latest=0, older_than=0, dry_run=False)

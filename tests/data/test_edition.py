@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tasks.data.edition import ask_edition, may_change
-from tasks.errors import PipelineError
+from tasks.runtime.errors import PipelineError
 from tasks.settings import DownloadSettings
 
 PINNED = ",".join(["0" * 64] * 4)

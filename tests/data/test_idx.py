@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tasks.data import idx
-from tasks.errors import PipelineError
+from tasks.runtime.errors import PipelineError
 
 IMAGES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
 FILE = bytes.fromhex("00000803 00000002 00000003 00000004") + bytes(range(24))

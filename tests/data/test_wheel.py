@@ -15,7 +15,7 @@ import pytest
 
 from tasks.data import fetch, idx, wheel
 from tasks.data.sources import IDX_FILES, MNIST, WHEEL, Wheel
-from tasks.errors import PipelineError
+from tasks.runtime.errors import PipelineError
 from tasks.settings import DownloadSettings
 
 PIXELS = np.arange(6 * 784).reshape(6, 784) % 256

@@ -19,15 +19,15 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import bars
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from commands import RETRAIN, run_script
+from helpers import bars
+from helpers.commands import RETRAIN, run_script
 
-from flows.server import free_port
 from tasks.champion.registry import Champions
-from tasks.store import PROJECT, Store
+from tasks.engine.store import PROJECT, Store
+from tasks.runtime.server import free_port
 
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow, pytest.mark.slow]
 
@@ -49,7 +49,7 @@ class Site:
         return self.folder / "artifacts"
 
     def prefect(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
-        """Run `prefect …` as `make deploy` does; standard input is closed to questions."""
+        """PrefectExecutor `prefect …` as `make deploy` does; standard input is closed to questions."""
         done = subprocess.run(
             [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
             cwd=PROJECT,
@@ -152,7 +152,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     server = site.start("server", "server", "start")
     try:
         until = time.monotonic() + 120
-        check = [sys.executable, "-m", "flows.server", "check"]
+        check = [sys.executable, "-m", "tasks.runtime.server", "check"]
         while subprocess.run(check, env=environment, capture_output=True, check=False).returncode:
             assert time.monotonic() < until, site.said("server")
             assert server.poll() is None, site.said("server")

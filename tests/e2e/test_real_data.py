@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from commands import run_pipeline
+from helpers.commands import run_pipeline
 
 from tasks.data.sources import MNIST
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import PIPELINE, run_pipeline
+from helpers.commands import PIPELINE, run_pipeline
 
-from tasks.store import sha256
+from tasks.engine.digests import sha256
 
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
 

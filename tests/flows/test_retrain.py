@@ -10,17 +10,17 @@ from threading import Thread
 from typing import Any
 from uuid import UUID
 
-import bars
 import pyarrow.parquet as pq
 import pytest
-from commands import PREDICT, RETRAIN, Finished, run_script
+from helpers import bars
+from helpers.commands import PREDICT, RETRAIN, Finished, run_script
 
-from flows.server import free_port
-from tasks.champion.compare import Decision
 from tasks.champion.registry import Champions
-from tasks.errors import PipelineError
+from tasks.champion.rule import Decision
+from tasks.engine.store import PROJECT, Store
+from tasks.runtime.errors import PipelineError
+from tasks.runtime.server import free_port
 from tasks.settings import DownloadSettings, RetrainSettings, Settings
-from tasks.store import PROJECT, Store
 
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
 
@@ -272,9 +272,9 @@ def test_images_are_scored_with_the_champion(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from flows.predict_cli import predict
+    from flows.cli.predict import predict
 
-    monkeypatch.setattr("flows.predict_cli.print_log_lines", lambda: None)  # meant for a process
+    monkeypatch.setattr("flows.cli.predict.print_log_lines", lambda: None)  # meant for a process
     out = tmp_path / "scores.parquet"
     images = str(source / "t10k-images-idx3-ubyte")
     options = ["--artifacts", str(root), "--out", str(out)]

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import bars
 import pytest
-from commands import PIPELINE, STUDY, Finished, run_script
+from helpers import bars
+from helpers.commands import PIPELINE, STUDY, Finished, run_script
 
-from tasks.study.studies import STUDIES
+from tasks.study.exercises import STUDIES
 
 BASE = (
     *("--conv-filters", "2,2", "--conv-sizes", "3", "--dense", "4", "--digests", "none"),
@@ -106,7 +106,7 @@ import sys
 if __name__ == "__main__":
     from flows.study import mnist_study
     from tasks.settings import Settings
-    from tasks.study import studies
+    from tasks.study import exercises as studies
     from tasks.study.design import Study, Variant
 
     changes = {

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tasks.errors import PipelineError
 from tasks.model.device import choose_device, load_tensorflow, quiet_start
+from tasks.runtime.errors import PipelineError
 
 Python = Callable[..., subprocess.CompletedProcess[str]]
 tensorflow = pytest.mark.tensorflow

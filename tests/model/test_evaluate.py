@@ -14,11 +14,12 @@ import pytest
 
 from tasks.data.convert import to_table, write_parquet
 from tasks.data.dataset import SplitArrays
+from tasks.engine.models import FileRef
+from tasks.engine.store import Store
 from tasks.model.checkpoint import get_state, make_optimizer, restore_network, write_tensors
 from tasks.model.evaluate import evaluate
 from tasks.records import Checkpoint, Evaluation, Segment, Split, Splits
 from tasks.settings import EvaluationSettings, NetworkSettings, TrainingSettings
-from tasks.store import FileRef, Store
 
 if TYPE_CHECKING:
     Arrays = Callable[[Split], SplitArrays]

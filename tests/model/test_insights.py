@@ -11,7 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.data.dataset import SplitArrays
-from tasks.model.attribute import (
+from tasks.engine.digests import sha256
+from tasks.engine.models import FileRef
+from tasks.engine.store import Store
+from tasks.model.checkpoint import read_tensors, restore_network
+from tasks.model.evaluate import evaluate, to_table
+from tasks.model.insights.attribute import (
     PLACES,
     attribute,
     covered,
@@ -19,14 +24,11 @@ from tasks.model.attribute import (
     occlusion,
     patch_side,
 )
-from tasks.model.checkpoint import read_tensors, restore_network
-from tasks.model.embed import SAMPLE, embed, map_points, sample
-from tasks.model.evaluate import evaluate, to_table
-from tasks.model.excite import blur_kernel, excite
+from tasks.model.insights.embed import SAMPLE, embed, map_points, sample
+from tasks.model.insights.excite import blur_kernel, excite
 from tasks.model.train import initialise
 from tasks.records import Evaluation, Segment, Shape, Split, Splits
 from tasks.settings import EvaluationSettings, NetworkSettings
-from tasks.store import FileRef, Store, sha256
 
 if TYPE_CHECKING:
     import keras
@@ -241,7 +243,7 @@ def test_groups_stay_together_on_the_map() -> None:
 def test_places_do_not_depend_on_process_threads_or_scale(python: Callable[..., Any]) -> None:
     script = (
         "import json, os, sys; os.environ['OMP_NUM_THREADS'] = '1'\n"
-        "import numpy as np; from tasks.model.embed import map_points\n"
+        "import numpy as np; from tasks.model.insights.embed import map_points\n"
         "print(map_points(np.array(json.loads(sys.argv[1]), np.float32)).tolist())"
     )
     points = blobs()

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from tasks.errors import PipelineError
 from tasks.model.device import load_tensorflow
 from tasks.model.forward import forward
-from tasks.model.layers import layer_tensors
+from tasks.model.insights.layer_outputs import layer_tensors
 from tasks.model.network import build_network
 from tasks.records import Shape
+from tasks.runtime.errors import PipelineError
 from tasks.settings import NetworkSettings
 
 if TYPE_CHECKING:

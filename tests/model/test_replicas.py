@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tasks.errors import PipelineError
 from tasks.model.replicas import choose_replicas
+from tasks.runtime.errors import PipelineError
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ from tasks.data.dataset import batch_indices
 from tasks.model.checkpoint import get_state, make_optimizer, set_state
 from tasks.model.device import load_tensorflow
 from tasks.model.network import build_network
-from tasks.model.processing import choose_processing, placed_on, resident
+from tasks.model.placement import choose_processing, placed_on, resident
 from tasks.model.replicas import on_replicas, replicate
 from tasks.model.trainer import make_train_steps
 from tasks.records import Shape

@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.data.dataset import SplitArrays, batch_indices
-from tasks.errors import PipelineError
+from tasks.engine.store import Store
 from tasks.model.checkpoint import one_cycle, read_tensors, restore_network
 from tasks.model.device import load_tensorflow
 from tasks.model.network import build_network
 from tasks.model.train import initialise, next_report, train
 from tasks.records import Checkpoint, Segment, Shape, Split, Splits
+from tasks.runtime.errors import PipelineError
 from tasks.settings import NetworkSettings, TrainingSettings
-from tasks.store import Store
 
 if TYPE_CHECKING:
     import keras
@@ -200,7 +200,7 @@ from pathlib import Path
 from tasks.model.train import initialise, train
 from tasks.records import Splits
 from tasks.settings import NetworkSettings, TrainingSettings
-from tasks.store import Store
+from tasks.engine.store import Store
 
 store = Store(Path(sys.argv[1]))
 splits = Splits.model_validate_json(sys.argv[2])

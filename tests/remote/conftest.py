@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.server import free_port
+from tasks.runtime.server import free_port
 
 BUCKET = "s3://artifacts"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny
-from commands import STUDY, run_pipeline
+from helpers import tiny
+from helpers.commands import STUDY, run_pipeline
 
 from tests.remote.conftest import BUCKET, Wire, bucket, kill_holder
 

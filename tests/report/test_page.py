@@ -11,12 +11,13 @@ from typing import Any
 import jinja2
 import pytest
 
+from tasks.engine.executors import StageOutcome
 from tasks.records import ClassMetrics, ConfusedPair, Device, Metrics, PictureText
-from tasks.report import page, words
+from tasks.report import formatting as words
+from tasks.report import page
 from tasks.report.page import render
 from tasks.report.statistics import wilson_interval
 from tasks.report.summary import Earlier, Milestone, Score, Summary
-from tasks.stage import StageOutcome
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 DIGITS = [str(i) for i in range(10)]

@@ -5,10 +5,10 @@ from pydantic import ValidationError
 
 from tasks.records import Shape
 from tasks.settings import Settings
-from tasks.study.conduct import Terms, attempt, options
 from tasks.study.design import Search, Study, Variant, make_job, what_was_said
+from tasks.study.exercises import BY_NAME, STUDIES
+from tasks.study.run import Terms, attempt, options
 from tasks.study.search import Sampler
-from tasks.study.studies import BY_NAME, STUDIES
 
 MNIST = Shape(height=28, width=28, classes=10)
 

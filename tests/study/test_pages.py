@@ -4,14 +4,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from made_up import BASE, answer, row
+from helpers.made_up import BASE, answer, row
 
+from tasks.engine.digests import sha256
+from tasks.engine.models import FileRef
+from tasks.engine.store import Store, open_store
+from tasks.model.costs import Costs
 from tasks.records import ChartPoint
 from tasks.report.figures import save
 from tasks.report.figures.study import study
-from tasks.store import FileRef, Store, open_store, sha256
 from tasks.study.answer import Candidate
-from tasks.study.costs import Costs
 from tasks.study.pages import unbroken
 from tasks.study.publish import chart_of, kept_answers, write_answer, write_document
 

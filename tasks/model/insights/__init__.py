@@ -1,0 +1,1 @@
+"""Looks into a trained network, each a stage of its own."""

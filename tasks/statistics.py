@@ -1,0 +1,102 @@
+"""How sure a mean over a few seeds is, and a difference between two of them."""
+
+from collections.abc import Sequence
+from math import exp, log, sqrt
+
+import numpy as np
+
+from tasks.engine.models import Record
+
+CONFIDENCE = 0.95
+SIGNIFICANT = 0.05
+"""A p-value below this bears a claim, after Holm's correction."""
+
+
+class Interval(Record):
+    """A mean, and its 95 % confidence interval; of one value there is none."""
+
+    mean: float
+    low: float | None = None
+    high: float | None = None
+    values: int
+
+    def excludes(self, value: float) -> bool:
+        """Whether the interval says that the true mean is another one."""
+        return self.low is not None and self.high is not None and not self.low <= value <= self.high
+
+
+class Difference(Record):
+    """How far a variant is from what it is compared with, seed by seed."""
+
+    interval: Interval
+    p: float | None = None
+    """Of the paired, two-sided t-test, after Holm's correction; None of one pair."""
+
+    @property
+    def significant(self) -> bool:
+        return self.p is not None and self.p < SIGNIFICANT
+
+
+def t_interval(values: Sequence[float], resolution: float = 0.0) -> Interval:
+    """Student's t-interval of a mean.
+
+    Args:
+        values: independent ones, one for each seed.
+        resolution: the smallest step that they can differ by. Their standard deviation is taken
+            for at least that: three seeds that happen to agree do not make a mean certain.
+    """
+    n = len(values)
+    mean = float(np.mean(values))
+    if n < 2:
+        return Interval(mean=mean, values=n)
+    from scipy.stats import t
+
+    spread = max(float(np.std(values, ddof=1)), resolution)
+    half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * spread / sqrt(n)
+    return Interval(mean=mean, low=mean - half, high=mean + half, values=n)
+
+
+def paired_difference(
+    variant: Sequence[float], reference: Sequence[float], resolution: float
+) -> Difference:
+    """The difference of two variants that were run with the same seeds; p is not corrected yet.
+
+    Where every pair is equal there is nothing to test: p is 1.
+    """
+    differences = np.subtract(variant, reference)
+    interval = t_interval(differences.tolist(), resolution)
+    n = len(differences)
+    if n < 2:
+        return Difference(interval=interval)
+    if not differences.any():
+        return Difference(interval=interval, p=1.0)
+    from scipy.stats import t
+
+    spread = max(float(np.std(differences, ddof=1)), resolution)
+    statistic = abs(interval.mean) / (spread / sqrt(n))
+    return Difference(interval=interval, p=float(2 * t.sf(statistic, n - 1)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values corrected for being several, in the order given.
+
+    S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
+    Statistics 6 (1979).
+    """
+    corrected = [1.0] * len(p_values)
+    worst = 0.0
+    for rank, place in enumerate(np.argsort(p_values, kind="stable").tolist()):
+        worst = max(worst, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = worst
+    return corrected
+
+
+def ratio(variant: Sequence[float], reference: Sequence[float]) -> Interval:
+    """How many times as much, seed by seed: the geometric mean and its interval."""
+    logs = t_interval([log(v / r) for v, r in zip(variant, reference, strict=True)])
+    return Interval(
+        mean=exp(logs.mean),
+        low=None if logs.low is None else exp(logs.low),
+        high=None if logs.high is None else exp(logs.high),
+        values=logs.values,
+    )
