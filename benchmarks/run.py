@@ -1,4 +1,4 @@
-"""PrefectExecutor comparisons and show them: `python -m benchmarks.run --help`.
+"""Run comparisons and show them: `python -m benchmarks.run --help`.
 
 Ways are run in turn, several rounds of all of them, since machines and their moods differ: what
 counts is the ratio of the medians.

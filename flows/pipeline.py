@@ -43,8 +43,7 @@ def mnist_pipeline(settings: Settings = Settings()) -> Summary:
     """
     use_threads(settings.threads)
     store = open_store(settings.artifacts)
-    store.prepare()
-    with task_runner(settings) as runner:
+    with store.in_use(), task_runner(settings) as runner:
         executor = PrefectExecutor(store, frozenset(settings.refresh), runner)
         _, summary = train_and_report(executor, settings)
     return summary

@@ -53,11 +53,10 @@ def scheduled_retraining(
     use_threads(settings.threads)
     store = open_store(settings.artifacts)
     Champions(store)  # where none can be kept, the run ends here
-    store.prepare()
     # The day that it was to start, however late it does, and the same when it is tried again.
     settings = with_seed(settings, retrain, runtime.flow_run.scheduled_start_time)
     settings = look_at_source_again(settings)
-    with task_runner(settings) as runner:
+    with store.in_use(), task_runner(settings) as runner:
         executor = PrefectExecutor(store, frozenset(settings.refresh), runner)
         results, summary = train_and_report(executor, settings)
         outcome = promote_if_not_worse(executor, results, summary, settings, retrain, by=who())

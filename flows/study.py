@@ -55,20 +55,20 @@ def mnist_study(
     """
     use_threads(settings.threads)
     store = open_store(settings.artifacts)
-    store.prepare()
-    executor = PrefectExecutor(store, frozenset(settings.refresh))
-    downloaded, splits = prepare_data(executor, settings)
-    terms = Terms(settings, seeds, splits.shape, downloaded.source)
-    answers = []
-    with workers(settings, at_a_time, Training(train_job, variant_dependencies)) as pool:
-        office = Office(pool)
-        for name in studies:
-            log.info(f"\nstudy: {name}")
-            answer = with_plot(executor, conduct(BY_NAME[name], terms, office.compute))
-            page = write_answer(store, answer)
-            publish(store, answer)
-            log.info(f"{answer_lines(answer)}\nanswer: {page}")
-            answers.append(answer)
+    with store.in_use():
+        executor = PrefectExecutor(store, frozenset(settings.refresh))
+        downloaded, splits = prepare_data(executor, settings)
+        terms = Terms(settings, seeds, splits.shape, downloaded.source)
+        answers = []
+        with workers(settings, at_a_time, Training(train_job, variant_dependencies)) as pool:
+            office = Office(pool)
+            for name in studies:
+                log.info(f"\nstudy: {name}")
+                answer = with_plot(executor, conduct(BY_NAME[name], terms, office.compute))
+                page = write_answer(store, answer)
+                publish(store, answer)
+                log.info(f"{answer_lines(answer)}\nanswer: {page}")
+                answers.append(answer)
     log.info(ui_location())
     log.info(f"all answers: {store.address}/studies/index.html")
     return answers

@@ -114,7 +114,7 @@ class Module(NamedTuple):
     digest: str
     """SHA-256 of its syntax, without the paths of imported modules."""
     imported: tuple[str, ...]
-    """Dotted names that it may import."""
+    """Dotted names that it may import, in the order of its import statements."""
 
 
 def load_module(path: Path, name: str) -> Module:
@@ -145,7 +145,7 @@ def parse(text: bytes, package: str) -> Module:
         package: dotted name of the package where relative imports start.
     """
     tree = ast.parse(text)
-    imported = tuple(dict.fromkeys(imported_names(tree, package)))
+    imported = tuple(imported_names(tree, package))
     own = package.split(".", maxsplit=1)[0]
     return Module(hashlib.sha256(syntax(tree, own).encode()).hexdigest(), imported)
 
@@ -244,7 +244,8 @@ def remove_texts(node: ast.AST) -> None:
         block = getattr(node, name, None)
         if isinstance(block, list) and any(map(is_text, block)):
             rest = [child for child in block if not is_text(child)]
-            setattr(node, name, rest or ([ast.Pass()] if name == "body" else []))
+            needs_body = name == "body" and not isinstance(node, ast.Module)
+            setattr(node, name, rest or ([ast.Pass()] if needs_body else []))
 
 
 def is_text(node: ast.stmt) -> bool:

@@ -11,11 +11,20 @@ studies/<name>/              the page of a study
 champion/                    the model registry
 """
 
+import re
+
 RECORDS = "records"
 LOCKS = "locks"
 RUNS = "runs"
 LATEST = "latest"
 STUDIES = "studies"
+
+MARKER = ".artifact-root"
+MARKER_TEXT = "Artifact root of a pipeline: files with its names here may be replaced or removed.\n"
+
+TEMPORARY = ("tmp", "old")
+PARTIAL = ("partial",)
+"""Suffixes of hidden folders."""
 
 SHORT_KEY_LENGTH = 12
 """Hexadecimal digits of a key in the names of folders and locks."""
@@ -65,3 +74,24 @@ def partial_name(name: str) -> str:
 def visible_name(hidden: str) -> str:
     """Return the name that a hidden name was made from."""
     return hidden.split(".")[1]
+
+
+def is_hidden_name(name: str, suffixes: tuple[str, ...]) -> bool:
+    """Return whether a name was made by one of the functions above from a short key."""
+    pattern = rf"\.[0-9a-f]{{{SHORT_KEY_LENGTH}}}\.({'|'.join(suffixes)})"
+    return re.fullmatch(pattern, name) is not None
+
+
+def run_name(number: int) -> str:
+    """Return the folder of a run's report in `runs/`."""
+    return f"{number:06}"
+
+
+def is_run_name(name: str) -> bool:
+    """Return whether a name in `runs/` is one of ours."""
+    return re.fullmatch(r"[0-9]{6,}", name) is not None
+
+
+def run_lock_name(run: str) -> str:
+    """Return the name of the lock file that a flow run holds."""
+    return f"run.{run}.lock"

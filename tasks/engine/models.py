@@ -1,9 +1,9 @@
 """Records: the small, frozen values that stages take and return."""
 
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
 from tasks.engine.digests import json_sha256
 
@@ -12,15 +12,39 @@ class NotInKey:
     """Mark a field that does not influence a stage's result."""
 
 
+def check_relative(path: str) -> str:
+    """Return a path that stays below the artifact root.
+
+    Raises:
+        ValueError: it is absolute, or has other than plain names in it.
+    """
+    if "\\" in path or not path.isprintable():
+        raise ValueError("should be printable, with forward slashes")
+    if any(part in ("", ".", "..") for part in path.split("/")):
+        raise ValueError("should be relative to the artifact root, without `.` and `..`")
+    return path
+
+
+def check_printable(text: str) -> str:
+    """Return a text without control characters, which a terminal would obey.
+
+    Raises:
+        ValueError: it has some.
+    """
+    if not text.isprintable():
+        raise ValueError("should hold printable characters alone")
+    return text
+
+
 class FileRef(BaseModel):
     """A file below the artifact root and its expected content."""
 
     model_config = ConfigDict(frozen=True)
 
-    path: str
+    path: Annotated[str, AfterValidator(check_relative)]
     """Relative to the artifact root, with forward slashes."""
-    sha256: str
-    size: int
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size: NonNegativeInt
     """Bytes."""
 
     @property
@@ -39,13 +63,13 @@ class StageRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    stage: str
-    label: str
+    stage: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    label: Annotated[str, AfterValidator(check_printable)]
     """Name of the run, e.g. `train-100`."""
-    key: str
+    key: str = Field(pattern=r"^[0-9a-f]{64}$")
     key_inputs: dict[str, Any]
     """Everything that the key was computed from."""
-    reason: str
+    reason: Annotated[str, AfterValidator(check_printable)]
     """Why the stage ran."""
     seconds: float
     output: dict[str, Any]

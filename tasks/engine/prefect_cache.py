@@ -1,6 +1,8 @@
 """Prefect's cache with two additions: checked hits, and locks that end with their owner."""
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,7 +126,12 @@ def global_limit(name: str) -> Iterator[None]:
         yield
 
 
-RECORD_JSON = JSONSerializer(dumps_kwargs={"indent": 1, "ensure_ascii": False})
+RECORD_JSON = JSONSerializer(
+    object_encoder=None,
+    object_decoder=None,
+    dumps_kwargs={"indent": 1, "ensure_ascii": False},
+)
+"""Plain JSON. Prefect's own decoder would import and call what a cache entry names."""
 
 
 class PlanFiles(WritableFileSystem):
@@ -179,16 +186,16 @@ class Records(PlanFiles):
 class OwnerLocks(LockManager):
     """Locks for Prefect's transactions that end with the process that holds them.
 
-    Prefect's own `FileSystemLockManager` leaves its lock behind when a run is killed, and the
-    next run waits for it forever.
+    They behave like Prefect's `MemoryLockManager`. Prefect's `FileSystemLockManager` leaves its
+    lock behind when a run is killed, and the next run waits for it forever.
     """
 
     store: Store
-    held: dict[str, tuple[str, FileLock | Lease]] = field(default_factory=dict)
+    held: dict[str, "HeldLock"] = field(default_factory=dict)
+    """Locks of this process, by key."""
 
-    def name(self, key: str) -> str:
-        """Return the name of the lock of a cache entry."""
-        return layout.record_lock_name(key)
+    def __reduce__(self) -> tuple[type["OwnerLocks"], tuple[Store]]:
+        return OwnerLocks, (self.store,)  # locks stay with their process
 
     def acquire_lock(
         self,
@@ -197,40 +204,64 @@ class OwnerLocks(LockManager):
         acquire_timeout: float | None = None,
         hold_timeout: float | None = None,
     ) -> bool:
+        """Acquire the lock of a cache entry; return whether that worked in time."""
         if self.is_lock_holder(key, holder):
             return True
-        lock = self.store.lock(self.name(key))
+        until = None if acquire_timeout is None else time.monotonic() + acquire_timeout
+        if not self.wait_in_process(key, acquire_timeout):
+            return False
+        lock = self.store.lock(layout.record_lock_name(key))
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            log.info(f"{self.name(key)}: waiting for another run that computes it")
+            log.info(f"{layout.record_lock_name(key)}: waiting for another run that computes it")
             try:
-                lock.acquire(timeout=-1 if acquire_timeout is None else acquire_timeout)
+                lock.acquire(timeout=-1 if until is None else max(0.0, until - time.monotonic()))
             except Timeout:
                 return False
-        self.held[key] = (holder, lock)
+        self.held[key] = HeldLock(holder, lock)
+        if hold_timeout is not None:
+            self.held[key].expire_after(hold_timeout, lambda: self.release_lock(key, holder))
         return True
 
     def release_lock(self, key: str, holder: str) -> None:
+        """Release a lock; one that a rollback has released already is left alone.
+
+        Raises:
+            ValueError: another holder has it.
+        """
+        if key not in self.held:
+            return
         if not self.is_lock_holder(key, holder):
             raise ValueError(f"{holder} does not hold the lock of {key}")
-        self.held.pop(key)[1].release()
+        self.held.pop(key).release()
 
     def is_locked(self, key: str) -> bool:
+        """Return whether anybody holds the lock of a cache entry."""
         if key in self.held:
             return True
         if "-" not in key:
             return False  # the key of a failed task, not of a cache entry
-        with self.store.if_free(self.name(key)) as free:
+        with self.store.if_free(layout.record_lock_name(key)) as free:
             return not free
 
     def is_lock_holder(self, key: str, holder: str) -> bool:
-        return key in self.held and self.held[key][0] == holder
+        """Return whether this holder has the lock of a cache entry."""
+        return key in self.held and self.held[key].holder == holder
+
+    def wait_in_process(self, key: str, timeout: float | None) -> bool:
+        """Wait until no holder of this process has a lock; return whether that was in time."""
+        held = self.held.get(key)
+        return held is None or held.released.wait(timeout)
 
     def wait_for_lock(self, key: str, timeout: float | None = None) -> bool:
-        lock = self.store.lock(self.name(key))
+        """Wait until a lock is free; return whether that was in time."""
+        until = None if timeout is None else time.monotonic() + timeout
+        if not self.wait_in_process(key, timeout):
+            return False
+        left = -1 if until is None else max(0.0, until - time.monotonic())
         try:
-            with lock.acquire(timeout=-1 if timeout is None else timeout):
+            with self.store.lock(layout.record_lock_name(key)).acquire(timeout=left):
                 return True
         except Timeout:
             return False
@@ -242,9 +273,34 @@ class OwnerLocks(LockManager):
         acquire_timeout: float | None = None,
         hold_timeout: float | None = None,
     ) -> bool:
+        """Acquire a lock without blocking the event loop; see `acquire_lock`."""
         return await run_sync_in_worker_thread(
             self.acquire_lock, key, holder, acquire_timeout, hold_timeout
         )
 
     async def await_for_lock(self, key: str, timeout: float | None = None) -> bool:
+        """Wait for a lock without blocking the event loop; see `wait_for_lock`."""
         return await run_sync_in_worker_thread(self.wait_for_lock, key, timeout)
+
+
+class HeldLock:
+    """A lock of this process and its holder."""
+
+    def __init__(self, holder: str, lock: FileLock | Lease) -> None:
+        self.holder = holder
+        self.lock = lock
+        self.released = threading.Event()
+        self.timer: threading.Timer | None = None
+
+    def expire_after(self, seconds: float, release: Callable[[], None]) -> None:
+        """Release the lock when its time is over."""
+        self.timer = threading.Timer(seconds, release)
+        self.timer.daemon = True
+        self.timer.start()
+
+    def release(self) -> None:
+        """Release the lock, and wake those that wait for it in this process."""
+        if self.timer is not None:
+            self.timer.cancel()
+        self.lock.release()
+        self.released.set()

@@ -131,6 +131,8 @@ def prune(
     it missing, and makes it again.
     """
     store.must_be_local("cache prune", "there, let a rule of the store remove what is old")
+    if not dry_run and store.is_in_use():
+        raise PipelineError("cache prune: a run is using these results; prune when it has ended")
     removed = 0
     lines = []
     for folder in forgotten(store, older_than):

@@ -10,17 +10,13 @@ import datetime
 import functools
 import logging
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tasks.runtime.errors import PipelineError
-
-SEEN_SECONDS = 10.0
-"""How long an answer about a file is reused: a hit is checked several times in a row."""
 
 EXTRAS = {"s3": "s3", "s3a": "s3"}
 """Extras of this project that bring the file system of a protocol."""
@@ -56,7 +52,6 @@ class Remote:
 
     url: str
     """Without a slash at its end."""
-    seen: dict[str, tuple[float, Head]] = field(default_factory=dict, compare=False, repr=False)
 
     def __reduce__(self) -> tuple[type["Remote"], tuple[str]]:
         return Remote, (self.url,)  # connections do not travel
@@ -140,7 +135,6 @@ class Remote:
 
     def upload(self, path: Path, name: str, sha256: str) -> None:
         """Copy a file there; S3 checks and keeps its digest."""
-        self.seen.pop(name, None)
         options: dict[str, Any] = {}
         if self.keeps_digests:
             options = {
@@ -161,16 +155,13 @@ class Remote:
             self.files.get_file(self.place(name), str(path))
 
     def head(self, name: str) -> Head:
-        """
+        """Return what the file system knows of a file.
+
         Raises:
             FileNotFoundError: it is not there.
         """
-        then, head = self.seen.get(name, (0.0, None))
-        if head is None or time.monotonic() - then > SEEN_SECONDS:
-            with self.reached():
-                head = self.ask(name)
-            self.seen[name] = time.monotonic(), head
-        return head
+        with self.reached():
+            return self.ask(name)
 
     def ask(self, name: str) -> Head:
         if not self.keeps_digests:

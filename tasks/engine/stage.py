@@ -236,7 +236,6 @@ class Plan(Generic[R]):
         """
         expected = {**self.key_inputs["code"], **self.key_inputs["libraries"]}
         check_dependencies(self.label, self.stage.dependencies(), expected)
-        store.remove_link(self.record_name)
         started = time.monotonic()
         with (
             disk_errors(self.label, store.root / self.stage.name),

@@ -3,8 +3,7 @@ machine, or by Dask's workers.
 
 Processes are kept for many runs, since each takes seconds to import TensorFlow. All of them
 together are left no more than the machine has: each is bound to some of the cores, and its threads
-take turns there. TensorFlow still has as many threads as in a run of its own (see runtime/threads.py), so
-that a variant comes out the same here and there, and either can use what the other has cached.
+take turns there. TensorFlow still has as many threads as in a run of its own, so that a variant comes out the same here and there, and either can use what the other has cached.
 
 Measured on two cores that others used as well: eight variants of 200 iterations took 198 s in two
 processes with a core each, 243 s in one process with both, and came out the same, byte for byte.

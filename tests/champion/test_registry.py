@@ -8,9 +8,9 @@ import pytest
 from helpers.commands import small_disk
 
 from tasks.champion.registry import Champions, history_lines
-from tasks.engine import prune as housekeeping
 from tasks.engine.digests import sha256
 from tasks.engine.models import FileRef
+from tasks.engine.prune import prune
 from tasks.engine.store import Store
 from tasks.runtime.errors import PipelineError
 
@@ -201,7 +201,7 @@ def test_pruning_the_cache_leaves_champions_alone(
         '{"stage": "champion", "label": "champion", "key": "%s", "key_inputs": {}, "reason": "",'
         ' "seconds": 0, "output": {}}' % ("0" * 64)
     )
-    housekeeping.prune(store, keep_latest=0, older_than=0, dry_run=False)
+    prune(store, frozenset(), keep_latest=0, older_than=0, dry_run=False)
     store.prepare()
     assert in_use(champions) == name
 

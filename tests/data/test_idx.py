@@ -141,7 +141,7 @@ def test_read_pair(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "labels", "named", "fault"),
+    ("images", "labels", "named", "problem"),
     [
         ((2, 12), (2,), "IMAGES", "wrong rank 2; images have 3"),
         ((2,), (2,), "IMAGES", "wrong rank 1; images have 3"),

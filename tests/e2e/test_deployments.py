@@ -49,7 +49,7 @@ class Site:
         return self.folder / "artifacts"
 
     def prefect(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
-        """PrefectExecutor `prefect …` as `make deploy` does; standard input is closed to questions."""
+        """Run `prefect …` as `make deploy` does; standard input is closed to questions."""
         done = subprocess.run(
             [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
             cwd=PROJECT,

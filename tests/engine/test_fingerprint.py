@@ -139,7 +139,9 @@ def test_a_name_from_another_module_changes_the_key(project: Path) -> None:
     edit(
         project / "tasks/model/train.py",
         "def train",
-        "from tasks.data.other import read\nfrom tasks.data.dataset import read as read2\n\ndef train",
+        "from tasks.data.other import read\n"
+        "from tasks.data.dataset import read as read2\n\n"
+        "def train",
     )
     before = key_of_train(project)
     edit(project / "tasks/model/train.py", "data.other import read", "data.x import read")

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tasks.engine import prune as housekeeping
+from tasks.engine import prune as pruning
 from tasks.engine.models import StageRecord
 from tasks.engine.store import Store
+from tasks.report.summary import keys_of_latest
 from tasks.runtime.errors import PipelineError
 
 DAY = 86_400
+DEFAULTS = {"learning_rate": 1e-4, "seed": 0, "conv2_channels": [0, 1], "test_images": [0, 13]}
 
 
 def keep(store: Store, label: str, number: int, days: float) -> StageRecord:
@@ -53,7 +55,7 @@ def test_old_and_surplus_runs_go_and_nothing_else(store: Store) -> None:
     old = [keep(store, "train-100", n, days=50 - n) for n in range(4)]
     young = [keep(store, "train-100", 5, days=1)]
     other = [keep(store, "convert", 6, days=90)]
-    lines = housekeeping.prune(store, keep_latest=2, older_than=30, dry_run=False)
+    lines = pruning.prune(store, keys_of_latest(store), keep_latest=2, older_than=30, dry_run=False)
     assert gone(store, old + young + other) == old[:3]
     assert not any((store.root / "train" / record.key[:12]).exists() for record in old[:3])
     assert (store.root / "train" / old[3].key[:12] / "a.txt").exists()
@@ -62,7 +64,7 @@ def test_old_and_surplus_runs_go_and_nothing_else(store: Store) -> None:
 
 def test_a_dry_run_removes_nothing(store: Store) -> None:
     records = [keep(store, "train-100", n, days=50) for n in range(3)]
-    lines = housekeeping.prune(store, keep_latest=0, older_than=0, dry_run=True)
+    lines = pruning.prune(store, keys_of_latest(store), keep_latest=0, older_than=0, dry_run=True)
     assert gone(store, records) == []
     assert lines[-1] == "3 stage runs, 0.00 MB would go"
 
@@ -70,7 +72,7 @@ def test_a_dry_run_removes_nothing(store: Store) -> None:
 def test_what_latest_needs_stays(store: Store) -> None:
     needed, surplus = keep(store, "train-100", 1, days=99), keep(store, "train-100", 2, days=98)
     point_latest_at(store, needed)
-    housekeeping.prune(store, keep_latest=0, older_than=0, dry_run=False)
+    pruning.prune(store, keys_of_latest(store), keep_latest=0, older_than=0, dry_run=False)
     assert gone(store, [needed, surplus]) == [surplus]
 
 
@@ -79,14 +81,14 @@ def test_an_unreadable_report_stops_the_removal(store: Store) -> None:
     point_latest_at(store, record)
     (store.latest / "report" / "metrics.json").write_text("{")
     with pytest.raises(PipelineError, match=r"metrics\.json cannot be read, so nothing"):
-        housekeeping.prune(store, keep_latest=0, older_than=0, dry_run=False)
+        pruning.prune(store, keys_of_latest(store), keep_latest=0, older_than=0, dry_run=False)
     assert gone(store, [record]) == []
 
 
 def test_what_a_run_is_computing_stays(store: Store) -> None:
     record = keep(store, "train-100", 1, days=99)
     with store.lock(f"train-{record.key[:12]}"):
-        housekeeping.prune(store, keep_latest=0, older_than=0, dry_run=False)
+        pruning.prune(store, keys_of_latest(store), keep_latest=0, older_than=0, dry_run=False)
     assert gone(store, [record]) == []
 
 
@@ -101,7 +103,9 @@ def test_what_died_long_ago_goes(store: Store) -> None:
     for folder in (forgotten, running):
         os.utime(folder, (0, 0))
     with store.lock(f"train-{'3' * 12}"):
-        lines = housekeeping.prune(store, keep_latest=0, older_than=30, dry_run=False)
+        lines = pruning.prune(
+            store, keys_of_latest(store), keep_latest=0, older_than=30, dry_run=False
+        )
     assert lines[0] == f"{'2' * 12}  unfinished  train"
     assert store.unfinished() == [recent, running]
 
@@ -109,7 +113,7 @@ def test_what_died_long_ago_goes(store: Store) -> None:
 def test_listing_shows_size_settings_and_what_latest_needs(store: Store) -> None:
     point_latest_at(store, keep(store, "train-100", 1, days=2))
     keep(store, "convert", 2, days=0)
-    first, second, total = housekeeping.listing(store)
+    first, second, total = pruning.listing(store, DEFAULTS, keys_of_latest(store))
     assert first.split() == [
         "*",
         "1" * 12,
@@ -133,14 +137,14 @@ def test_facts_that_are_called_like_settings_are_none(store: Store) -> None:
         }
     }
     changed = record.model_copy(update={"key_inputs": key_inputs})
-    assert housekeeping.changed_settings(changed) == "conv2_channels=[3]"
+    assert pruning.changed_settings(changed, DEFAULTS) == "conv2_channels=[3]"
 
 
 def test_one_record_is_shown_by_the_first_digits_of_its_key(store: Store) -> None:
     record = keep(store, "train-100", 1, days=0)
     keep(store, "train-100", 2, days=0)
-    assert json.loads(housekeeping.describe(store, "111")) == record.model_dump(mode="json")
+    assert json.loads(pruning.describe(store, "111")) == record.model_dump(mode="json")
     with pytest.raises(PipelineError, match="no records"):
-        housekeeping.describe(store, "333")
+        pruning.describe(store, "333")
     with pytest.raises(PipelineError, match="2 records"):
-        housekeeping.describe(store, "")
+        pruning.describe(store, "")

@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock, Timeout
 
 from tasks.data.convert import convert
-from tasks.engine import remote
+from tasks.engine import lease as lease_module
 from tasks.engine.lease import Lease
 from tasks.engine.models import FileRef, StageRecord
 from tasks.engine.remote import Remote
@@ -49,13 +49,12 @@ def make_output(store: Store, content: str = "hello") -> FileRef:
 def damage(store: Store, file: FileRef, content: bytes) -> None:
     assert store.remote
     store.remote.write(file.path, content)
-    store.remote.seen.clear()
 
 
 def test_outputs_are_read_on_another_machine(far: Store, tmp_path: Path) -> None:
     file = make_output(far)
     there = elsewhere(far, tmp_path)
-    assert there.fault(file) is None
+    assert there.problem(file) is None
     assert not there.place(file).exists()
     assert there.path(file).read_text() == "hello"
 
@@ -67,14 +66,13 @@ def test_a_file_that_came_damaged_is_not_used_and_made_again(far: Store, tmp_pat
     with pytest.raises(PipelineError, match=r"a\.txt was damaged and is removed; run it again"):
         there.path(file)
     assert there.remote
-    there.remote.seen.clear()
-    assert there.fault(file) == "output missing: a.txt"
+    assert there.problem(file) == "output missing: a.txt"
 
 
 def test_another_size_is_found_without_fetching(far: Store) -> None:
     file = make_output(far)
     damage(far, file, b"hell")
-    assert far.fault(file) == "output damaged: a.txt"
+    assert far.problem(file) == "output damaged: a.txt"
 
 
 def test_records_are_those_of_the_url(far: Store, tmp_path: Path) -> None:
@@ -138,9 +136,9 @@ def test_without_s3fs_the_extra_is_named(tmp_path: Path) -> None:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "POLL_SECONDS", 0.02)
-    monkeypatch.setattr(remote, "BEAT_SECONDS", 0.05)
-    monkeypatch.setattr(remote, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(lease_module, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(lease_module, "RENEW_SECONDS", 0.05)
+    monkeypatch.setattr(lease_module, "EXPIRE_SECONDS", 0.5)
 
 
 def lease(store: Store, machine: Path) -> Lease:
@@ -223,4 +221,4 @@ def test_settings_keep_urls_and_refuse_an_address_without_dask() -> None:
 def test_remote_names_do_not_travel_with_connections() -> None:
     there = Remote("memory://somewhere")
     assert there.files
-    assert pickle.loads(pickle.dumps(there)).__dict__.keys() == {"url", "seen"}
+    assert pickle.loads(pickle.dumps(there)).__dict__.keys() == {"url"}

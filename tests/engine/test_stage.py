@@ -9,10 +9,10 @@ from typing import Annotated
 
 import pytest
 
-from tasks.engine import stage as stage_module
 from tasks.engine.digests import json_sha256
 from tasks.engine.executors import PrefectExecutor
 from tasks.engine.explain import describe_changes, join_phrases, leaves
+from tasks.engine.fingerprint import Fingerprint
 from tasks.engine.models import NotInKey, Record
 from tasks.engine.stage import key_view, stage
 from tasks.engine.store import Store, Workspace
@@ -60,7 +60,7 @@ def test_key_depends_on_settings_but_not_on_those_outside_it() -> None:
 def test_key_depends_on_what_files_hold_and_not_on_where_they_are() -> None:
     def view(path: str, sha256: str, seconds: float = 0.0) -> object:
         return key_view(
-            Text(file=FileRef(path=path, sha256=sha256, size=1), letters=1, seconds=seconds)
+            Text(file=FileRef(path=path, sha256=sha256 * 64, size=1), letters=1, seconds=seconds)
         )
 
     assert view("write/1/text.txt", "a") == view("write/2/text.txt", "a", seconds=2.0)
@@ -70,18 +70,24 @@ def test_key_depends_on_what_files_hold_and_not_on_where_they_are() -> None:
 def test_key_depends_on_code_and_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     before = material_of(Words())
     assert before["libraries"]["numpy"][0].isdigit()
-    monkeypatch.setattr(write, "code", {"tasks/x.py": "1"})
+    monkeypatch.setattr(write, "fingerprint", Fingerprint({"tasks/x.py": "1"}, ""))
     edited = material_of(Words())
     assert json_sha256(edited) != json_sha256(before)
-    monkeypatch.setattr(stage_module, "library_version", lambda name: "0.0")
+    monkeypatch.setattr(sys.modules["tasks.engine.stage"], "library_version", lambda name: "0.0")
     assert json_sha256(material_of(Words())) != json_sha256(edited)
 
 
 def test_a_module_edited_before_it_is_loaded_spoils_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(write, "code", {"tasks/x.py": "1", "tasks/y.py": "1"})
-    monkeypatch.setattr(stage_module, "fingerprint", lambda module: {"tasks/x.py": "2"})
+    monkeypatch.setattr(
+        write, "fingerprint", Fingerprint({"tasks/x.py": "1", "tasks/y.py": "1"}, "")
+    )
+    monkeypatch.setattr(
+        sys.modules["tasks.engine.stage"],
+        "fingerprint",
+        lambda module: Fingerprint({"tasks/x.py": "2"}, ""),
+    )
     write.check_code("write")  # all that changed was loaded before
     monkeypatch.setattr(write, "loaded_later", {"tasks/x.py"})
     with pytest.raises(PipelineError, match=r"^write: tasks/x\.py was edited during the run"):

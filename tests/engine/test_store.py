@@ -73,20 +73,20 @@ def test_a_second_run_of_a_key_replaces_the_first(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "fault"),
+    ("damage", "problem"),
     [
         (lambda path: path.unlink(), "output missing: a.txt"),
         (lambda path: path.write_text("hell"), "output damaged: a.txt"),
         (lambda path: path.write_text("hallo"), "output damaged: a.txt"),
         (lambda path: (path.unlink(), path.mkdir()), "output missing: a.txt"),
-        (lambda path: (path.unlink(), path.symlink_to(path)), "output missing: a.txt"),
+        (lambda path: (path.unlink(), path.symlink_to(path)), "output is a symbolic link: a.txt"),
     ],
     ids=["deleted", "truncated", "changed", "a directory", "a symlink loop"],
 )
-def test_faults_are_found_and_named(store: Store, damage, fault: str) -> None:
+def test_faults_are_found_and_named(store: Store, damage, problem: str) -> None:
     file = make_output(store)
     damage(store.path(file))
-    assert store.problem(file) == fault
+    assert store.problem(file) == problem
 
 
 def test_one_flipped_bit_is_found(store: Store) -> None:
@@ -100,7 +100,7 @@ def test_one_flipped_bit_is_found(store: Store) -> None:
 def test_a_moved_root_stays_whole(store: Store, tmp_path: Path) -> None:
     file = make_output(store)
     shutil.move(store.root, tmp_path / "elsewhere")
-    assert Store(tmp_path / "elsewhere").fault(file) is None
+    assert Store(tmp_path / "elsewhere").problem(file) is None
 
 
 def test_file_refs_are_found_in_records_and_in_their_json() -> None:

@@ -37,7 +37,7 @@ def run_pipeline(
     cwd: Path | None = None,
     **environment: str,
 ) -> Finished:
-    """PrefectExecutor `python flows/pipeline.py …` to its end."""
+    """Run `python flows/pipeline.py …` to its end."""
     return run_script(PIPELINE, *arguments, python=python, cwd=cwd, **environment)
 
 
@@ -48,7 +48,7 @@ def run_script(
     cwd: Path | None = None,
     **environment: str,
 ) -> Finished:
-    """PrefectExecutor `python <script> …` to its end."""
+    """Run `python <script> …` to its end."""
     done = subprocess.run(
         [sys.executable, *python, str(script), *map(str, arguments)],
         cwd=cwd,

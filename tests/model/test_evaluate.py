@@ -162,7 +162,9 @@ def always_3(
     model.get_layer("fc2").set_weights([np.zeros((16, 10)), np.eye(10)[3]])
     state = get_state(model, make_optimizer(model, TrainingSettings()), iteration=5)
     write_tensors(state, root.root / "always-3.safetensors")
-    return Checkpoint(iteration=5, file=FileRef(path="always-3.safetensors", sha256="", size=0))
+    return Checkpoint(
+        iteration=5, file=FileRef(path="always-3.safetensors", sha256="0" * 64, size=0)
+    )
 
 
 def test_rows_are_true_and_columns_predicted(
@@ -182,7 +184,7 @@ def test_a_class_without_images_has_its_row_and_column(
 ) -> None:
     images, labels = np.zeros((4, 8, 8), np.uint8), np.array([3, 7, 7, 1], np.uint8)
     write_parquet(to_table(images, labels, first=0), root.root / "four.parquet")
-    split = Split(rows=4, file=FileRef(path="four.parquet", sha256="", size=0))
+    split = Split(rows=4, file=FileRef(path="four.parquet", sha256="0" * 64, size=0))
     evaluation = evaluate_on(split, always_3)
     matrix = np.zeros((10, 10), int)
     matrix[[1, 3, 7], 3] = 1, 1, 2

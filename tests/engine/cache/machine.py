@@ -377,7 +377,7 @@ class CacheMachine(RuleBasedStateMachine):
                 self.oracle.stopped(begun[-1], reached[-1][1])
 
     def check_run(self, refresh: tuple[str, ...]) -> None:
-        """PrefectExecutor, and compare everything with the oracle."""
+        """Run, and compare everything with the oracle."""
         try:
             self.compare_run(refresh)
         except BaseException:

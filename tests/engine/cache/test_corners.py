@@ -73,7 +73,7 @@ def test_a_clock_that_was_set_back_or_forward_hides_nothing(store: Store, year: 
 def test_a_record_of_another_version_of_the_project_is_not_used(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.engine.stage.KEY_FORMAT", KEY_FORMAT - 1)
+    monkeypatch.setattr(sys.modules["tasks.engine.stage"], "KEY_FORMAT", KEY_FORMAT - 1)
     run_plan(count.plan(), store)
     monkeypatch.undo()
     assert count.plan().load(store) is None
@@ -125,7 +125,7 @@ def test_the_package_of_a_stage_s_module_is_part_of_its_code(tmp_path: Path) -> 
     package.mkdir()
     (package / "__init__.py").write_text("import os\nos.environ['X'] = '1'\n")
     (package / "module.py").write_text("")
-    assert "package/__init__.py" in fingerprint("package.module", tmp_path)
+    assert "package/__init__.py" in fingerprint("package.module", tmp_path).code
 
 
 def test_a_string_that_stands_alone_is_a_comment_wherever_it_stands(tmp_path: Path) -> None:

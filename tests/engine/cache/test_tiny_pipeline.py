@@ -77,7 +77,7 @@ class Tiny:
         self.flow = tiny
 
     def run(self, **groups: dict[str, Any]) -> set[str]:
-        """PrefectExecutor with some settings changed; returns which stages ran."""
+        """Run with some settings changed; returns which stages ran."""
         settings = tiny_settings(self.source, **groups)
         status = DryRunExecutor(self.store)
         compute_results(status, settings)
