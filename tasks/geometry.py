@@ -1,33 +1,55 @@
-"""What the convolutional layers leave of an image: arithmetic on settings, before anything runs."""
+"""Sizes of the outputs of convolutional layers: arithmetic on plain tuples."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from tasks.settings import NetworkSettings
+from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 
 MNIST_SIDE = 28
-"""Height and width in pixels of MNIST's images; scikit-learn's digits are made as large."""
+"""Height and width of MNIST's images in pixels; scikit-learn's digits are scaled to the same."""
+
+
+class ConvolutionalLayers(Protocol):
+    """Convolutional layers: tuples with one value for each layer, or one for all."""
+
+    @property
+    def conv_filters(self) -> tuple[int, ...]:
+        """Filters of each layer."""
+
+    @property
+    def conv_sizes(self) -> tuple[int, ...]:
+        """Width and height of the filters, in pixels."""
+
+    @property
+    def conv_strides(self) -> tuple[int, ...]:
+        """Steps of the filters, in pixels."""
+
+    @property
+    def pooling(self) -> tuple[str, ...]:
+        """`max`, `average` or `none`."""
 
 
 def for_each(layers: int, values: Sequence[T]) -> tuple[T, ...]:
-    """One value for each layer: what a setting with a single value means."""
+    """Return one value for each layer, from one for all or one for each."""
     return tuple(values) * layers if len(values) == 1 else tuple(values)
 
 
 def known_side(source: str | None, digests: str) -> int | None:
-    """Height and width of the images, where the settings say which ones they must be."""
+    """Return height and width of the images if the settings determine them."""
     return MNIST_SIDE if source == "digits" or digests == "mnist" else None
 
 
 def layer_sizes(
-    network: "NetworkSettings", height: int, width: int
+    network: ConvolutionalLayers, height: int, width: int
 ) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Height and width of what comes out of each convolution, and out of the pooling after it.
+    """Return height and width after each convolution, and after the pooling behind it.
 
-    With zero padding, a stride rounds up; pooling leaves out what is not a whole square.
+    With zero padding, a stride rounds up; pooling drops an odd last row and column.
+
+    Args:
+        network: the layers.
+        height: of the images, in pixels.
+        width: of the images, in pixels.
     """
     layers = len(network.conv_filters)
     sizes = []
@@ -41,8 +63,8 @@ def layer_sizes(
     return sizes
 
 
-def size_fault(network: "NetworkSettings", height: int, width: int) -> str | None:
-    """Why a network cannot be built for images of this size; None if it can."""
+def size_problem(network: ConvolutionalLayers, height: int, width: int) -> str | None:
+    """Return why a network cannot be built for images of this size, or None if it can."""
     if (largest := max(network.conv_sizes)) > min(height, width):
         return (
             f"--conv-sizes: filters of {largest} × {largest} pixels are larger than the images of"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from tasks.engine import layout
+from tasks.engine.models import StageRecord
 from tasks.engine.remote import name_stage
 from tasks.engine.stage import P, Plan, R, Stage, key_of
 from tasks.engine.store import Store
@@ -39,6 +40,18 @@ class StageOutcome(BaseModel):
     """Wall time of the computation, in this flow run or an earlier one."""
     reason: str = ""
     """Why the stage ran; empty when cached."""
+
+
+def outcome(plan: Plan[Any], record: StageRecord, *, cached: bool, started: float) -> StageOutcome:
+    """Return the outcome of a stage run that began at a monotonic time."""
+    return StageOutcome(
+        name=plan.label,
+        key=plan.key,
+        state="cached" if cached else "ran",
+        seconds=round(time.monotonic() - started, 3),
+        computed_in=record.seconds,
+        reason="" if cached else record.reason,
+    )
 
 
 class PlanExecutor(Protocol):
@@ -97,19 +110,10 @@ class PrefectExecutor:
                 " free some space, or name another folder with --artifacts"
             )
         self.store.mark_used(plan.record_name)
-        cached = state.name == "Cached"
-        seconds = round(time.monotonic() - started, 3)
-        log.info(f"{plan.label}: cached" if cached else f"{plan.label}: ran {seconds:.1f} s")
-        self.outcomes.append(
-            StageOutcome(
-                name=plan.label,
-                key=plan.key,
-                state="cached" if cached else "ran",
-                seconds=seconds,
-                computed_in=record.seconds,
-                reason="" if cached else record.reason,
-            )
-        )
+        done = outcome(plan, record, cached=state.name == "Cached", started=started)
+        ran = "" if done.state == "cached" else f"ran {done.seconds:.1f} s"
+        log.info(f"{done.name}: {ran or 'cached'}")
+        self.outcomes.append(done)
         return plan.stage.output_type.model_validate(record.output)
 
 
@@ -118,6 +122,9 @@ class LocalExecutor:
     """Compute missing results in this process, without Prefect."""
 
     store: Store
+    refresh: frozenset[str] = frozenset()
+    """Names of stages to run regardless of the cache; `all` means every stage."""
+    outcomes: list[StageOutcome] = field(default_factory=list)
 
     def call(self, stage: Stage[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the stage's result for these arguments."""
@@ -125,12 +132,23 @@ class LocalExecutor:
 
     def execute(self, plan: Plan[R]) -> R:
         """Return the cached result, or compute it and write its cache entry."""
-        record = plan.load(self.store)
-        if record is None:
-            with self.store.lock(plan.lock_name):
-                record = plan.compute(self.store, plan.explain(self.store))
-                self.store.write_record(plan.record_name, record.model_dump_json(indent=1).encode())
+        started = time.monotonic()
+        refresh = must_refresh(plan, self.refresh)
+        cached = None if refresh else plan.load(self.store)
+        record = cached or self.compute(plan, refresh=refresh)
+        self.outcomes.append(outcome(plan, record, cached=bool(cached), started=started))
         return plan.stage.output_type.model_validate(record.output)
+
+    def compute(self, plan: Plan[R], *, refresh: bool) -> StageRecord:
+        """Compute a stage run, and write its cache entry."""
+        with self.store.lock(plan.lock_name):
+            record = plan.compute(self.store, plan.reason(self.store, refresh=refresh))
+            self.write(plan, record)
+        return record
+
+    def write(self, plan: Plan[R], record: StageRecord) -> None:
+        """Write a cache entry."""
+        self.store.write_record(plan.record_name, record.model_dump_json(indent=1).encode())
 
 
 @dataclass

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.geometry import for_each, size_fault
+from tasks.geometry import for_each, size_problem
 from tasks.records import Shape
 from tasks.runtime.errors import PipelineError
 from tasks.settings import NetworkSettings
@@ -20,7 +20,7 @@ def check_size(settings: NetworkSettings, shape: Shape) -> None:
     Raises:
         PipelineError: a filter is larger than the image, or nothing of the image is left.
     """
-    if fault := size_fault(settings, shape.height, shape.width):
+    if fault := size_problem(settings, shape.height, shape.width):
         raise PipelineError(fault)
 
 

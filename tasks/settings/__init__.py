@@ -28,13 +28,10 @@ from pydantic import (
     model_validator,
 )
 
-from tasks.geometry import known_side, size_fault
+from tasks.engine.models import NotInKey
+from tasks.geometry import known_side, size_problem
 from tasks.runtime.threads import DEFAULT_THREADS
 from tasks.settings.presets import PRESETS, Preset
-
-
-class NotInKey:
-    """Marks a field that has no influence on a stage's result."""
 
 
 def split_commas(value: object) -> object:
@@ -450,7 +447,7 @@ class Settings(BaseModel):
     def network_fits_the_images(self) -> Self:
         """Where the size of the images is known beforehand; else the stage `initialise` looks."""
         side = known_side(self.download.source, self.download.digests)
-        if side and (fault := size_fault(self.network, side, side)):
+        if side and (fault := size_problem(self.network, side, side)):
             raise ValueError(fault)
         return self
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tasks.geometry import size_fault
+from tasks.geometry import size_problem
 from tasks.model.costs import count_costs
 from tasks.records import Shape
 from tasks.settings import WHERE_AND_HOW_AGAIN, Settings
@@ -111,7 +111,7 @@ def attempt(study: Study, variant: Variant, terms: Terms, number: int) -> Job | 
     except ValidationError as error:
         return str(error.errors()[0]["msg"]).removeprefix("Value error, ")
     shape = terms.shape
-    return size_fault(job.settings.network, shape.height, shape.width) or job
+    return size_problem(job.settings.network, shape.height, shape.width) or job
 
 
 def search_networks(

@@ -165,7 +165,7 @@ def test_a_stage_of_this_project_sees_its_helpers() -> None:
 def kept(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What is kept of `network`, after a first reading."""
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
-    fingerprint("tasks.model.train", project).code
+    fingerprint("tasks.model.train", project)
     (place,) = project.glob("tasks/model/__pycache__/network.*")
     return place
 
@@ -231,7 +231,7 @@ def test_a_module_that_moves_takes_nothing_along(project: Path, kept: Path) -> N
     """The same text imports other modules from another package."""
     for package in ("model", "data"):
         (project / "tasks" / package / "same.py").write_text("from . import network, dataset\n")
-    fingerprint("tasks.model.same", project).code
+    fingerprint("tasks.model.same", project)
     (place,) = kept.parent.glob("same.*")
     target = project / "tasks/data/__pycache__" / place.name
     target.parent.mkdir(exist_ok=True)
@@ -244,5 +244,5 @@ def test_nothing_is_kept_where_python_may_keep_nothing(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    fingerprint("tasks.model.train", project).code
+    fingerprint("tasks.model.train", project)
     assert not list(project.rglob("__pycache__"))

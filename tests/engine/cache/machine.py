@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -31,9 +32,9 @@ from engine.cache.project import HELPERS, MODULES, STYLES, Project
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from tasks.engine import fingerprint, stage, store
-from tasks.engine.executors import DryRunExecutor, PrefectExecutor
-from tasks.engine.models import FileRef
+from tasks.engine import digests, fingerprint
+from tasks.engine.executors import DryRunExecutor, LocalExecutor, PrefectExecutor
+from tasks.engine.models import FileRef, StageRecord
 from tasks.engine.stage import Plan, R
 from tasks.engine.store import Store
 
@@ -47,36 +48,18 @@ SETTINGS = {
 }
 POINTS = st.integers(1, 8) | st.integers(1, 24)
 LIBRARIES = ("abacus", "yeast")
+STAGE_MODULE = sys.modules["tasks.engine.stage"]
 FOLDERS = ("records", "locks", "gather", "clean", "count", "grow", "report", "")
 STAGES = ("gather", "clean", "count", "grow", "report", "all")
 
 
-class PlainRun(PrefectExecutor):
-    """A run without Prefect: the same plans, checks, locks and records in a few lines."""
+class KillableExecutor(LocalExecutor):
+    """A local executor that can be killed between a result and its cache entry."""
 
-    def execute(self, plan: Plan[R]) -> R:
-        record = None if self.must_refresh(plan) else plan.kept(self.store)
-        ran = record is None
-        if record is None:
-            with self.store.lock(f"{plan.stage.name}-{plan.key[:12]}"):
-                record = plan.compute(self.store, self.reason(plan))
-                reach(plan.label, "unrecorded")
-                text = record.model_dump_json()
-                with (self.store.records / plan.record_name).open("w") as file:
-                    file.write(text[: len(text) // 2])
-                    file.flush()
-                    reach(plan.label, "half-recorded")
-                    file.write(text[len(text) // 2 :])
-        self.outcomes.append(
-            stage.StageOutcome(
-                name=plan.label,
-                key=plan.key,
-                state="ran" if ran else "cached",
-                seconds=0,
-                computed_in=0,
-            )
-        )
-        return plan.stage.output_type.model_validate(record.output)
+    def write(self, plan: Plan[R], record: StageRecord) -> None:
+        """Write a cache entry, if nobody kills the process before."""
+        reach(plan.label, "unrecorded")
+        super().write(plan, record)
 
 
 def flip_bit(path: Path) -> None:
@@ -132,7 +115,7 @@ def listing(root: Path) -> dict[Path, int]:
 class CacheMachine(RuleBasedStateMachine):
     """One sequence. Steps are rules; a run checks everything."""
 
-    run_type: ClassVar[type[PrefectExecutor]] = PlainRun
+    run_type: ClassVar[type[LocalExecutor] | type[PrefectExecutor]] = KillableExecutor
     in_flow: ClassVar[Callable[[Callable[[], Any]], Any]] = staticmethod(lambda job: job())
     """Calls a function in a flow, where there is one."""
     most_runs: ClassVar[int] = 99
@@ -157,11 +140,11 @@ class CacheMachine(RuleBasedStateMachine):
         self.rotten = False
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(
-            stage,
+            STAGE_MODULE,
             "fingerprint",
             lambda module: fingerprint.fingerprint(module, self.project.folder),
         )
-        self.patch.setattr(stage, "library_version", lambda name: self.world.libraries[name])
+        self.patch.setattr(STAGE_MODULE, "library_version", lambda name: self.world.libraries[name])
         self.write_source()
 
     def teardown(self) -> None:
@@ -319,7 +302,7 @@ class CacheMachine(RuleBasedStateMachine):
     def start_process(self) -> None:
         """Forget what only lives as long as a process."""
         fingerprint.read_module.cache_clear()
-        store._sha256.cache_clear()
+        digests._sha256.cache_clear()
         self.rotten = False
 
     def settings(self) -> StorySettings:
@@ -332,7 +315,7 @@ class CacheMachine(RuleBasedStateMachine):
             steps=chosen["steps"],
         )
 
-    def tell(self) -> Callable[[PrefectExecutor], dict[str, Any]]:
+    def tell(self) -> Callable[[Any], dict[str, Any]]:
         """The whole project as its code is now, ready to be run."""
         if self.rotten:
             self.start_process()
@@ -348,15 +331,15 @@ class CacheMachine(RuleBasedStateMachine):
         return lambda: self.execute(tell, ())[1]
 
     def execute(
-        self, tell: Callable[[PrefectExecutor], dict[str, Any]], refresh: tuple[str, ...]
-    ) -> tuple[PrefectExecutor, dict[str, Any]]:
-        def work() -> tuple[PrefectExecutor, dict[str, Any]]:
+        self, tell: Callable[[Any], dict[str, Any]], refresh: tuple[str, ...]
+    ) -> tuple[Any, dict[str, Any]]:
+        def work() -> tuple[Any, dict[str, Any]]:
             self.store.prepare()
             assert leftovers(self.store.root) == []
             run = self.run_type(self.store, frozenset(refresh))
             return run, tell(run)
 
-        result: tuple[PrefectExecutor, dict[str, Any]] = self.in_flow(work)
+        result: tuple[Any, dict[str, Any]] = self.in_flow(work)
         return result
 
     def reached(self) -> list[tuple[str, str]]:
@@ -419,7 +402,7 @@ class CacheMachine(RuleBasedStateMachine):
             assert step.facts.items() <= record.items()
 
     def ask_status(
-        self, tell: Callable[[PrefectExecutor], dict[str, Any]], refresh: tuple[str, ...]
+        self, tell: Callable[[Any], dict[str, Any]], refresh: tuple[str, ...]
     ) -> list[tuple[str, str]]:
         before = listing(self.store.root)
         run = DryRunExecutor(self.store, frozenset(refresh))

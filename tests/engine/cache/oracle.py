@@ -65,10 +65,8 @@ class Oracle:
     def stopped(self, step: Step, point: str) -> None:
         """A run was stopped at a point of this step: see probe.py."""
         kept = self.of(step)
-        if point in ("unrecorded", "half-recorded"):
+        if point == "unrecorded":
             kept.files = True
-        if point == "half-recorded":
-            kept.record = False
 
     def killed_somewhere(self, step: Step) -> None:
         """A run was killed after this step had begun and before the next one had."""

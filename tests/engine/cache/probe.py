@@ -1,7 +1,7 @@
 """What stages of the small project tell the test, and where the test stops them.
 
 A line `<label> <point>` goes to a log for every point that is reached: `start`, `half` and
-`written` inside a stage, `unrecorded` and `half-recorded` between its end and its record.
+`written` inside a stage, `unrecorded` between its end and its cache entry.
 """
 
 import os

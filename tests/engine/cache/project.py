@@ -204,23 +204,23 @@ from story.count import count
 from story.gather import gather
 from story.grow import grow
 from story.report import report
-from tasks.engine.executors import PrefectExecutor
+from typing import Any
 
 VERSION = {version}
 
 
-def tell(executor: PrefectExecutor, settings: StorySettings) -> dict[str, object]:
+def tell(executor: Any, settings: StorySettings) -> dict[str, object]:
     """The records of all stages by their labels."""
     records = {{}}
-    gathered = records["gather"] = gather(run, settings.gather)
-    cleaned = records["clean"] = clean(run, gathered, settings.clean)
-    counted = records["count"] = count(run, cleaned.file, settings.count)
+    gathered = records["gather"] = gather(executor, settings.gather)
+    cleaned = records["clean"] = clean(executor, gathered, settings.clean)
+    counted = records["count"] = count(executor, cleaned.file, settings.count)
     grown = []
     for step in range(1, settings.steps + 1):
         previous = grown[-1] if grown else None
-        records[f"grow-{{step}}"] = grow(run, counted.counts, previous, step)
+        records[f"grow-{{step}}"] = grow(executor, counted.counts, previous, step)
         grown.append(records[f"grow-{{step}}"].file)
-    records["report"] = report(run, cleaned, tuple(grown), settings.report)
+    records["report"] = report(executor, cleaned, tuple(grown), settings.report)
     return records
 ''',
 }
