@@ -4,8 +4,12 @@ python flows/pipeline.py --help
 """
 
 import sys
+from pathlib import Path
 
 if __name__ == "__main__":
+    # This checkout's code, wherever the environment's own copy lies.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
     # Options are read before Prefect is imported, which takes seconds.
     from flows.cli.pipeline import pipeline
 

@@ -4,8 +4,12 @@ python flows/predict.py --help
 """
 
 import sys
+from pathlib import Path
 
 if __name__ == "__main__":
+    # This checkout's code, wherever the environment's own copy lies.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
     # Scoring by hand needs no Prefect; `score_batch` is for deployments.
     from flows.cli.predict import predict
 

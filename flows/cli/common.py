@@ -1,8 +1,10 @@
-"""What the command lines of the flows share: options, defaults for Prefect, errors, exit codes.
+"""Shared parts of the command lines: options, defaults for Prefect, errors, exit codes.
 
 Nothing here imports Prefect before the options have been read.
 """
 
+import contextlib
+import io
 import os
 import re
 import signal
@@ -26,17 +28,16 @@ ArtifactsOption = Annotated[
 
 
 def make_app(name: str) -> App:
-    """A command line that returns what its commands return."""
+    """Return a command line whose result is the exit code of its command."""
     return App(
         name=name,
         version_flags=[],
-        default_parameter=Parameter(negative=()),
         result_action="return_value",
     )
 
 
 def with_refresh_all(arguments: list[str]) -> list[str]:
-    """Let `--refresh` stand alone for `--refresh all`."""
+    """Return the arguments with `--refresh all` in place of a lone `--refresh`."""
     following = [*arguments, "--"][1:]
     return [
         f"{argument}=all" if argument == "--refresh" and after.startswith("-") else argument
@@ -45,10 +46,9 @@ def with_refresh_all(arguments: list[str]) -> list[str]:
 
 
 def set_prefect_defaults() -> None:
-    """Make `[tool.prefect]` of pyproject.toml hold from whatever directory we are started.
+    """Apply `[tool.prefect]` of pyproject.toml from any current folder.
 
-    Prefect itself reads that table only in the current directory. What the environment says
-    already is left alone.
+    Prefect reads that table only in the current folder. Variables of the environment win.
     """
     pyproject = PROJECT / "pyproject.toml"
     if pyproject.is_file():
@@ -56,10 +56,26 @@ def set_prefect_defaults() -> None:
         for name, value in environment_variables("PREFECT", table):
             os.environ.setdefault(name, value)
     os.environ.setdefault("DO_NOT_TRACK", "1")  # the client's own analytics
+    reach_this_machine_directly()
+
+
+def reach_this_machine_directly() -> None:
+    """Exempt this machine's own addresses from the environment's proxies."""
+    for name in ("NO_PROXY", "no_proxy"):
+        hosts = [host for host in os.environ.get(name, "").split(",") if host]
+        missing = [host for host in ("127.0.0.1", "localhost", "::1") if host not in hosts]
+        os.environ[name] = ",".join(hosts + missing)
+
+
+def write_any_text() -> None:
+    """Escape characters that the terminal's encoding lacks, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def environment_variables(prefix: str, table: dict[str, Any]) -> list[tuple[str, str]]:
-    """A nested table as the environment variables that mean the same to Prefect."""
+    """Return a nested table as Prefect's environment variables."""
     found: list[tuple[str, str]] = []
     for name, value in table.items():
         variable = f"{prefix}_{name.upper()}"
@@ -70,15 +86,16 @@ def environment_variables(prefix: str, table: dict[str, Any]) -> list[tuple[str,
     return found
 
 
-KEPT = "finished stages and what was trained so far are kept, a new run goes on from there"
+RESUME = "finished stages and training so far are kept; a new run resumes from there"
 
 
-class ToldToStop(BaseException):
-    """SIGTERM has come. Not an error: nothing that catches errors shall catch it."""
+class TerminatedError(BaseException):
+    """The process got SIGTERM. No ordinary exception: `except Exception` must not catch it."""
 
 
-def told_to_stop(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise ToldToStop
+def raise_terminated(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Handle SIGTERM."""
+    raise TerminatedError
 
 
 def run_to_exit_code(job: Callable[[], object]) -> int:
@@ -89,20 +106,20 @@ def run_to_exit_code(job: Callable[[], object]) -> int:
         143 after SIGTERM.
     """
     set_prefect_defaults()
-    # Prefect's own lines go to the server; here they would drown the pipeline's.
+    # Prefect's own lines go to the server, not to the console.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
     quiet_prefect()
     print_log_lines()
-    # Prefect takes SIGTERM to mark the run as crashed, and then sends it on to this.
-    signal.signal(signal.SIGTERM, told_to_stop)
+    # Prefect handles SIGTERM first, to mark the run as crashed, and then calls this.
+    signal.signal(signal.SIGTERM, raise_terminated)
     try:
         job()
     except PipelineError as error:
         return fail(str(error), 1)
     except KeyboardInterrupt:
-        return fail(f"interrupted; {KEPT}", 130)
-    except ToldToStop:
-        return fail(f"told to stop; {KEPT}", 143)
+        return fail(f"interrupted; {RESUME}", 130)
+    except TerminatedError:
+        return fail(f"terminated; {RESUME}", 143)
     except Exception as error:
         if str(error).startswith("Failed to reach API at"):
             return fail(
@@ -146,10 +163,11 @@ def parse(app: App, arguments: list[str]) -> int:
         The command's exit code; 2 if the arguments are wrong and 1 if the command cannot do
         what they say, with the reason in one line.
     """
+    write_any_text()
     try:
         code = app(arguments, exit_on_error=False, print_error=False)
         sys.stdout.flush()
-    except BrokenPipeError:  # who was reading has seen enough, as `head` does
+    except BrokenPipeError:  # the reader has closed its end, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except CycloptsError as error:
@@ -158,11 +176,13 @@ def parse(app: App, arguments: list[str]) -> int:
         return fail(describe(cause) if isinstance(cause, ValidationError) else str(error), 2)
     except PipelineError as error:
         return fail(str(error), 1)
+    except KeyboardInterrupt:
+        return fail("interrupted", 130)
     return code or 0
 
 
 def describe(error: ValidationError) -> str:
-    """The first wrong value, in one line: option, value, what is allowed."""
+    """Return one line about the first wrong value: option, value, allowed values."""
     first = error.errors()[0]
     message = re.sub("^(Value error, |Input |String )", "", first["msg"])
     # The path ends in the option; an item of a list has its number behind that.
@@ -173,5 +193,7 @@ def describe(error: ValidationError) -> str:
 
 
 def fail(reason: str, code: int) -> int:
-    print(f"error: {without_secrets(reason)}", file=sys.stderr)
+    """Print the reason of a failure on standard error, and return the exit code."""
+    with contextlib.suppress(OSError, ValueError):  # standard error may be closed
+        print(f"error: {without_secrets(reason)}", file=sys.stderr)
     return code

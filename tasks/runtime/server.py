@@ -1,4 +1,4 @@
-"""A temporary Prefect server for a run that has no other.
+"""A temporary Prefect server for a run without a configured one.
 
 `python -m tasks.runtime.server check` says whether the one that is configured answers.
 
@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 
@@ -23,6 +24,13 @@ from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
 
 HOST = "127.0.0.1"
+PROJECT = Path(__file__).resolve().parents[2]
+START = (
+    "import sys; sys.path.insert(0, sys.argv[1]);"
+    " from tasks.runtime.server import serve; serve(int(sys.argv[2]), int(sys.argv[3]))"
+)
+"""Program of the temporary server. `-P` keeps the current folder's modules out of it."""
+
 START_SECONDS = 120.0  # on two cores, a first start on an empty home takes over 20 s
 CHECK_SECONDS = 0.5
 
@@ -84,7 +92,7 @@ def temporary_server() -> Iterator[str]:
     # The variables are those that Prefect sets for its own temporary servers: no user
     # interface, and only the services that such a server needs.
     server = subprocess.Popen(
-        [sys.executable, "-m", "tasks.runtime.server", str(port), str(os.getpid())],
+        [sys.executable, "-P", "-c", START, str(PROJECT), str(port), str(os.getpid())],
         env={
             # On a busy machine, Prefect's services tell with tracebacks that they are ended; that
             # a server does not start, uvicorn says.
@@ -132,7 +140,7 @@ def wait_until_ready(server: "subprocess.Popen[bytes]", url: str) -> None:
                 " PREFECT_API_URL"
             )
         try:
-            if httpx.get(f"{url}/health", timeout=5).is_success:
+            if httpx.get(f"{url}/health", timeout=5, trust_env=False).is_success:
                 return
         except httpx.TransportError:
             pass
@@ -181,6 +189,4 @@ def check() -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["check"]:
-        sys.exit(check())
-    serve(int(sys.argv[1]), int(sys.argv[2]))
+    sys.exit(check())

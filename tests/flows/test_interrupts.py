@@ -73,8 +73,8 @@ def test_stopped_runs_are_gone_on_with(
     root, home = tmp_path / "artifacts", tmp_path / "home"
     begun = 0
     for number, moment, code, last in (
-        (signal.SIGINT, 101, 130, "error: interrupted; finished stages and what"),
-        (signal.SIGTERM, 301, 143, "error: told to stop; finished stages and what"),
+        (signal.SIGINT, 101, 130, "error: interrupted; finished stages"),
+        (signal.SIGTERM, 301, 143, "error: terminated; finished stages"),
         # Nothing is saved at a kill: what was saved before is all that there is.
         (signal.SIGKILL, 601, -9, ""),
     ):
