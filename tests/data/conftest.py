@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tasks.data import idx, transfer
-from tasks.data.sources import IDX_FILES
+from tasks.data.sources.mnist import IDX_FILES
 from tasks.settings import DownloadSettings
 
 

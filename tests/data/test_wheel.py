@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tasks.data import fetch, idx, wheel
-from tasks.data.sources import IDX_FILES, MNIST, WHEEL, Wheel
+from tasks.data.sources.mnist import IDX_FILES, MNIST, WHEEL, Wheel
 from tasks.runtime.errors import PipelineError
 from tasks.settings import DownloadSettings
 

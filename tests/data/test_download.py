@@ -16,7 +16,7 @@ import pytest
 
 from tasks.data import fetch, idx, transfer
 from tasks.data.fetch import Source
-from tasks.data.sources import IDX_FILES, MNIST
+from tasks.data.sources.mnist import IDX_FILES, MNIST
 from tasks.runtime.errors import PipelineError
 from tasks.settings import DownloadSettings
 
