@@ -21,7 +21,7 @@ class SplitArrays:
 
 
 def image_shape(field: pa.Field) -> tuple[int, int] | None:
-    """Return height and width of the images in a column; None if it is not in the project's form."""
+    """Return height and width of the images in a column; None if it has another form."""
     shape = (field.metadata or {}).get(b"shape", b"").split(b",")
     if not pa.types.is_fixed_size_binary(field.type) or len(shape) != 2:
         return None
