@@ -24,7 +24,7 @@ from tasks.champion.artifacts import closing_lines, publish_decision
 from tasks.champion.promotion import promote_if_not_worse, user
 from tasks.champion.registry import Champions
 from tasks.champion.rule import Decision
-from tasks.data.edition import ask_edition, may_change
+from tasks.data.download import may_change
 from tasks.engine.executors import PrefectExecutor
 from tasks.engine.store import open_store
 from tasks.runtime.console import log
@@ -59,7 +59,7 @@ def scheduled_retraining(
     Champions(store)  # where none can be kept, the run ends here
     # The day that it was to start, however late it does, and the same when it is tried again.
     settings = with_seed(settings, retrain, runtime.flow_run.scheduled_start_time)
-    settings = look_at_source_again(settings)
+    settings = with_new_download(settings)
     with store.in_use(), task_runner(settings) as runner:
         executor = PrefectExecutor(store, frozenset(settings.refresh), runner)
         results, summary = train_and_report(executor, settings)
@@ -70,7 +70,7 @@ def scheduled_retraining(
 
 
 def with_seed(settings: Settings, retrain: RetrainSettings, scheduled: datetime) -> Settings:
-    """The settings with the seed that the policy asks for.
+    """Return the settings with the seed of the seed policy.
 
     Args:
         settings: with the seed for the policy `fixed`.
@@ -84,20 +84,14 @@ def with_seed(settings: Settings, retrain: RetrainSettings, scheduled: datetime)
     return settings.model_copy(update={"training": training})
 
 
-def look_at_source_again(settings: Settings) -> Settings:
-    """Settings that fetch the data anew if it may have changed.
+def with_new_download(settings: Settings) -> Settings:
+    """Return settings that run `download` again if the source may hold other files than before.
 
-    Raises:
-        PipelineError: the source cannot be asked.
+    Later stages run again only if the files have changed.
     """
     if not may_change(settings.download):
         return settings
-    edition = ask_edition(settings.download)
-    if edition is None:
-        log.info("download: the server names neither ETag nor date; fetching again")
-        return settings.model_copy(update={"refresh": (*settings.refresh, "download")})
-    download = settings.download.model_copy(update={"edition": edition})
-    return settings.model_copy(update={"download": download})
+    return settings.model_copy(update={"refresh": (*settings.refresh, "download")})
 
 
 def who() -> str:

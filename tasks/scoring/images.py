@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.data.dataset import image_shape, to_pixels
-from tasks.data.idx import GZIP_MAGIC, IDX_START, IMAGE_RANK, UNSIGNED_BYTE
+from tasks.data.idx import GZIP_MAGIC, IDX_START, IMAGE_RANK, LABEL_RANK, parse_header
 from tasks.records import Shape
 from tasks.runtime.errors import PipelineError
 
@@ -167,16 +167,11 @@ def read_idx(
     file: BinaryIO | gzip.GzipFile, path: Path, shape: Shape, size: int
 ) -> Iterator[np.ndarray]:
     """Images of an open IDX file, read as it is asked for them."""
-    magic = file.read(4)
-    if magic[:2] != IDX_START or len(magic) < 4 or magic[2] != UNSIGNED_BYTE:
-        raise PipelineError(f"{path}: not IDX of unsigned bytes, begins with {magic.hex(' ')}")
-    if magic[3] != IMAGE_RANK:
-        what = "labels, not images" if magic[3] == 1 else f"arrays of rank {magic[3]}, not images"
-        raise PipelineError(f"{path}: holds {what}")
-    sizes = file.read(4 * IMAGE_RANK)
-    if len(sizes) < 4 * IMAGE_RANK:
-        raise PipelineError(f"{path}: truncated header")
-    count, height, width = struct.unpack(">3I", sizes)
+    header = parse_header(file, str(path))
+    if header.rank != IMAGE_RANK:
+        kind = "labels" if header.rank == LABEL_RANK else f"arrays of rank {header.rank}"
+        raise PipelineError(f"{path}: holds {kind}, not images")
+    count, height, width = header.shape
     check_shape(path, height, width, shape)
     for first in range(0, count, size):
         wanted = min(size, count - first)

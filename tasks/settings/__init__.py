@@ -79,11 +79,6 @@ class DownloadSettings(StageSettings):
         description="What the IDX files must be: 'mnist', 'none' (take any data set), or four"
         " SHA-256 of the uncompressed files: train images, train labels, test images, test labels.",
     )
-    edition: str | None = Field(
-        None,
-        description="Which edition of the files at --url is meant; another text fetches anew."
-        " Retraining fills in what the server says of them (ETag, date).",
-    )
     connect_timeout: Annotated[PositiveFloat, NotInKey] = Field(
         5.0, description="Seconds to wait for a connection to a source."
     )

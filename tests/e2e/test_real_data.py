@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from helpers.commands import run_pipeline
 
-from tasks.data.sources import MNIST
+from tasks.data.sources.mnist import MNIST
 
 pytestmark = [pytest.mark.network, pytest.mark.server, pytest.mark.tensorflow]
 

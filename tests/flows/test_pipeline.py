@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from helpers.commands import PIPELINE, Finished, run_pipeline
 
-from tasks.data.sources import IDX_FILES
+from tasks.data.sources.mnist import IDX_FILES
 from tasks.report import formatting as words
 
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow]

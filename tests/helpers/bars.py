@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.data import idx
-from tasks.data.sources import IDX_FILES
+from tasks.data.sources.mnist import IDX_FILES
 
 NETWORK = ("--conv-filters", "4,4", "--conv-sizes", "3,3", "--dense", "16")
 TRAINING = ("--milestones", "0", "--batch-size", "16", "--learning-rate", "0.01")

@@ -9,7 +9,7 @@ import numpy as np
 from helpers.commands import PIPELINE
 
 from tasks.data import idx
-from tasks.data.sources import IDX_FILES
+from tasks.data.sources.mnist import IDX_FILES
 from tasks.engine.digests import sha256
 
 OPTIONS = (

@@ -161,7 +161,7 @@ def text(path: Path) -> None:
         (bomb, "far too large for a picture of a digit"),
         (labels, "holds labels, not images"),
         (other_idx, "5 × 5 pixels; the champion takes 9 × 7"),
-        (floats, "not IDX of unsigned bytes, begins with 00 00 0d 03"),
+        (floats, "holds float32 values; only unsigned bytes (type 0x08) are read"),
         (no_column, "no column `image`"),
         (other_column, "its column `image` holds list<"),
         (cut_parquet, "damaged Parquet"),

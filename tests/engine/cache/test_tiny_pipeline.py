@@ -14,7 +14,7 @@ import pytest
 
 from flows.graph import compute_results
 from tasks.data import idx
-from tasks.data.sources import IDX_FILES
+from tasks.data.sources.mnist import IDX_FILES
 from tasks.engine.executors import DryRunExecutor, PrefectExecutor
 from tasks.engine.models import file_refs
 from tasks.engine.store import PROJECT, Store

