@@ -102,12 +102,12 @@ def choose_device(wanted: Literal["auto", "cpu", "gpu"]) -> Device:
         return Device(
             kind="GPU",
             name=details.get("device_name", gpus[0].name),
-            reason="asked for" if wanted == "gpu" else "TensorFlow sees a GPU",
+            reason="requested" if wanted == "gpu" else "TensorFlow sees a GPU",
         )
     return Device(
         kind="CPU",
         name=cpu_name(),
-        reason="asked for" if wanted == "cpu" else "TensorFlow sees no GPU",
+        reason="requested" if wanted == "cpu" else "TensorFlow sees no GPU",
     )
 
 

@@ -52,7 +52,7 @@ def test_auto_takes_the_cpu_and_says_why() -> None:
 @tensorflow
 def test_the_cpu_can_be_asked_for() -> None:
     device = choose_device("cpu")
-    assert (device.kind, device.reason) == ("CPU", "asked for")
+    assert (device.kind, device.reason) == ("CPU", "requested")
     assert device.name.endswith(f"{len(os.sched_getaffinity(0))} cores")
 
 

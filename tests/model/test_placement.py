@@ -82,8 +82,8 @@ def test_a_gpu_is_taken_with_what_it_is_good_at(gpus: list[dict[str, Any]]) -> N
         xla=True,
     )
     both = chosen(device="gpu", replicas="auto")
-    assert (both.reason, both.replicas, both.xla) == ("asked for", 2, False)
-    assert in_words(both) == "GPU: Tesla T4 (asked for), mixed precision, 2 replicas"
+    assert (both.reason, both.replicas, both.xla) == ("requested", 2, False)
+    assert in_words(both) == "GPU: Tesla T4 (requested), mixed precision, 2 replicas"
     assert chosen(precision="float32").precision == "float32"
     gpus[1] = PASCAL
     assert chosen().precision == "float32"  # as slow as the slowest
@@ -95,7 +95,7 @@ def test_a_gpu_is_taken_with_what_it_is_good_at(gpus: list[dict[str, Any]]) -> N
 def test_the_cpu_is_as_it_was_whatever_gpus_there_are(gpus: list[dict[str, Any]]) -> None:
     gpus += [TURING]
     device = chosen(device="cpu", replicas="auto")
-    assert (device.kind, device.reason) == ("CPU", "asked for")
+    assert (device.kind, device.reason) == ("CPU", "requested")
     assert (device.precision, device.replicas, device.xla) == ("float32", 1, False)
 
 
