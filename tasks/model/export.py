@@ -14,7 +14,7 @@ from tasks.settings import NetworkSettings
 
 
 def number_objects(config: bytes) -> bytes:
-    """Number the shared objects of a configuration; Keras identifies them by memory address."""
+    """Replace the memory addresses by which Keras identifies shared objects with numbers."""
     numbers: dict[int, int] = {}
 
     def renumber(item: dict[str, Any]) -> dict[str, Any]:

@@ -76,9 +76,7 @@ def test_reports_come_at_the_first_iteration_and_every_100_from_there(
     assert stops(start, last) == expected
 
 
-def test_a_checkpoint_holds_what_its_documentation_says(
-    root: Store, initial: Checkpoint, splits: Splits, network: NetworkSettings
-) -> None:
+def test_a_checkpoint_holds_the_documented_tensors(root: Store, initial: Checkpoint) -> None:
     state = read_tensors(root.path(initial.file))
     shapes = {
         "conv1/kernel": (3, 3, 1, 4),
