@@ -1,4 +1,4 @@
-"""Movements of the training images: as far as asked for, and the same every time."""
+"""Augmentation: transformations within their limits, the same for the same seed."""
 
 import numpy as np
 import pytest
