@@ -65,8 +65,6 @@ class Device(Record):
     reason: str
     """Why this one was chosen."""
     precision: Literal["float32", "mixed_float16"] = "float32"
-    replicas: int = 1
-    """How many of these processors a batch is spread over."""
     xla: bool = False
     """Whether the update is compiled by XLA."""
 
@@ -103,8 +101,6 @@ class Evaluation(Record):
     """Images by class: rows true, columns predicted."""
     predictions: FileRef
     """Parquet: index int32, label uint8, predicted uint8, probabilities p0 … float32."""
-    metrics: FileRef
-    """JSON: the numbers above."""
 
 
 class ClassMetrics(Record):

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from tasks.champion.registry import Accuracy, Champion, Champions, Facts
 from tasks.champion.rule import Decision, decide, decide_first, pair
 from tasks.engine.stage import Executor
-from tasks.model.classify import classify
+from tasks.model.evaluate import classify
 from tasks.records import Classification, Model, Results
 from tasks.report.summary import Summary
 from tasks.runtime.console import log

@@ -1,7 +1,7 @@
-"""Compiled networks that one stage leaves to the next in the same process.
+"""Cached compiled networks, reused by later stages in the same process.
 
-TensorFlow never lets go of the graph of a compiled function. So a run whose stages each compiled
-their own would grow with their number, and would wait for the compiler each time.
+TensorFlow never frees the graph of a compiled function. If each stage compiled its own, memory and
+compile time of a run would grow with the number of its stages.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,26 +11,25 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_left: dict[Callable[..., Any], tuple[Any, Any]] = {}
-"""What each maker has made last, after the arguments that it was made from."""
+cache: dict[Callable[..., Any], tuple[Any, Any]] = {}
+"""For each factory, the arguments and the result of its last call."""
 
 
 @contextmanager
-def borrowed(make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-    """What `make` gives for these arguments, for the time of the block.
+def reuse_compiled(factory: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+    """Provide `factory(*args, **kwargs)`, from the cache if its last arguments were the same.
 
-    It may have been used before: whatever can change in it, the borrower has to set. No two
-    borrow the same one at the same time, and one that was in use when an error came is not lent
-    again.
+    The object may have been used before: the caller has to set its whole state. It is out of the
+    cache during the block, so no two blocks share it, and an error in the block discards it.
 
     Args:
-        make: makes one.
-        *args: of `make`; hashable, like the others.
-        **kwargs: of `make`.
+        factory: function that compiles.
+        *args: its arguments; all are hashable.
+        **kwargs: its keyword arguments.
     """
-    wanted = args, tuple(sorted(kwargs.items()))
-    made_from, one = _left.pop(make, (None, None))
-    if made_from != wanted:
-        one = make(*args, **kwargs)
-    yield one
-    _left[make] = wanted, one
+    arguments = args, tuple(sorted(kwargs.items()))
+    cached_arguments, compiled = cache.pop(factory, (None, None))
+    if cached_arguments != arguments:
+        compiled = factory(*args, **kwargs)
+    yield compiled
+    cache[factory] = arguments, compiled

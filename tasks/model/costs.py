@@ -1,4 +1,4 @@
-"""What a network costs: counted from its settings, without building it."""
+"""Costs of a network, counted from its settings without building it."""
 
 from math import prod
 
@@ -9,39 +9,38 @@ from tasks.settings import NetworkSettings
 
 
 class Costs(Record):
-    """Of a network."""
+    """Size and work of a network."""
 
     parameters: int
-    """All numbers that are kept of it, as Keras counts them."""
+    """Number of parameters, as in Keras's `count_params`."""
     multiply_adds: int
-    """Multiplications that are added up, to classify one image."""
+    """Multiply-add operations to classify one image."""
     activations: int
-    """Values that go through the activation, for one image."""
+    """Evaluations of the activation function for one image."""
 
 
 def count_costs(network: NetworkSettings, shape: Shape) -> Costs:
-    """The costs of a network that can be built for images of this shape.
+    """Count the costs of a network that can be built for images of this shape.
 
-    A convolution takes a filter's size times its channels of multiply-adds for each of its
-    outputs, a fully-connected layer inputs times neurons. Pooling, biases and activations
-    multiply nothing.
+    A convolution takes filter size × channels multiply-adds for each output, a fully-connected
+    layer inputs × neurons. Pooling, biases and activations take none.
     """
     layers = len(network.conv_filters)
     parameters = multiply_adds = activations = 0
-    # Normalisation has a scale, a shift and two running means instead of the bias.
-    kept_beside = 4 if network.normalisation else 1
+    # Normalisation has a scale, a shift and two running statistics instead of the bias.
+    per_output = 4 if network.normalisation else 1
     channels = 1
     sizes = layer_sizes(network, shape.height, shape.width)
     filters_and_sizes = zip(network.conv_filters, for_each(layers, network.conv_sizes), strict=True)
     for (filters, side), (convolved, pooled) in zip(filters_and_sizes, sizes, strict=True):
         weights = side * side * channels * filters
-        parameters += weights + kept_beside * filters
+        parameters += weights + per_output * filters
         multiply_adds += weights * prod(convolved)
         activations += filters * prod(convolved if network.activation_first else pooled)
         channels = filters
     inputs = channels * prod(sizes[-1][1])
     for neurons in network.dense:
-        parameters += inputs * neurons + kept_beside * neurons
+        parameters += inputs * neurons + per_output * neurons
         multiply_adds += inputs * neurons
         activations += neurons
         inputs = neurons

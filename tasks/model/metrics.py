@@ -3,12 +3,12 @@
 from itertools import pairwise
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tasks.engine.models import FileRef
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
+from tasks.model.predictions import read_predictions
 from tasks.records import ClassMetrics, ConfidenceBin, ConfusedPair, Metrics
 
 BINS = 15
@@ -19,11 +19,12 @@ networks", ICML 2017."""
 def class_metrics(
     true: NDArray[np.integer], predicted: NDArray[np.integer], classes: int
 ) -> tuple[ClassMetrics, ...]:
-    """Precision, recall, F1 and support of each class.
+    """Return precision, recall, F1 and support of each class.
 
     Args:
-        true, predicted: [n], from 0 to classes - 1.
-        classes: how many there are, whether or not they occur.
+        true: int [n], from 0 to classes - 1.
+        predicted: int [n], likewise.
+        classes: number of classes, whether or not each occurs.
     """
     from sklearn.metrics import precision_recall_fscore_support
 
@@ -31,20 +32,25 @@ def class_metrics(
         true, predicted, labels=range(classes), zero_division=np.nan
     )
     return tuple(
-        ClassMetrics(support=int(n), precision=known(p), recall=known(r), f1=known(f))
+        ClassMetrics(
+            support=int(n),
+            precision=finite_or_none(p),
+            recall=finite_or_none(r),
+            f1=finite_or_none(f),
+        )
         for p, r, f, n in zip(precision, recall, f1, support, strict=True)
     )
 
 
-def known(value: float) -> float | None:
-    """A number, or None for what cannot be known: JSON has no NaN."""
+def finite_or_none(value: float) -> float | None:
+    """Return a number, or None for NaN, which JSON cannot represent."""
     return None if np.isnan(value) else float(value)
 
 
 def confused_pairs(
     true: NDArray[np.integer], predicted: NDArray[np.integer]
 ) -> tuple[ConfusedPair, ...]:
-    """Every (true, predicted) pair with an error, the most frequent first, then by class."""
+    """Return all pairs of classes with an error, the most frequent first, then by class."""
     wrong = np.flatnonzero(true != predicted)
     pairs, counts = np.unique(
         np.stack([true[wrong], predicted[wrong]], axis=1), axis=0, return_counts=True
@@ -58,12 +64,11 @@ def confused_pairs(
 def confidence_bins(
     confidence: NDArray[np.floating], right: NDArray[np.bool_]
 ) -> tuple[ConfidenceBin, ...]:
-    """Images by how sure the network is of them, in `BINS` bins of equal width.
+    """Count images by confidence, in `BINS` bins of equal width.
 
     Args:
-        confidence: [n], the highest probability of each image; one that is no number is left
-            out.
-        right: [n], whether the class that it belongs to is the true one.
+        confidence: [n], highest probability of each image; images with NaN are left out.
+        right: [n], whether the predicted class is the true one.
     """
     finite = np.isfinite(confidence)
     confidence, right = confidence[finite].astype(np.float64), right[finite]
@@ -85,9 +90,9 @@ def confidence_bins(
 
 
 def expected_calibration_error(bins: tuple[ConfidenceBin, ...]) -> float:
-    """Mean distance between confidence and accuracy of the bins, weighted by their images.
+    """Return the mean gap between confidence and accuracy of the bins, weighted by their images.
 
-    Guo and others 2017, equation 3. Nothing measured is no distance: 0.
+    Guo et al. 2017, equation 3. It is 0 if there are no images.
     """
     total = sum(b.count for b in bins)
     gaps = (
@@ -96,10 +101,16 @@ def expected_calibration_error(bins: tuple[ConfidenceBin, ...]) -> float:
     return float(sum(gaps)) / max(total, 1)
 
 
-@stage(libraries=("scikit-learn", "numpy", "pyarrow"))
+@stage(libraries=("scikit-learn", "numpy", "pandas", "pyarrow"))
 def measure(work: Workspace, predictions: FileRef, classes: int) -> Metrics:
-    """Sum up the predictions of an evaluation."""
-    table = pq.read_table(work.input(predictions))
+    """Measure precision, recall, F1, confused pairs and calibration from predictions.
+
+    Args:
+        work: inputs and outputs.
+        predictions: see `Evaluation.predictions`.
+        classes: number of classes.
+    """
+    table = read_predictions(work.input(predictions))
     true, predicted = table["label"].to_numpy(), table["predicted"].to_numpy()
     confidence = np.max([table[f"p{c}"].to_numpy() for c in range(classes)], axis=0)
     bins = confidence_bins(confidence, true == predicted)

@@ -1,6 +1,5 @@
-"""What a network is trained on and how: processor, precision, replicas, XLA."""
+"""Placement of the training: processor, precision, XLA, and tensors on the processor."""
 
-import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -9,69 +8,67 @@ import numpy as np
 
 from tasks.model.device import choose_device, load_tensorflow
 from tasks.model.precision import choose_precision
-from tasks.model.replicas import choose_replicas
 from tasks.records import Device
 from tasks.runtime.errors import PipelineError
 from tasks.settings import NetworkSettings, TrainingSettings
 
 
-def choose_processing(settings: TrainingSettings, network: NetworkSettings) -> Device:
-    """What a network is trained on here, and how.
+def choose_placement(settings: TrainingSettings, network: NetworkSettings) -> Device:
+    """Choose processor, precision and compiler for the training on this machine.
 
     Raises:
-        PipelineError: what is asked for is not there.
+        PipelineError: a requested GPU is missing, or XLA cannot compile the network.
     """
     device = choose_device(settings.device)
-    devices = len(load_tensorflow().config.list_logical_devices(device.kind))
-    replicas = choose_replicas(settings.replicas, device.kind, devices, settings.batch_size)
     capability = compute_capability() if device.kind == "GPU" else None
     return device.model_copy(
         update={
             "precision": choose_precision(settings.precision, capability),
-            "replicas": replicas,
-            "xla": choose_xla(settings.xla, device.kind, replicas, network.pooling),
+            "xla": choose_xla(settings.xla, device.kind, network.pooling),
         }
     )
 
 
 def compute_capability() -> tuple[int, int] | None:
-    """The lowest of the GPUs' compute capabilities; None if one has none, or there is none."""
+    """Return the compute capability of the first GPU; None if there is no GPU or no capability."""
     config = load_tensorflow().config
-    found = [
-        config.experimental.get_device_details(gpu).get("compute_capability")
-        for gpu in config.list_physical_devices("GPU")
-    ]
-    return min(found) if found and None not in found else None
+    for gpu in config.list_physical_devices("GPU")[:1]:
+        capability: tuple[int, int] | None = config.experimental.get_device_details(gpu).get(
+            "compute_capability"
+        )
+        return capability
+    return None
 
 
 def choose_xla(
-    wanted: Literal["auto", "on", "off"], kind: str, replicas: int, pooling: tuple[str, ...]
+    setting: Literal["auto", "on", "off"], kind: Literal["CPU", "GPU"], pooling: tuple[str, ...]
 ) -> bool:
-    """Whether the update is compiled by XLA.
+    """Return whether XLA compiles the update.
 
-    By itself only on one GPU: on a CPU compiling takes half a minute, and what comes out is slower
-    than oneDNN's kernels. The gradient of max-pooling has no deterministic implementation in XLA.
+    `auto` uses XLA only on a GPU: on a CPU it compiles for half a minute, and the result is
+    slower than oneDNN's kernels. XLA has no deterministic gradient of max-pooling.
+
+    Args:
+        setting: value of `--xla`.
+        kind: processor.
+        pooling: kinds of pooling in the network.
 
     Raises:
-        PipelineError: it is wanted for max-pooling or several replicas.
+        PipelineError: the setting is `on` and the network has max-pooling.
     """
-    if wanted == "on" and replicas > 1:
-        raise PipelineError("--xla on: not for several replicas; use --xla auto, or --replicas 1")
-    if wanted == "on" and "max" in pooling:
+    if setting == "on" and "max" in pooling:
         raise PipelineError(
             "--xla on: XLA has no reproducible max-pooling; use --xla auto, or --pooling average or"
             " none"
         )
-    possible = kind == "GPU" and replicas == 1 and "max" not in pooling
-    return wanted == "on" or (wanted == "auto" and possible)
+    return setting == "on" or (setting == "auto" and kind == "GPU" and "max" not in pooling)
 
 
-def in_words(device: Device) -> str:
-    """What is trained on, e.g. `GPU: NVIDIA L4 (asked for), mixed precision, XLA`."""
+def describe(device: Device) -> str:
+    """Describe a device in one line, e.g. `GPU: NVIDIA L4 (requested), mixed precision, XLA`."""
     parts = [
         f"{device.kind}: {device.name} ({device.reason})",
         *(["mixed precision"] if device.precision == "mixed_float16" else []),
-        *([f"{device.replicas} replicas"] if device.replicas > 1 else []),
         *(["XLA"] if device.xla else []),
     ]
     return ", ".join(parts)
@@ -79,46 +76,28 @@ def in_words(device: Device) -> str:
 
 @contextmanager
 def placed_on(device: Device) -> Iterator[None]:
-    """Put what is made in the block on the device, or on as many as there are replicas."""
-    tf = load_tensorflow()
-    names = [f"/{device.kind}:{n}" for n in range(device.replicas)]
-    with tf.device(names[0]):  # data too, and what is done with a batch as a whole
-        if device.replicas == 1:
-            yield
-        else:
-            with mirrored(*names).scope():
-                yield
-
-
-@functools.cache
-def mirrored(*names: str) -> Any:
-    """The strategy that keeps a copy of each variable on each of some devices.
-
-    One for the whole process, since a network goes on with the strategy that it was made with.
-    """
-    distribute = load_tensorflow().distribute
-    # Gradients go to one device and back: for a network of this size that is little, and the
-    # default, collective operations, fails when several networks are trained one after the other
-    # in a process.
-    return distribute.MirroredStrategy(
-        list(names), cross_device_ops=distribute.ReductionToOneDevice()
-    )
+    """Create variables and run operations of the block on a device."""
+    with load_tensorflow().device(f"/{device.kind}:0"):
+        yield
 
 
 def resident(array: np.ndarray, kind: Literal["CPU", "GPU"]) -> Any:
-    """A tensor of bytes that stays on the processor that batches are gathered on.
+    """Copy bytes to the processor that gathers the batches.
 
     Args:
-        array: uint8.
-        kind: of processor.
+        array: uint8, any shape.
+        kind: processor.
 
     Returns:
-        A tensor of the same shape and values, of the processor's `resident_type`.
+        A tensor of the same shape and values; its type is `resident_type(kind)`.
     """
     return load_tensorflow().constant(array.astype(resident_type(kind), copy=False))
 
 
 def resident_type(kind: Literal["CPU", "GPU"]) -> type[np.generic]:
-    """As what bytes are kept: as float16 on a GPU, which holds them exactly, since TensorFlow
-    cannot gather bytes there and would send all of them to the CPU for each batch."""
+    """Return the type in which a processor stores bytes: float16 on a GPU, else uint8.
+
+    TensorFlow cannot gather uint8 on a GPU: it would copy the whole array to the CPU for each
+    batch. float16 represents all integers from 0 to 255 exactly.
+    """
     return np.float16 if kind == "GPU" else np.uint8

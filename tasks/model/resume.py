@@ -1,7 +1,7 @@
-"""What a stretch of training leaves in its scratch folder, so that a killed run goes on there.
+"""Saved progress of training, from which an interrupted run resumes.
 
-One safetensors file, named by the SHA-256 of its bytes: what does not match its name is not
-used. It holds a checkpoint's tensors and, beside them, what has been reported so far.
+The scratch folder holds one safetensors file, named by the SHA-256 of its bytes; a file that does
+not match its name is ignored. It contains a checkpoint's tensors, the reports and the times so far.
 """
 
 import hashlib
@@ -16,12 +16,12 @@ from types import FrameType
 import numpy as np
 from safetensors.numpy import load, save
 
-SAVE_EVERY = 5.0  # seconds of training that a killed run may lose
+SAVE_EVERY = 5.0  # seconds between two saves: a killed run loses at most about so much
 
 
 @dataclass(frozen=True)
 class Report:
-    """How the network does on the batch that it was just trained on, after the update."""
+    """Accuracy and loss on a training batch, measured after its update."""
 
     iteration: int
     accuracy: float
@@ -30,19 +30,19 @@ class Report:
 
 @dataclass
 class Progress:
-    """How far a stretch of training has come."""
+    """Progress of a training segment."""
 
     state: dict[str, np.ndarray]
     """As in model/checkpoint.py."""
     reports: list[Report] = field(default_factory=list)
     seconds: float = 0.0
-    """Training time so far, over all tries."""
+    """Wall-clock time of training so far, over all attempts."""
     cpu_seconds: float = 0.0
-    """Processor time of that, of all threads."""
+    """Processor time of the same, over all threads."""
 
 
 def save_progress(progress: Progress, folder: Path) -> None:
-    """Keep the progress in a folder, in place of what was kept there before."""
+    """Save the progress in a folder, and then delete the earlier one."""
     reports = progress.reports
     content = save(
         {
@@ -66,7 +66,7 @@ def save_progress(progress: Progress, folder: Path) -> None:
 
 
 def load_progress(folder: Path) -> Progress | None:
-    """The progress that is kept in a folder; None if there is none that is whole."""
+    """Load the progress from a folder; None if there is no intact file."""
     for path in folder.glob("*.safetensors"):
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != path.stem:
@@ -83,12 +83,12 @@ def load_progress(folder: Path) -> Progress | None:
 
 @contextmanager
 def postponed_signals() -> Iterator[None]:
-    """Let an interruption (Ctrl-C, SIGTERM) arrive only at the end of the block.
+    """Delay SIGINT and SIGTERM until the end of the block.
 
-    What is done in the block is then either done or not begun, and can be saved.
+    So the work of the block is never interrupted half-way, and the state can be saved.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals arrive in the main thread alone
+        yield  # Python handles signals in the main thread only
         return
     arrived: list[int] = []
 

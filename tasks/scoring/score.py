@@ -96,7 +96,7 @@ def score_tables(
     pieces = read_pieces(paths, shape, settings.batch, scored.faults.append)
     for group in gather(pieces, settings.batch):
         if classify is None:  # not before there is something to ask about
-            from tasks.model.classify import load_classifier
+            from tasks.model.predictions import load_classifier
 
             classify = load_classifier(model, shape)
         images = np.concatenate([piece.images for piece in group])

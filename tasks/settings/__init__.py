@@ -22,8 +22,6 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
     field_validator,
     model_validator,
 )
@@ -226,23 +224,8 @@ class TrainingSettings(StageSettings):
     xla: Literal["auto", "on", "off"] = Field(
         "auto",
         description="Compile the update with XLA, which cannot do max-pooling reproducibly; auto"
-        " does so on one GPU where there is none.",
+        " does so on a GPU where there is none.",
     )
-    replicas: Literal["auto"] | PositiveInt = Field(
-        1,
-        description="GPUs that each batch is spread over; auto takes as many as there are. A"
-        " network as small as the tutorial's has nothing to gain from a second.",
-    )
-
-    @field_validator("replicas", mode="wrap")
-    @classmethod
-    def auto_or_number(cls, value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-        """Say once what is wrong, not once for each kind of value."""
-        try:
-            return validate(value)
-        except ValidationError:
-            raise ValueError("should be auto, or a number from 1 on") from None
-
     deterministic: bool = Field(
         True,
         description="Train with TensorFlow's deterministic operations: the same settings give the"

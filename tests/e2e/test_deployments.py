@@ -390,7 +390,7 @@ def test_a_killed_worker_s_run_is_found_crashed_and_the_next_one_goes_on(
         assert "No heartbeat" in crashed.message
         state = site.wait(waiting, lambda state: state.is_final())
         assert state.is_completed(), site.said("second")
-        assert "going on from iteration" in site.said("second")
+        assert "resumed at iteration" in site.said("second")
         assert site.artifacts(waiting)["retraining-decision"].startswith("# Promoted")
         for name in ("first", "second"):
             assert "Traceback" not in site.said(name), site.said(name)

@@ -99,5 +99,5 @@ def test_stopped_runs_are_gone_on_with(
 
 def gone_on_from(lines: list[str]) -> int:
     """The iteration that a run says it goes on from; 0 if it begins at the beginning."""
-    said = [line for line in lines if line.startswith("going on from iteration ")]
-    return int(said[0].split()[4].rstrip(",")) if said else 0
+    said = [line for line in lines if line.startswith("resumed at iteration ")]
+    return int(said[0].split()[3].rstrip(",")) if said else 0

@@ -22,7 +22,7 @@ def trial(right: int, milliseconds: float = 10.0, **changes: Any) -> RunResult:
         "iterations": 100,
         "train_seconds": 1.0,
         "work_seconds": milliseconds / 10,
-        "device": Device(kind="CPU", name="a processor, 2 cores", reason="asked for"),
+        "device": Device(kind="CPU", name="a processor, 2 cores", reason="requested"),
         "weights": f"w{right}",
         "predictions": f"p{right}",
         "lowest_classes": 1.0,

@@ -1,4 +1,4 @@
-"""What is compiled once for several stages: lent to one at a time, no trace left in results."""
+"""Compiled networks: reused by one block at a time, without influence on results."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from tasks.model import compiled as reuse
-from tasks.model.compiled import borrowed
+from tasks.model.compiled import cache, reuse_compiled
 from tasks.model.evaluate import evaluate
 from tasks.model.train import initialise, train
 from tasks.records import Checkpoint, Evaluation, Segment, Splits
@@ -21,35 +20,34 @@ def make(name: str, *, size: int = 1) -> list[Any]:
     return [name, size]
 
 
-def test_the_last_one_is_lent_again_for_the_same_arguments() -> None:
-    with borrowed(make, "a", size=2) as first:
+def test_the_same_arguments_reuse_the_last_object() -> None:
+    with reuse_compiled(make, "a", size=2) as first:
         first.append("used")
-    with borrowed(make, "a", size=2) as second:
+    with reuse_compiled(make, "a", size=2) as second:
         assert second is first
-    with borrowed(make, "a", size=3) as other:
+    with reuse_compiled(make, "a", size=3) as other:
         assert other == ["a", 3]
-    with borrowed(make, "a", size=2) as third:
+    with reuse_compiled(make, "a", size=2) as third:
         assert third == ["a", 2]
 
 
-def test_no_two_have_the_same_one() -> None:
-    with borrowed(make, "b") as first, borrowed(make, "b") as second:
+def test_two_blocks_never_share_an_object() -> None:
+    with reuse_compiled(make, "b") as first, reuse_compiled(make, "b") as second:
         assert second is not first
 
 
-def test_one_that_was_in_use_when_an_error_came_is_not_lent_again() -> None:
-    with pytest.raises(RuntimeError), borrowed(make, "c") as first:
+def test_an_error_discards_the_object() -> None:
+    with pytest.raises(RuntimeError), reuse_compiled(make, "c") as first:
         raise RuntimeError
-    with borrowed(make, "c") as second:
+    with reuse_compiled(make, "c") as second:
         assert second is not first
 
 
 @pytest.mark.tensorflow
-def test_what_was_computed_before_leaves_no_trace(
+def test_reuse_does_not_change_results(
     run_stage: RunStage,
     splits: Splits,
     training: TrainingSettings,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With everything that changes in training: moments, running means, dropout, loss scale."""
     network = NetworkSettings(
@@ -67,7 +65,7 @@ def test_what_was_computed_before_leaves_no_trace(
 
     start: Checkpoint = run_stage(initialise, splits.shape, network, training.seed)
     fresh = compute(start)
-    assert {maker.__name__ for maker in reuse._left} >= {"make_trainer", "make_classifier"}
+    assert {maker.__name__ for maker in cache} >= {"make_trainer", "make_classifier"}
     assert compute(start) == fresh
-    monkeypatch.setattr(reuse, "_left", {})
+    cache.clear()
     assert compute(start) == fresh

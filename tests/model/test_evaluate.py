@@ -1,8 +1,7 @@
-"""Predictions and metrics: true, complete, and what a data frame library expects."""
+"""Evaluation: every image classified, counted and written."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,9 @@ from tasks.data.convert import to_table, write_parquet
 from tasks.data.dataset import SplitArrays
 from tasks.engine.models import FileRef
 from tasks.engine.store import Store
-from tasks.model.checkpoint import get_state, make_optimizer, restore_network, write_tensors
+from tasks.model.checkpoint import get_state, restore_network, write_tensors
 from tasks.model.evaluate import evaluate
+from tasks.model.optimizer import make_optimizer
 from tasks.records import Checkpoint, Evaluation, Segment, Split, Splits
 from tasks.settings import EvaluationSettings, NetworkSettings, TrainingSettings
 
@@ -127,18 +127,6 @@ def test_the_same_checkpoint_makes_the_same_bytes(
     again = evaluate_on(splits.test, trained.checkpoint)
     assert again.predictions.path != evaluation.predictions.path
     assert again.predictions.sha256 == evaluation.predictions.sha256
-    assert again.metrics.sha256 == evaluation.metrics.sha256
-
-
-def test_the_metrics_file_says_what_the_record_says(root: Store, evaluation: Evaluation) -> None:
-    metrics = json.loads(root.path(evaluation.metrics).read_text())
-    assert metrics == {
-        "iteration": evaluation.iteration,
-        "correct": evaluation.correct,
-        "total": evaluation.total,
-        "accuracy": evaluation.correct / evaluation.total,
-        "confusion_matrix": [list(row) for row in evaluation.confusion],
-    }
 
 
 def test_the_record_counts_the_predictions(

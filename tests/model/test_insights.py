@@ -15,17 +15,18 @@ from tasks.engine.digests import sha256
 from tasks.engine.models import FileRef
 from tasks.engine.store import Store
 from tasks.model.checkpoint import read_tensors, restore_network
-from tasks.model.evaluate import evaluate, to_table
+from tasks.model.evaluate import evaluate
 from tasks.model.insights.attribute import (
     PLACES,
     attribute,
-    covered,
     gradient_times_input,
+    occluded_copies,
     occlusion,
     patch_side,
 )
 from tasks.model.insights.embed import SAMPLE, embed, map_points, sample
 from tasks.model.insights.excite import blur_kernel, excite
+from tasks.model.predictions import to_frame, write_predictions
 from tasks.model.train import initialise
 from tasks.records import Evaluation, Segment, Shape, Split, Splits
 from tasks.settings import EvaluationSettings, NetworkSettings
@@ -152,7 +153,7 @@ def test_large_images_are_covered_at_fewer_places(
     size: tuple[int, int], places: tuple[int, int], patch: int
 ) -> None:
     assert patch_side(Shape(height=size[0], width=size[1], classes=2)) == patch
-    copies = covered(np.ones(size, np.float32), patch)
+    copies = occluded_copies(np.ones(size, np.float32), patch)
     assert copies.shape == (*places, *size)
     assert len(copies) * len(copies[0]) <= PLACES
     missing = (copies == 0).sum(axis=(2, 3))
@@ -204,7 +205,7 @@ def test_without_errors_there_is_nothing_to_look_into(
 
 def save_table(root: Store, labels: np.ndarray, probabilities: np.ndarray) -> FileRef:
     path = root.root / "made-up.parquet"
-    pq.write_table(to_table(np.arange(len(labels), dtype=np.int32), labels, probabilities), path)
+    write_predictions(to_frame(np.arange(len(labels), dtype=np.int32), labels, probabilities), path)
     return FileRef(path=path.name, sha256=sha256(path), size=path.stat().st_size)
 
 

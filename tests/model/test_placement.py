@@ -1,4 +1,4 @@
-"""What is trained on and how; GPUs are made up here, since there may be none."""
+"""Placement: choice of processor, precision and XLA, with simulated GPUs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tasks.model.device import load_tensorflow
-from tasks.model.placement import choose_processing, choose_xla, in_words, resident
+from tasks.model.placement import choose_placement, choose_xla, describe, resident
 from tasks.records import Device
 from tasks.runtime.errors import PipelineError
 from tasks.settings import NetworkSettings, TrainingSettings
@@ -19,36 +19,27 @@ PASCAL = {"device_name": "GeForce GTX 1080", "compute_capability": (6, 1)}
 
 
 @pytest.mark.parametrize(
-    ("wanted", "kind", "replicas", "pooling", "expected"),
+    ("setting", "kind", "pooling", "expected"),
     [
-        ("auto", "CPU", 1, ("average",), False),
-        ("auto", "GPU", 1, ("average",), True),
-        ("auto", "GPU", 1, ("none", "max"), False),
-        ("auto", "GPU", 2, ("average",), False),
-        ("on", "CPU", 1, ("average", "none"), True),
-        ("off", "GPU", 1, ("average",), False),
+        ("auto", "CPU", ("average",), False),
+        ("auto", "GPU", ("average",), True),
+        ("auto", "GPU", ("none", "max"), False),
+        ("on", "CPU", ("average", "none"), True),
+        ("off", "GPU", ("average",), False),
     ],
 )
-def test_when_xla_compiles(
-    wanted: Any, kind: str, replicas: int, pooling: tuple[str, ...], expected: bool
-) -> None:
-    assert choose_xla(wanted, kind, replicas, pooling) is expected
+def test_choice_of_xla(setting: Any, kind: Any, pooling: tuple[str, ...], expected: bool) -> None:
+    assert choose_xla(setting, kind, pooling) is expected
 
 
-@pytest.mark.parametrize(
-    ("replicas", "pooling", "message"),
-    [(2, ("none",), "several replicas"), (1, ("average", "max"), "max-pooling")],
-)
-def test_xla_where_it_cannot_be_is_refused(
-    replicas: int, pooling: tuple[str, ...], message: str
-) -> None:
-    with pytest.raises(PipelineError, match=f"--xla on: .*{message}"):
-        choose_xla("on", "GPU", replicas, pooling)
+def test_xla_refuses_max_pooling() -> None:
+    with pytest.raises(PipelineError, match=r"--xla on: .*max-pooling"):
+        choose_xla("on", "GPU", ("average", "max"))
 
 
 @pytest.fixture
 def gpus(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What TensorFlow says of its GPUs, to be filled in."""
+    """Details of simulated GPUs; a test adds to the list."""
     details: list[dict[str, Any]] = []
     config = load_tensorflow().config
     real = config.list_physical_devices, config.list_logical_devices
@@ -67,40 +58,38 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def chosen(pooling: str = "max", **settings: Any) -> Device:
-    return choose_processing(TrainingSettings(**settings), NetworkSettings(pooling=(pooling,)))
+    return choose_placement(TrainingSettings(**settings), NetworkSettings(pooling=(pooling,)))
 
 
 @pytest.mark.tensorflow
-def test_a_gpu_is_taken_with_what_it_is_good_at(gpus: list[dict[str, Any]]) -> None:
-    gpus += [TURING, TURING]
+def test_a_gpu_is_used_with_its_best_precision_and_xla(gpus: list[dict[str, Any]]) -> None:
+    gpus += [TURING, PASCAL]  # the first one is used
     assert chosen("average") == Device(
         kind="GPU",
         name="Tesla T4",
         reason="TensorFlow sees a GPU",
         precision="mixed_float16",
-        replicas=1,
         xla=True,
     )
-    both = chosen(device="gpu", replicas="auto")
-    assert (both.reason, both.replicas, both.xla) == ("asked for", 2, False)
-    assert in_words(both) == "GPU: Tesla T4 (asked for), mixed precision, 2 replicas"
+    requested = chosen("average", device="gpu")
+    assert describe(requested) == "GPU: Tesla T4 (requested), mixed precision, XLA"
     assert chosen(precision="float32").precision == "float32"
-    gpus[1] = PASCAL
-    assert chosen().precision == "float32"  # as slow as the slowest
-    gpus[1] = {"device_name": "of another maker"}
+    gpus[0] = PASCAL
+    assert chosen().precision == "float32"
+    gpus[0] = {"device_name": "of another maker"}
     assert chosen().precision == "float32"
 
 
 @pytest.mark.tensorflow
-def test_the_cpu_is_as_it_was_whatever_gpus_there_are(gpus: list[dict[str, Any]]) -> None:
+def test_cpu_settings_do_not_depend_on_gpus(gpus: list[dict[str, Any]]) -> None:
     gpus += [TURING]
-    device = chosen(device="cpu", replicas="auto")
-    assert (device.kind, device.reason) == ("CPU", "asked for")
-    assert (device.precision, device.replicas, device.xla) == ("float32", 1, False)
+    device = chosen("average", device="cpu")
+    assert (device.kind, device.reason) == ("CPU", "requested")
+    assert (device.precision, device.xla) == ("float32", False)
 
 
 @pytest.mark.tensorflow
-def test_memory_of_a_gpu_is_taken_as_needed_from_the_start(
+def test_memory_of_every_gpu_grows_on_demand(
     gpus: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gpus += [TURING, PASCAL]
@@ -115,7 +104,7 @@ def test_memory_of_a_gpu_is_taken_as_needed_from_the_start(
 
 
 @pytest.mark.tensorflow
-def test_bytes_are_kept_as_what_can_be_gathered_on_a_gpu() -> None:
+def test_resident_type_can_be_gathered_on_a_gpu() -> None:
     from tensorflow.python.framework.kernels import get_registered_kernels_for_op
 
     values = np.arange(256, dtype=np.uint8)

@@ -60,7 +60,6 @@ def test_defaults_are_the_tutorials() -> None:
     assert training == {
         "precision": "auto",
         "xla": "auto",
-        "replicas": 1,
         "batch_size": 64,
         "learning_rate": 1e-4,
         "beta_1": 0.9,
@@ -203,8 +202,6 @@ def test_a_url_holds_no_secrets(url: str) -> None:
         (TrainingSettings, {"device": "tpu"}, "'auto', 'cpu' or 'gpu'"),
         (TrainingSettings, {"precision": "half"}, "'auto', 'float32' or 'mixed'"),
         (TrainingSettings, {"xla": "yes"}, "'auto', 'on' or 'off'"),
-        (TrainingSettings, {"replicas": 0}, "auto, or a number from 1 on"),
-        (TrainingSettings, {"replicas": "all"}, "auto, or a number from 1 on"),
         (NetworkSettings, {"conv_filters": "16,0"}, "greater than 0"),
         (NetworkSettings, {"conv_filters": [], "conv_sizes": "5"}, "at least 1 item"),
         (NetworkSettings, {"initial_sigma": 0}, "greater than 0"),

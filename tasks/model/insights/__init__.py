@@ -1,1 +1,1 @@
-"""Looks into a trained network, each a stage of its own."""
+"""Insights into a trained network: one stage per module."""

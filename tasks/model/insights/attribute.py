@@ -4,7 +4,6 @@ from math import ceil, sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from tasks.data.dataset import read_split
 from tasks.engine.models import FileRef
@@ -12,6 +11,7 @@ from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
 from tasks.model.checkpoint import LIBRARIES, restore_network, write_tensors
 from tasks.model.device import load_tensorflow
+from tasks.model.predictions import read_predictions
 from tasks.records import Attribution, Checkpoint, Shape, Split
 from tasks.settings import NetworkSettings
 
@@ -19,25 +19,24 @@ if TYPE_CHECKING:
     import keras
 
 IMAGES = 9
-"""How many of the errors are looked into, from the first."""
+"""Number of errors to explain, from the first."""
 PLACES = 1024
-"""At most so many squares of an image are covered in turn: what it costs does not grow with
-the size of the image."""
+"""Approximate limit of the places per image, so that the cost does not grow with its size."""
 BATCH = 256
 
 
 def gradient_times_input(
     network: "keras.Sequential", images: np.ndarray, classes: np.ndarray
 ) -> np.ndarray:
-    """What each pixel adds to the logit of a class, to first order.
+    """Return the contribution of each pixel to the logit of a class, to first order.
 
     A. Shrikumar, P. Greenside, A. Kundaje, "Learning important features through propagating
-    activation differences", ICML 2017, section 2. Where there is no ink it is nothing.
+    activation differences", ICML 2017, section 2. Pixels without ink contribute 0.
 
     Args:
-        network: gives logits.
+        network: returns logits.
         images: float32 [n, height, width] in [0, 1].
-        classes: int [n], whose logits.
+        classes: int [n], class of each image.
 
     Returns:
         float32 [n, height, width], in units of the logit.
@@ -51,20 +50,20 @@ def gradient_times_input(
 
 
 def patch_side(shape: Shape) -> int:
-    """Side of the square that is covered: about a sixth of the image, odd."""
+    """Return the side of the occluding square: odd, about a sixth of the image."""
     return 2 * (min(shape.height, shape.width) // 12) + 1
 
 
-def covered(image: np.ndarray, patch: int) -> np.ndarray:
-    """Copies of an image, each with a square of the background over another place.
+def occluded_copies(image: np.ndarray, patch: int) -> np.ndarray:
+    """Return copies of an image, each with a background square at another place.
 
     Args:
         image: float32 [height, width].
         patch: side of the square.
 
     Returns:
-        float32 [rows, columns, height, width]: as many places as there are pixels, fewer if
-        they are more than `PLACES`.
+        float32 [rows, columns, height, width]: one place per pixel, or at most about `PLACES`
+        in larger images.
     """
     height, width = image.shape
     stride = ceil(sqrt(height * width / PLACES))
@@ -82,19 +81,19 @@ def covered(image: np.ndarray, patch: int) -> np.ndarray:
 def occlusion(
     network: "keras.Sequential", images: np.ndarray, patch: int, classes: np.ndarray
 ) -> np.ndarray:
-    """By how much the logits of some classes fall when a square of an image is covered.
+    """Return the drop of the logits of some classes when a square of an image is occluded.
 
     M. D. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014,
-    section 4.2, with the background in place of their grey.
+    section 4.2, with the background instead of their grey.
 
     Args:
-        network: gives logits.
+        network: returns logits.
         images: float32 [n, height, width] in [0, 1].
         patch: side of the square, in pixels.
-        classes: int [n, k], whose logits.
+        classes: int [n, k], classes of each image.
 
     Returns:
-        float32 [k, n, rows, columns], in units of the logit; see `covered`.
+        float32 [k, n, rows, columns], in units of the logit; see `occluded_copies`.
     """
     tf = load_tensorflow()
 
@@ -102,19 +101,19 @@ def occlusion(
     def logits(batch: Any) -> Any:
         return network(batch)
 
-    falls = []
-    for image, wanted in zip(images, classes, strict=True):
-        copies = covered(image, patch)
+    drops = []
+    for image, explained in zip(images, classes, strict=True):
+        copies = occluded_copies(image, patch)
         places = copies.shape[:2]
-        # The whole image goes with them: alone, its sums would be made in another order.
+        # The whole image is in the batch: alone, its sums would be in another order.
         flat = np.concatenate([image[np.newaxis], *copies])[..., np.newaxis]
         parts = [np.asarray(logits(flat[i : i + BATCH])) for i in range(0, len(flat), BATCH)]
-        whole, *without = np.concatenate(parts)[:, wanted]
-        falls.append((whole - np.stack(without)).T.reshape(-1, *places))
-    return np.stack(falls, axis=1)
+        whole, *without = np.concatenate(parts)[:, explained]
+        drops.append((whole - np.stack(without)).T.reshape(-1, *places))
+    return np.stack(drops, axis=1)
 
 
-@stage(libraries=(*LIBRARIES, "pyarrow"))
+@stage(libraries=(*LIBRARIES, "pandas", "pyarrow"))
 def attribute(
     work: Workspace,
     split: Split,
@@ -123,18 +122,18 @@ def attribute(
     network: NetworkSettings,
     predictions: FileRef,
 ) -> Attribution:
-    """Ask of the first errors what misled the network.
+    """Compute which pixels of the first errors speak for the wrong and for the true class.
 
     Args:
         work: inputs and outputs.
-        split: the one that the predictions are of.
-        shape: of its images.
-        checkpoint: what predicted.
-        network: its layers.
-        predictions: as in `Evaluation`.
+        split: split of the predictions.
+        shape: size of the images and number of classes.
+        checkpoint: checkpoint that made the predictions.
+        network: layers.
+        predictions: see `Evaluation.predictions`.
     """
     load_tensorflow()
-    table = pq.read_table(work.input(predictions), columns=["label", "predicted"])
+    table = read_predictions(work.input(predictions), ["label", "predicted"])
     true, predicted = table["label"].to_numpy(), table["predicted"].to_numpy()
     rows = np.flatnonzero(true != predicted)[:IMAGES]
     patch = patch_side(shape)
@@ -143,10 +142,10 @@ def attribute(
         model = restore_network(work.input(checkpoint.file), network, shape)
         images = read_split(work.input(split.file)).images[rows].astype(np.float32) / 255
         pairs = np.stack([predicted[rows], true[rows]], axis=1)
-        falls = occlusion(model, images, patch, pairs)
+        drops = occlusion(model, images, patch, pairs)
         for k, name in enumerate(("predicted", "true")):
             tensors[f"gradient/{name}"] = gradient_times_input(model, images, pairs[:, k])
-            tensors[f"occlusion/{name}"] = falls[k]
+            tensors[f"occlusion/{name}"] = drops[k]
     write_tensors(tensors, work.output("attribution.safetensors"))
     return Attribution(
         file=work.finished("attribution.safetensors"),

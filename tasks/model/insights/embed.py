@@ -1,4 +1,4 @@
-"""Stage: checkpoint × test images → a map of them as the last hidden layer sees them."""
+"""Stage: checkpoint × test images → a map of their features in the last hidden layer."""
 
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from tasks.engine.store import Workspace
 from tasks.model.checkpoint import LIBRARIES, restore_network
 from tasks.model.device import load_tensorflow
 from tasks.model.insights.layer_outputs import layer_tensors
+from tasks.model.predictions import read_predictions
 from tasks.records import Checkpoint, Embedding, Shape, Split
 from tasks.settings import NetworkSettings
 
@@ -26,16 +27,17 @@ PERPLEXITY = 30
 """Both as in L. van der Maaten, G. Hinton, "Visualizing data using t-SNE", JMLR 9 (2008),
 section 4.2 (perplexity 40 there; 30 is scikit-learn's default)."""
 FEWEST = 8
-"""Of fewer images there is no neighbourhood to speak of."""
+"""Fewest images for t-SNE, which needs neighbours."""
 SEED = 0
 BATCH = 256
 
 
 def sample(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Which images are on the map: errors first, up to half of it, the rest at random.
+    """Choose the images of the map: errors up to half of them, the others at random.
 
     Args:
-        true, predicted: [n].
+        true: int [n].
+        predicted: int [n].
 
     Returns:
         int [at most SAMPLE], ascending rows.
@@ -47,10 +49,10 @@ def sample(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 
 def features(network: "keras.Sequential", images: np.ndarray) -> tuple[str, np.ndarray]:
-    """What the last layer before the logits makes of images; of the only layer, the logits.
+    """Return the outputs of the last hidden layer; the logits if there is none.
 
     Args:
-        network: the whole network.
+        network: from build_network.
         images: uint8 [n, height, width].
 
     Returns:
@@ -59,26 +61,26 @@ def features(network: "keras.Sequential", images: np.ndarray) -> tuple[str, np.n
     import keras
 
     name, tensor = list(layer_tensors(network).items())[-2:][0]
-    looking_in = keras.Model(network.inputs[0], tensor)
+    extractor = keras.Model(network.inputs[0], tensor)
     parts = [
-        np.asarray(looking_in(images[i : i + BATCH, ..., np.newaxis].astype(np.float32) / 255))
+        np.asarray(extractor(images[i : i + BATCH, ..., np.newaxis].astype(np.float32) / 255))
         for i in range(0, len(images), BATCH)
     ]
     return name, np.concatenate(parts).reshape(len(images), -1)
 
 
 def map_points(points: np.ndarray) -> np.ndarray:
-    """Places on a plane that keep neighbours together: PCA, then t-SNE.
+    """Map points to a plane that keeps neighbours together: PCA, then t-SNE.
 
-    On one thread: how many there are would change the order of sums, and t-SNE makes much
-    of the last bit.
+    Runs on one thread: the number of threads changes the order of sums, and t-SNE amplifies
+    differences in the last bit.
 
     Args:
         points: float32 [n, features].
 
     Returns:
-        float32 [n, 2], to a hundredth: the map is some 100 wide, and more could not be seen.
-        All in one place where there is nothing to tell apart; NaN if points are not finite.
+        float32 [n, 2], rounded to 0.01 (the map is about 100 wide). All 0 if the points are
+        equal or fewer than `FEWEST`; NaN if a point is not finite.
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
@@ -90,14 +92,14 @@ def map_points(points: np.ndarray) -> np.ndarray:
         return np.zeros((len(points), 2), np.float32)
     with threadpool_limits(1):
         components = min(COMPONENTS, *points.shape)
-        # Around 1, whatever the scale of the layer: far from it, t-SNE's own start is no use.
+        # Scaled to unit deviation: t-SNE starts badly from values of another scale.
         reduced = PCA(components, svd_solver="full").fit_transform(points / points.std())
         perplexity = min(PERPLEXITY, (len(points) - 1) / 3)
         places = TSNE(perplexity=perplexity, init="pca", random_state=SEED).fit_transform(reduced)
     return np.asarray(np.round(places, 2), np.float32)
 
 
-@stage(libraries=(*LIBRARIES, "pyarrow", "scikit-learn", "scipy"))
+@stage(libraries=(*LIBRARIES, "pandas", "pyarrow", "scikit-learn", "scipy"))
 def embed(
     work: Workspace,
     split: Split,
@@ -106,18 +108,18 @@ def embed(
     network: NetworkSettings,
     predictions: FileRef,
 ) -> Embedding:
-    """Map a sample of a split.
+    """Map a sample of a split to a plane.
 
     Args:
         work: inputs and outputs.
-        split: the one that the predictions are of.
-        shape: of its images.
-        checkpoint: what predicted.
-        network: its layers.
-        predictions: as in `Evaluation`.
+        split: split of the predictions.
+        shape: size of the images and number of classes.
+        checkpoint: checkpoint that made the predictions.
+        network: layers.
+        predictions: see `Evaluation.predictions`.
     """
     load_tensorflow()
-    table = pq.read_table(work.input(predictions), columns=["label", "predicted"])
+    table = read_predictions(work.input(predictions), ["label", "predicted"])
     rows = sample(table["label"].to_numpy(), table["predicted"].to_numpy())
     model = restore_network(work.input(checkpoint.file), network, shape)
     layer, points = features(model, read_split(work.input(split.file)).images[rows])

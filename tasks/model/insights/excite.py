@@ -28,7 +28,7 @@ SEED = 0
 
 
 def blur_kernel(shape: Shape) -> np.ndarray:
-    """A Gaussian as a filter, float32 [size, size, 1, 1], that adds up to 1."""
+    """Return a Gaussian filter, float32 [size, size, 1, 1], that adds up to 1."""
     from scipy.signal.windows import gaussian
 
     sigma = BLUR * min(shape.height, shape.width) / REFERENCE
@@ -38,15 +38,15 @@ def blur_kernel(shape: Shape) -> np.ndarray:
 
 
 def exciting_images(network: "keras.Sequential", shape: Shape) -> np.ndarray:
-    """Climb from noise along the gradient of each class's logit.
+    """Return images that maximise the logit of each class, by gradient ascent from noise.
 
     Gradient ascent on the input, as in K. Simonyan, A. Vedaldi, A. Zisserman, "Deep inside
     convolutional networks", 2013. The images are blurred, which keeps out the high frequencies
-    that excite a network without looking like anything, and ink has a price.
+    that excite a network without resembling a digit, and ink is penalised.
 
     Args:
         network: from float32 [n, height, width, 1] in [0, 1] to logits.
-        shape: of its images.
+        shape: size of the images and number of classes.
 
     Returns:
         float32 [classes, height, width] in [0, 1], 1 is ink.
@@ -56,7 +56,7 @@ def exciting_images(network: "keras.Sequential", shape: Shape) -> np.ndarray:
 
     classes, kernel = tf.range(shape.classes), tf.constant(blur_kernel(shape))
     ink = INK * REFERENCE**2 / (shape.height * shape.width)
-    # The same noise for all, so that what differs is the class; mostly white.
+    # The same noise for every class, mostly white.
     noise = np.random.default_rng(SEED).normal(-2, 0.3, (shape.height, shape.width, 1))
     canvas = keras.Variable(np.tile(noise, (shape.classes, 1, 1, 1)), dtype="float32")
     adam = keras.optimizers.Adam(STEP_SIZE)
@@ -82,7 +82,7 @@ def exciting_images(network: "keras.Sequential", shape: Shape) -> np.ndarray:
 def excite(
     work: Workspace, shape: Shape, checkpoint: Checkpoint, network: NetworkSettings
 ) -> Excitation:
-    """Find out what each class looks for."""
+    """Compute for each class the input that maximises its logit."""
     tf = load_tensorflow()
     model = restore_network(work.input(checkpoint.file), network, shape)
     images = exciting_images(model, shape)

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def layer_tensors(network: "keras.Sequential") -> dict[str, Any]:
-    """What comes out of each convolutional and fully-connected layer, symbolically.
+    """Return the symbolic output of each convolutional and fully-connected layer.
 
-    With a layer counts what follows it without weights of its own and leaves its outputs in
-    place: pooling, activation, dropout. Flattening does not.
+    The output is taken after the pooling, normalisation, activation and dropout that follow the
+    layer, but before flattening.
 
     Returns:
-        Tensors by the layer's name, in order, the last one the logits.
+        Tensors by name of the layer, in order; the last one is the logits.
     """
     from keras import layers
 
@@ -40,10 +40,10 @@ def layer_tensors(network: "keras.Sequential") -> dict[str, Any]:
 
 
 def check_rows(rows: tuple[int, ...], images: int) -> None:
-    """Refuse images that are not in the test split.
+    """Reject images that are not in the test split.
 
     Raises:
-        PipelineError: a row is beyond the end.
+        PipelineError: a row is not below `images`.
     """
     if beyond := [row for row in rows if row >= images]:
         raise PipelineError(
@@ -60,10 +60,10 @@ def layer_outputs(
     network: NetworkSettings,
     test_images: tuple[int, ...],
 ) -> LayerOutputs:
-    """Look into the network.
+    """Compute the outputs of all layers for some test images.
 
     Raises:
-        PipelineError: an image is asked for that the split does not have.
+        PipelineError: a row is not in the split.
     """
     check_rows(test_images, split.rows)
     tf = load_tensorflow()
