@@ -31,9 +31,9 @@ from tasks.study.answer import Answer, Outcome
 from tasks.study.design import Job
 from tasks.study.exercises import BY_NAME
 from tasks.study.pages import answer_markdown, table_rows
-from tasks.study.publish import answer_lines, plot_bytes, with_plot, write_answer
+from tasks.study.publish import answer_lines, plot_bytes, add_plot, write_answer
 from tasks.study.result import RunResult
-from tasks.study.run import Terms, conduct
+from tasks.study.run import StudyContext, run_study
 from tasks.study.workers import Training, Workers, workers
 
 
@@ -58,13 +58,13 @@ def mnist_study(
     store.prepare()
     executor = PrefectExecutor(store, frozenset(settings.refresh))
     downloaded, splits = prepare_data(executor, settings)
-    terms = Terms(settings, seeds, splits.shape, downloaded.source)
+    context = StudyContext(settings, seeds, splits.shape, downloaded.source)
     answers = []
     with workers(settings, at_a_time, Training(train_job, variant_dependencies)) as pool:
-        office = Office(pool)
+        runner = JobRunner(pool)
         for name in studies:
             log.info(f"\nstudy: {name}")
-            answer = with_plot(executor, conduct(BY_NAME[name], terms, office.compute))
+            answer = add_plot(executor, run_study(BY_NAME[name], context, runner.compute))
             page = write_answer(store, answer)
             publish(store, answer)
             log.info(f"{answer_lines(answer)}\nanswer: {page}")
@@ -96,7 +96,7 @@ def train_job(job: Job) -> RunResult:
     return train_variant(job.name, job.settings, job.again, job.weights_seed)
 
 
-class Office:
+class JobRunner:
     """Hands jobs to the workers, none twice, and says how far a study is."""
 
     def __init__(self, pool: Workers) -> None:
@@ -104,7 +104,7 @@ class Office:
         self.known: dict[str, Outcome] = {}
 
     def compute(self, jobs: Sequence[Job]) -> Mapping[str, Outcome]:
-        """See `conduct.Compute`."""
+        """See `run_study.Compute`."""
         new = list({job.identity: job for job in jobs if job.identity not in self.known}.values())
         done = 0
 
@@ -112,13 +112,13 @@ class Office:
             nonlocal done
             done += 1
             self.known[job.identity] = outcome
-            log.info(f"[{done} of {len(new)}] {job.name}: {in_short(outcome)}")
+            log.info(f"[{done} of {len(new)}] {job.name}: {describe_outcome(outcome)}")
 
         self.pool.run(new, cloudpickle.dumps(serialize_context()), tell)
         return self.known
 
 
-def in_short(outcome: RunResult | str) -> str:
+def describe_outcome(outcome: RunResult | str) -> str:
     if isinstance(outcome, str):
         return f"failed: {outcome}"
     return (

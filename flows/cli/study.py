@@ -41,12 +41,12 @@ def study(arguments: list[str]) -> int:
         if not names:
             print("\n".join(listing()))
             return 0
-        wanted = chosen(names)
+        wanted = selected_names(names)
         answers: list[Any] = []
 
         def job() -> None:
             if kept:
-                answers.extend(answer_from_kept(wanted, settings, seeds))
+                answers.extend(answer_from_cache(wanted, settings, seeds))
             else:
                 from prefect.flows import load_flow_from_entrypoint
 
@@ -56,7 +56,7 @@ def study(arguments: list[str]) -> int:
                 with server_for_this_run():
                     answers.extend(mnist_study(wanted, settings, seeds, at_a_time))
             if write:
-                write_down(names, answers, settings, seeds, write)
+                write_document_file(names, answers, settings, seeds, write)
 
         return run_to_exit_code(job)
 
@@ -77,7 +77,7 @@ def listing() -> list[str]:
     return [*lines, "", "python flows/study.py NAME … | all"]
 
 
-def chosen(names: list[str]) -> list[str]:
+def selected_names(names: list[str]) -> list[str]:
     """The studies that are meant, in their order.
 
     Raises:
@@ -92,7 +92,7 @@ def chosen(names: list[str]) -> list[str]:
     return [name for name in BY_NAME if name in names or "all" in names]
 
 
-def answer_from_kept(names: list[str], settings: Settings, seeds: int) -> list[Any]:
+def answer_from_cache(names: list[str], settings: Settings, seeds: int) -> list[Any]:
     """Answers without a run, from what is kept; neither Prefect nor TensorFlow is imported.
 
     Raises:
@@ -102,9 +102,9 @@ def answer_from_kept(names: list[str], settings: Settings, seeds: int) -> list[A
     from tasks.engine import CacheOnlyExecutor, LocalExecutor, NotCachedError, RepeatedExecutor
     from tasks.study.design import Job
     from tasks.study.exercises import BY_NAME
-    from tasks.study.publish import answer_lines, with_plot, write_answer
+    from tasks.study.publish import answer_lines, add_plot, write_answer
     from tasks.study.result import RunResult
-    from tasks.study.run import Terms, conduct
+    from tasks.study.run import StudyContext, run_study
 
     use_threads(settings.threads)
     store = open_store(settings.artifacts)
@@ -123,27 +123,27 @@ def answer_from_kept(names: list[str], settings: Settings, seeds: int) -> list[A
         except NotCachedError:
             return None
 
-    terms = Terms(settings, seeds, splits.shape, downloaded.source)
+    context = StudyContext(settings, seeds, splits.shape, downloaded.source)
     answers = []
     for name in names:
-        answer = conduct(
-            BY_NAME[name], terms, lambda jobs: {job.identity: look_up(job) for job in jobs}
+        answer = run_study(
+            BY_NAME[name], context, lambda jobs: {job.identity: look_up(job) for job in jobs}
         )
-        answer = with_plot(LocalExecutor(store), answer)
+        answer = add_plot(LocalExecutor(store), answer)
         print(f"{answer_lines(answer)}\nanswer: {write_answer(store, answer)}\n")
         answers.append(answer)
     return answers
 
 
-def write_down(
+def write_document_file(
     names: list[str], answers: list[Any], settings: Settings, seeds: int, path: Path
 ) -> None:
     """The answers as a document, with the command that gives them again."""
-    from tasks.study.design import what_was_said
+    from tasks.study.design import given_settings
     from tasks.study.publish import write_document
     from tasks.study.run import options, shown
 
-    said = options(shown(what_was_said(settings)))
+    said = options(result_settings(given_settings(settings)))
     command = f"python flows/study.py {' '.join(names)} --seeds {seeds} {said} --write {path}"
     write_document(open_store(settings.artifacts), answers, command, path)
     print(f"written: {path}")

@@ -40,7 +40,7 @@ class Row(Record):
     """Test accuracy, against the first variant; p corrected for all variants of the study."""
     time_ratio: Interval | None = None
     """Time per iteration, as a multiple of the first variant's."""
-    again_identical: int | None = None
+    identical_predictions: int | None = None
     """With how many seeds the predictions are the first variant's, image by image."""
 
     @property
@@ -69,7 +69,7 @@ class Answer(Record):
     chosen: str | None = None
     """The row that a search chose, by validation accuracy."""
     shows_activations: bool = False
-    sentences: tuple[str, ...] = ()
+    conclusions: tuple[str, ...] = ()
     seeds: tuple[int, ...]
     iterations: tuple[int, ...]
     """What the variants were trained for."""
@@ -145,7 +145,7 @@ def compare_with(row: Row, reference: Row) -> Row:
             "time_ratio": ratio([t.milliseconds for t in mine], [t.milliseconds for t in its])
             if timed
             else None,
-            "again_identical": sum(m.predictions == i.predictions for m, i in pairs),
+            "identical_predictions": sum(m.predictions == i.predictions for m, i in pairs),
         }
     )
 

@@ -10,7 +10,7 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def conclude(answer: Answer) -> tuple[str, ...]:
-    """The sentences that answer a study."""
+    """The conclusions that answer a study."""
     rows = [row for row in answer.rows if row.done]
     if not rows or rows[0] is not answer.rows[0]:
         return ("What the others are compared with has not been run, so nothing can be said.",)

@@ -76,7 +76,7 @@ class Job(Record):
         return json_sha256([what, self.again, self.weights_seed])
 
 
-def what_was_said(settings: Settings) -> dict[str, Any]:
+def given_settings(settings: Settings) -> dict[str, Any]:
     """The settings that were given, without those that their preset brings along."""
     said = settings.model_dump(exclude_unset=True)
     said.setdefault("preset", DEFAULT_PRESET)
@@ -86,7 +86,7 @@ def what_was_said(settings: Settings) -> dict[str, Any]:
     return said
 
 
-def put_over(below: Changes, above: Changes) -> dict[str, Any]:
+def merge(below: Changes, above: Changes) -> dict[str, Any]:
     """Two sets of values, group by group; what stands in the second wins."""
     merged = dict(below)
     for name, value in above.items():
@@ -102,13 +102,13 @@ def make_job(study: Study, variant: Variant, said: Changes, number: int) -> Job:
     Args:
         study: names the budget.
         variant: what is changed.
-        said: settings of all variants, see `what_was_said`.
+        said: settings of all variants, see `given_settings`.
         number: which of the seeds, from 0; they follow each other.
 
     Raises:
         ValidationError: the settings contradict each other, or the network cannot be built.
     """
-    values = put_over(said, variant.changes)
+    values = merge(said, variant.changes)
     training, schedule = dict(values.get("training", {})), dict(values.get("schedule", {}))
     first = training.get("seed", 0)
     seed = first + number

@@ -34,7 +34,7 @@ def answer_page(answer: Answer, png: bytes | None) -> str:
     """One answer as a self-contained HTML document.
 
     Args:
-        answer: the numbers and sentences.
+        answer: the numbers and conclusions.
         png: the plot, two dots for each CSS pixel; None if there is none.
     """
     picture = embedded(png) if png else None

@@ -41,7 +41,7 @@ def chart_of(answer: Answer) -> StudyChart:
     return StudyChart(rows=rows, points=points)
 
 
-def with_plot(executor: Executor, answer: Answer) -> Answer:
+def add_plot(executor: Executor, answer: Answer) -> Answer:
     """The answer with its plot, if there is something to draw."""
     chart = chart_of(answer)
     picture = draw_study(executor, chart=chart).file if chart.rows else None
@@ -68,11 +68,11 @@ def write_answer(store: Store, answer: Answer) -> str:
             (folder / "plot.png").write_bytes(png)
 
     place = store.replace_study(answer.name, fill)
-    store.write_studies_index(index_page(kept_answers(store)))
+    store.write_studies_index(index_page(load_answers(store)))
     return f"{place}/index.html"
 
 
-def kept_answers(store: Store) -> list[Answer]:
+def load_answers(store: Store) -> list[Answer]:
     """The answers whose pages are kept, in their order; what cannot be read is as good as none."""
     answers = []
     for name in BY_NAME:
@@ -101,4 +101,4 @@ def write_document(store: Store, answers: Sequence[Answer], command: str, path: 
 def answer_lines(answer: Answer) -> str:
     """What a study says at its end."""
     failures = [f"“{row.variant}” failed: {why}" for row in answer.rows for why in row.failures]
-    return "\n".join([f"{answer.number}. {answer.question}", *answer.sentences, *failures])
+    return "\n".join([f"{answer.number}. {answer.question}", *answer.conclusions, *failures])

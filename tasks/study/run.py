@@ -18,7 +18,7 @@ from tasks.records import Shape
 from tasks.settings import WHERE_AND_HOW_AGAIN, Settings
 from tasks.study.answer import Answer, Candidate, Outcome, Row, compare, front, make_row
 from tasks.study.conclusions import conclude
-from tasks.study.design import Job, Search, Study, Variant, make_job, what_was_said
+from tasks.study.design import Job, Search, Study, Variant, make_job, given_settings
 from tasks.study.result import RunResult
 
 Compute = Callable[[Sequence[Job]], Mapping[str, Outcome]]
@@ -29,7 +29,7 @@ MOST_FINALISTS = 3
 
 
 @dataclass(frozen=True)
-class Terms:
+class StudyContext:
     """What all studies of a command have in common."""
 
     settings: Settings
@@ -40,20 +40,20 @@ class Terms:
 
     @property
     def said(self) -> dict[str, Any]:
-        return what_was_said(self.settings)
+        return given_settings(self.settings)
 
 
-def conduct(study: Study, terms: Terms, compute: Compute) -> Answer:
+def run_study(study: Study, context: StudyContext, compute: Compute) -> Answer:
     """Run the variants of a study and draw its conclusions."""
-    rows = run_variants(study, study.variants, terms, compute)
+    rows = run_variants(study, study.variants, context, compute)
     candidates: tuple[Candidate, ...] = ()
     chosen = None
     if study.search:
-        candidates, finalists = search_networks(study, study.search, rows[0], terms, compute)
-        rows += run_variants(study, finalists, terms, compute)
+        candidates, finalists = search_networks(study, study.search, rows[0], context, compute)
+        rows += run_variants(study, finalists, context, compute)
         chosen = finalists[0].name if finalists else None
-    jobs = [job for v in study.variants if isinstance(job := attempt(study, v, terms, 0), Job)]
-    first = terms.settings.training.seed
+    jobs = [job for v in study.variants if isinstance(job := plan_job(study, v, context, 0), Job)]
+    first = context.settings.training.seed
     answer = Answer(
         number=study.number,
         name=study.name,
@@ -62,11 +62,11 @@ def conduct(study: Study, terms: Terms, compute: Compute) -> Answer:
         candidates=candidates,
         chosen=chosen,
         shows_activations=study.shows_activations,
-        seeds=tuple(range(first, first + terms.seeds)),
+        seeds=tuple(range(first, first + context.seeds)),
         iterations=tuple(sorted({job.settings.schedule.iterations for job in jobs})),
-        settings=common_settings(study, terms),
-        command=command((study.name,), terms),
-        data_source=terms.data_source,
+        settings=common_settings(study, context),
+        command=command((study.name,), context),
+        data_source=context.data_source,
         machine=machine(rows),
         versions={
             "Python": platform.python_version(),
@@ -74,14 +74,14 @@ def conduct(study: Study, terms: Terms, compute: Compute) -> Answer:
         },
         finished=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
     )
-    return answer.model_copy(update={"sentences": conclude(answer)})
+    return answer.model_copy(update={"conclusions": conclude(answer)})
 
 
 def run_variants(
-    study: Study, variants: Sequence[Variant], terms: Terms, compute: Compute
+    study: Study, variants: Sequence[Variant], context: StudyContext, compute: Compute
 ) -> list[Row]:
     """A row for each variant, with every seed; what cannot be built fails before anything runs."""
-    planned = [[attempt(study, v, terms, n) for n in range(terms.seeds)] for v in variants]
+    planned = [[plan_job(study, v, context, n) for n in range(context.seeds)] for v in variants]
     jobs = [job for row in planned for job in row if isinstance(job, Job)]
     # Seed by seed, so that what is interrupted has something of every variant.
     jobs.sort(key=lambda job: job.settings.training.seed)
@@ -92,7 +92,7 @@ def run_variants(
             options(variant.changes),
             next(
                 (
-                    count_costs(job.settings.network, terms.shape)
+                    count_costs(job.settings.network, context.shape)
                     for job in row
                     if isinstance(job, Job)
                 ),
@@ -104,18 +104,18 @@ def run_variants(
     ]
 
 
-def attempt(study: Study, variant: Variant, terms: Terms, number: int) -> Job | str:
+def plan_job(study: Study, variant: Variant, context: StudyContext, number: int) -> Job | str:
     """The run of a variant with one seed, or why there can be none."""
     try:
-        job = make_job(study, variant, terms.said, number)
+        job = make_job(study, variant, context.said, number)
     except ValidationError as error:
         return str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-    shape = terms.shape
+    shape = context.shape
     return size_fault(job.settings.network, shape.height, shape.width) or job
 
 
 def search_networks(
-    study: Study, search: Search, reference: Row, terms: Terms, compute: Compute
+    study: Study, search: Search, reference: Row, context: StudyContext, compute: Compute
 ) -> tuple[tuple[Candidate, ...], tuple[Variant, ...]]:
     """Let a sampler choose networks, run them with the first seed, and take the smallest good ones.
 
@@ -128,14 +128,14 @@ def search_networks(
     sampler = Sampler(search)
     tried: dict[str, tuple[Variant, Job, RunResult]] = {}
     while variants := sampler.ask():
-        attempts = [attempt(study, variant, terms, 0) for variant in variants]
+        attempts = [plan_job(study, variant, context, 0) for variant in variants]
         outcomes = compute([job for job in attempts if isinstance(job, Job)])
         results: list[tuple[int, float] | None] = []
         for variant, job in zip(variants, attempts, strict=True):
             trial = outcomes.get(job.identity) if isinstance(job, Job) else None
             if isinstance(job, Job) and isinstance(trial, RunResult):
                 tried.setdefault(job.identity, (variant, job, trial))
-                size = count_costs(job.settings.network, terms.shape).parameters
+                size = count_costs(job.settings.network, context.shape).parameters
                 results.append((size, trial.validation))
             else:
                 results.append(None)
@@ -143,7 +143,7 @@ def search_networks(
             break  # nothing more is kept, and nothing is to be run
         sampler.tell(results)
     found = list(tried.values())
-    sizes = [count_costs(job.settings.network, terms.shape) for _, job, _ in found]
+    sizes = [count_costs(job.settings.network, context.shape) for _, job, _ in found]
     on_front = front(
         [(c.parameters, t.validation) for c, (_, _, t) in zip(sizes, found, strict=True)]
     )
@@ -184,23 +184,23 @@ def options(changes: Mapping[str, Any]) -> str:
     return " ".join(said)
 
 
-def common_settings(study: Study, terms: Terms) -> str:
+def common_settings(study: Study, context: StudyContext) -> str:
     """What all variants of a study start from."""
-    values = dict(terms.said)
+    values = dict(context.said)
     if any("preset" in variant.changes for variant in study.variants):
         values.pop("preset")
-    return options(shown(values)) or "the defaults"
+    return options(result_settings(values)) or "the defaults"
 
 
-def shown(said: Mapping[str, Any]) -> dict[str, Any]:
+def result_settings(said: Mapping[str, Any]) -> dict[str, Any]:
     """Settings without those that say where results are, or that they shall be made anew."""
     return {k: v for k, v in said.items() if k not in WHERE_AND_HOW_AGAIN and v != {}}
 
 
-def command(names: Sequence[str], terms: Terms) -> str:
+def command(names: Sequence[str], context: StudyContext) -> str:
     """What to type to get the same answers."""
-    said = options(shown(terms.said))
-    return f"python flows/study.py {' '.join(names)} --seeds {terms.seeds} {said}".rstrip()
+    said = options(result_settings(context.said))
+    return f"python flows/study.py {' '.join(names)} --seeds {context.seeds} {said}".rstrip()
 
 
 def machine(rows: Sequence[Row]) -> str:

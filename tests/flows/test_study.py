@@ -84,7 +84,7 @@ def test_variants_are_run_once_and_answered(study: Callable[..., Finished], tmp_
     for row in strides["rows"]:
         assert [trial["test_images"] for trial in row["trials"]] == [200, 200]
     assert strides["rows"][1]["versus"]["p"] <= 1
-    assert " ".join(strides["sentences"]) in document.read_text(encoding="utf-8")
+    assert " ".join(strides["conclusions"]) in document.read_text(encoding="utf-8")
     assert (tmp_path / "exercises" / "strides.png").read_bytes()[:4] == b"\x89PNG"
 
     # The same again, from the same cache; with nothing to run, from the records alone.
@@ -97,7 +97,7 @@ def test_variants_are_run_once_and_answered(study: Callable[..., Finished], tmp_
     assert not runs(kept)
     later = answer_of(root, "strides")
     assert later["rows"] == strides["rows"]
-    assert "4 of 6 runs are missing." in answer_of(root, "dropout")["sentences"]
+    assert "4 of 6 runs are missing." in answer_of(root, "dropout")["conclusions"]
 
 
 FAILING = """
@@ -140,4 +140,4 @@ def test_a_variant_that_fails_does_not_stop_the_others(prefect_server: str, tmp_
     assert failures["fine"] == failures["fine, too"] == ""
     assert failures["no GPU"].startswith("--device gpu: TensorFlow sees no GPU")
     assert failures["too large"].startswith("--conv-sizes: filters of 9 × 9 pixels are larger")
-    assert "2 of 4 runs are missing." in answer["sentences"]
+    assert "2 of 4 runs are missing." in answer["conclusions"]

@@ -38,7 +38,7 @@ def row(name: str, outcomes: Sequence[Outcome | int], **changes: Any) -> Row:
 
 
 def answer(*rows: Row, name: str = "dropout", **changes: Any) -> Answer:
-    """An answer with its sentences."""
+    """An answer with its conclusions."""
     facts: dict[str, Any] = {
         "number": 5,
         "name": name,
@@ -54,9 +54,9 @@ def answer(*rows: Row, name: str = "dropout", **changes: Any) -> Answer:
         "finished": "2026-01-31T14:05:09+00:00",
     }
     made = Answer(**facts | changes)
-    return made.model_copy(update={"sentences": conclude(made)})
+    return made.model_copy(update={"conclusions": conclude(made)})
 
 
 def said(*rows: Row, **changes: Any) -> str:
     """What is concluded from some variants."""
-    return " ".join(answer(*rows, **changes).sentences)
+    return " ".join(answer(*rows, **changes).conclusions)

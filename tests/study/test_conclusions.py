@@ -57,7 +57,7 @@ def test_time_is_claimed_only_where_it_surely_differs() -> None:
 
 def test_runs_that_failed_are_told_and_left_out() -> None:
     made = answer(row("none", BASE), row("half", ["no memory", 9950, 9956]))
-    assert made.sentences[-1] == "1 of 6 runs are missing."
+    assert made.conclusions[-1] == "1 of 6 runs are missing."
     assert made.rows[1].failures == ("no memory",)
     assert made.rows[1].versus and made.rows[1].versus.interval.values == 2
     text = said(row("none", ["no memory"] * 3), row("half", BASE))

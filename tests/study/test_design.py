@@ -5,9 +5,9 @@ from pydantic import ValidationError
 
 from tasks.records import Shape
 from tasks.settings import Settings
-from tasks.study.design import Search, Study, Variant, make_job, what_was_said
+from tasks.study.design import Search, Study, Variant, make_job, given_settings
 from tasks.study.exercises import BY_NAME, STUDIES
-from tasks.study.run import Terms, attempt, options
+from tasks.study.run import StudyContext, plan_job, options
 from tasks.study.search import Sampler
 
 MNIST = Shape(height=28, width=28, classes=10)
@@ -16,7 +16,7 @@ MNIST = Shape(height=28, width=28, classes=10)
 def job(study: str, variant: int, number: int = 0, **said: object):  # type: ignore[no-untyped-def]
     chosen = BY_NAME[study]
     settings = Settings.model_validate(said)
-    return make_job(chosen, chosen.variants[variant], what_was_said(settings), number)
+    return make_job(chosen, chosen.variants[variant], given_settings(settings), number)
 
 
 def test_all_twelve_exercises_are_there_and_can_be_built() -> None:
@@ -82,8 +82,8 @@ def test_what_cannot_be_built_is_a_reason_and_no_job(
 ) -> None:
     variant = Variant(name="odd", changes={"network": network})
     study = Study(number=1, name="odd", question="?", variants=(variant,))
-    terms = Terms(Settings(), 1, MNIST, "")
-    outcome = attempt(study, variant, terms, 0)
+    context = StudyContext(Settings(), 1, MNIST, "")
+    outcome = plan_job(study, variant, context, 0)
     assert isinstance(outcome, str) and reason in outcome
 
 

@@ -15,7 +15,7 @@ from tasks.report.figures import save
 from tasks.report.figures.study import study
 from tasks.study.answer import Candidate
 from tasks.study.pages import unbroken
-from tasks.study.publish import chart_of, kept_answers, write_answer, write_document
+from tasks.study.publish import chart_of, load_answers, write_answer, write_document
 
 NBSP = "\N{NO-BREAK SPACE}"
 
@@ -51,10 +51,10 @@ def test_the_page_of_a_study_holds_numbers_sentences_and_failures(store: Store) 
     page = Path(write_answer(store, one))
     parsed = Text(page.read_text(encoding="utf-8"))
     text = parsed.text
-    for expected in (f"99.05{NBSP}% ± 0.14", "none <b>", "no | memory", *one.sentences):
+    for expected in (f"99.05{NBSP}% ± 0.14", "none <b>", "no | memory", *one.conclusions):
         assert expected in text
     assert [link for link in parsed.links if not link.startswith("data:")] == ["../index.html"]
-    assert kept_answers(store) == [one]
+    assert load_answers(store) == [one]
     index = Text((store.studies / "index.html").read_text(encoding="utf-8"))
     assert f"{one.name}/index.html" in index.links
 
@@ -75,7 +75,7 @@ def test_an_answer_at_a_url_is_read_and_shown_from_there(
     other = open_store(store.address)
     other.prepare()
     assert write_answer(other, one) == f"{store.address}/studies/{one.name}/index.html"
-    assert kept_answers(store) == [one]
+    assert load_answers(store) == [one]
     page = store.remote.read(f"studies/{one.name}/index.html").decode()
     assert "data:image/png" in page
     assert f"{one.name}/index.html" in store.remote.read("studies/index.html").decode()
@@ -99,7 +99,7 @@ def test_the_document_has_a_table_for_each_answer(store: Store, tmp_path: Path) 
     assert lines[head + 1].count("---") == len(cells[0])
     assert cells[2][1] == f"99.05{NBSP}% ± 0.14"
     assert "python flows/study.py all" in lines
-    assert " ".join(one.sentences) in lines
+    assert " ".join(one.conclusions) in lines
 
 
 def test_the_plot_can_be_drawn_of_odd_numbers(tmp_path: Path) -> None:
