@@ -30,7 +30,6 @@ def make_app(name: str) -> App:
     return App(
         name=name,
         version_flags=[],
-        default_parameter=Parameter(negative=()),
         result_action="return_value",
     )
 

@@ -127,7 +127,7 @@ class LocalExecutor:
         """Return the cached result, or compute it and write its cache entry."""
         record = plan.load(self.store)
         if record is None:
-            with self.store.lock(plan.lock_name):
+            with self.store.lock(plan.lock_name).acquire():
                 record = plan.compute(self.store, plan.explain(self.store))
                 self.store.write_record(plan.record_name, record.model_dump_json(indent=1).encode())
         return plan.stage.output_type.model_validate(record.output)

@@ -69,7 +69,7 @@ def test_a_study_of_dasks_workers_outlives_one_of_them(
     prefect_server: str, source: Path, tmp_path: Path, cluster: str, local: dict[str, str]
 ) -> None:
     root = tmp_path / "common"
-    asked = ("--runner", "dask", "--dask-address", cluster, "--seeds", "2", "--preset", "tutorial")
+    asked = ("--dask-address", cluster, "--seeds", "2", "--preset", "tutorial")
     with tiny.start(root, source, prefect_server, "strides", *asked, script=STUDY) as run:
         kill_holder(root, "locks/train-*.lock")
         assert run.stderr
@@ -77,11 +77,11 @@ def test_a_study_of_dasks_workers_outlives_one_of_them(
     assert run.returncode == 0, lines
     assert len([line for line in lines if line.startswith("[")]) == 4
     answer = json.loads((root / "studies" / "strides" / "answer.json").read_text())
-    trials = [trial for row in answer["rows"] for trial in row["trials"]]
-    assert [trial["test_images"] for trial in trials] == [20, 20, 20, 20]
+    results = [result for row in answer["rows"] for result in row["results"]]
+    assert [result["test_images"] for result in results] == [20, 20, 20, 20]
     # The first is the network of the ordinary run, with the same seed.
     checkpoints = {v for k, v in local.items() if k.endswith("checkpoint.safetensors")}
-    assert trials[0]["weights"] in checkpoints
+    assert results[0]["weights"] in checkpoints
     assert not list(root.glob("*/.*")), "leftovers"
 
 

@@ -1,4 +1,4 @@
-"""Pages and documents: whole, self-contained, with every number."""
+"""Tests of pages and documents: complete and self-contained."""
 
 from html.parser import HTMLParser
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from helpers.made_up import BASE, answer, row
 
+from tasks.engine import LocalExecutor
 from tasks.engine.digests import sha256
 from tasks.engine.models import FileRef
 from tasks.engine.store import Store, open_store
@@ -15,7 +16,7 @@ from tasks.report.figures import save
 from tasks.report.figures.study import study
 from tasks.study.answer import Candidate
 from tasks.study.pages import unbroken
-from tasks.study.publish import chart_of, load_answers, write_answer, write_document
+from tasks.study.publish import add_plot, chart_of, load_answers, write_answer, write_document
 
 NBSP = "\N{NO-BREAK SPACE}"
 
@@ -66,10 +67,8 @@ def test_an_answer_at_a_url_is_read_and_shown_from_there(
     store = open_store(f"memory://{tmp_path.name}")
     assert store.remote
     store.prepare()
-    with store.workspace("draw-study", "0" * 64) as work:
-        save(study(chart_of(answer(row("none", BASE)))), work.output("plot.png"))
-        plot = work.finished("plot.png")
-    one = answer(row("none", BASE)).model_copy(update={"picture": plot})
+    one = add_plot(LocalExecutor(store), answer(row("none", BASE)))
+    assert one.picture
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "there"))
     other = open_store(store.address)
