@@ -74,14 +74,11 @@ def mnist_study(
     return answers
 
 
-@flow(name="train-variant", flow_run_name="{name}")
-def train_variant(
-    name: str, settings: Settings, repetition: int = 0, weights_seed: int = 0
-) -> RunResult:
+@flow(name="train-variant")
+def train_variant(settings: Settings, repetition: int = 0, weights_seed: int = 0) -> RunResult:
     """Train and score one variant with one seed.
 
     Args:
-        name: name of the flow run.
         settings: settings of the variant.
         repetition: number that trains again with the same settings; 0 is the ordinary run.
         weights_seed: seed of the initial weights.
@@ -93,7 +90,8 @@ def train_variant(
 
 def train_job(job: Job) -> RunResult:
     """Train a variant as a flow run of its own."""
-    return train_variant(job.name, job.settings, job.repetition, job.weights_seed)
+    variant = train_variant.with_options(flow_run_name=job.name)
+    return variant(job.settings, job.repetition, job.weights_seed)
 
 
 class JobRunner:

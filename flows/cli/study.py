@@ -42,6 +42,7 @@ def study_app() -> App:
                 or for each worker at --dask-address.
             write: Write the answers into this Markdown file too, and their plots beside it.
             cached_only: Train nothing: answer from the cached results.
+            settings: Settings that all variants start from.
         """
         if not names:
             print("\n".join(listing()))

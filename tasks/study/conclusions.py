@@ -26,7 +26,7 @@ def conclude(answer: Answer, rule: Callable[[Answer, Sequence[Row]], list[str]])
     return tuple(sentences)
 
 
-def compare_and_count_costs(answer: Answer, rows: Sequence[Row]) -> list[str]:
+def compare_and_count_costs(_answer: Answer, rows: Sequence[Row]) -> list[str]:
     """Say which variants are better or worse than the first one, and what they cost."""
     return [*differences(rows), *costs(rows)]
 
