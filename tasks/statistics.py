@@ -1,4 +1,4 @@
-"""How sure a mean over a few seeds is, and a difference between two of them."""
+"""Confidence intervals and paired tests of results over a few seeds."""
 
 from collections.abc import Sequence
 from math import exp, log, sqrt
@@ -9,11 +9,11 @@ from tasks.engine.models import Record
 
 CONFIDENCE = 0.95
 SIGNIFICANT = 0.05
-"""A p-value below this bears a claim, after Holm's correction."""
+"""Significance level of p-values after Holm's correction."""
 
 
 class Interval(Record):
-    """A mean, and its 95 % confidence interval; of one value there is none."""
+    """A mean and its 95 % confidence interval; a single value has none."""
 
     mean: float
     low: float | None = None
@@ -21,29 +21,30 @@ class Interval(Record):
     values: int
 
     def excludes(self, value: float) -> bool:
-        """Whether the interval says that the true mean is another one."""
+        """Return whether a value lies outside the interval."""
         return self.low is not None and self.high is not None and not self.low <= value <= self.high
 
 
 class Difference(Record):
-    """How far a variant is from what it is compared with, seed by seed."""
+    """Difference of a variant from its reference, paired by seed."""
 
     interval: Interval
     p: float | None = None
-    """Of the paired, two-sided t-test, after Holm's correction; None of one pair."""
+    """P-value of the paired, two-sided t-test; None for a single pair."""
 
     @property
     def significant(self) -> bool:
+        """Whether the p-value is below the significance level."""
         return self.p is not None and self.p < SIGNIFICANT
 
 
 def t_interval(values: Sequence[float], resolution: float = 0.0) -> Interval:
-    """Student's t-interval of a mean.
+    """Return Student's t-interval of a mean.
 
     Args:
-        values: independent ones, one for each seed.
-        resolution: the smallest step that they can differ by. Their standard deviation is taken
-            for at least that: three seeds that happen to agree do not make a mean certain.
+        values: independent values, one for each seed.
+        resolution: smallest possible difference of two values, a lower bound of their standard
+            deviation: three equal values do not make a mean certain.
     """
     n = len(values)
     mean = float(np.mean(values))
@@ -59,9 +60,14 @@ def t_interval(values: Sequence[float], resolution: float = 0.0) -> Interval:
 def paired_difference(
     variant: Sequence[float], reference: Sequence[float], resolution: float
 ) -> Difference:
-    """The difference of two variants that were run with the same seeds; p is not corrected yet.
+    """Return the mean difference of two variants with the same seeds, and its p-value.
 
-    Where every pair is equal there is nothing to test: p is 1.
+    The p-value is not yet corrected; it is 1 if every pair is equal.
+
+    Args:
+        variant: value of the variant for each seed.
+        reference: value of the reference for each seed, in the same order.
+        resolution: smallest possible difference; see `t_interval`.
     """
     differences = np.subtract(variant, reference)
     interval = t_interval(differences.tolist(), resolution)
@@ -78,7 +84,7 @@ def paired_difference(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values corrected for being several, in the order given.
+    """Return p-values with Holm's correction for multiple tests, in the order given.
 
     S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
     Statistics 6 (1979).
@@ -92,7 +98,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def ratio(variant: Sequence[float], reference: Sequence[float]) -> Interval:
-    """How many times as much, seed by seed: the geometric mean and its interval."""
+    """Return the geometric mean of the ratios, paired by seed, and its interval."""
     logs = t_interval([log(v / r) for v, r in zip(variant, reference, strict=True)])
     return Interval(
         mean=exp(logs.mean),

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 from pydantic import PositiveInt
 
 from flows.cli.common import make_app, parse, run_to_exit_code, with_refresh_all
@@ -14,7 +14,12 @@ from tasks.settings import Settings
 
 
 def study(arguments: list[str]) -> int:
-    """`python flows/study.py`: see there."""
+    """Run `python flows/study.py` with these arguments, and return its exit code."""
+    return parse(study_app(), with_refresh_all(arguments))
+
+
+def study_app() -> App:
+    """Return the command line of studies."""
     app = make_app("study.py")
 
     @app.default
@@ -23,30 +28,31 @@ def study(arguments: list[str]) -> int:
         /,
         *,
         seeds: PositiveInt = 3,
-        at_a_time: PositiveInt | None = None,
+        workers: PositiveInt | None = None,
         write: Path | None = None,
-        kept: bool = False,
+        cached_only: Annotated[bool, Parameter(negative=())] = False,
         settings: Annotated[Settings, Parameter(name="*")] = Settings(),
     ) -> int:
         """Answer the tutorial's exercises by measurement; without a name, list them.
 
         Args:
             names: Studies to run, or `all`.
-            seeds: Runs of each variant, with seeds one after the other from --seed.
-            at_a_time: Variants to train at the same time. Default: one on each core, or by each of
-                Dask's workers.
+            seeds: Runs of each variant, with consecutive seeds from --seed.
+            workers: Variants to train at the same time. Default: one for each core of this machine,
+                or for each worker at --dask-address.
             write: Write the answers into this Markdown file too, and their plots beside it.
-            kept: Run nothing: answer from the runs that are kept.
+            cached_only: Train nothing: answer from the cached results.
+            settings: Settings that all variants start from.
         """
         if not names:
             print("\n".join(listing()))
             return 0
-        wanted = chosen(names)
+        selected = select_names(names)
         answers: list[Any] = []
 
         def job() -> None:
-            if kept:
-                answers.extend(answer_from_kept(wanted, settings, seeds))
+            if cached_only:
+                answers.extend(answer_from_cache(selected, settings, seeds))
             else:
                 from prefect.flows import load_flow_from_entrypoint
 
@@ -54,17 +60,17 @@ def study(arguments: list[str]) -> int:
 
                 mnist_study: Any = load_flow_from_entrypoint("flows.study:mnist_study")
                 with server_for_this_run():
-                    answers.extend(mnist_study(wanted, settings, seeds, at_a_time))
+                    answers.extend(mnist_study(selected, settings, seeds, workers))
             if write:
-                write_down(names, answers, settings, seeds, write)
+                write_answers(names, answers, settings, seeds, write)
 
         return run_to_exit_code(job)
 
-    return parse(app, with_refresh_all(arguments))
+    return app
 
 
 def listing() -> list[str]:
-    """A line for each study: number, name, runs, question."""
+    """Return lines with number, name, question and variants of each study."""
     from tasks.study.exercises import STUDIES
 
     width = max(len(study.name) for study in STUDIES)
@@ -77,11 +83,11 @@ def listing() -> list[str]:
     return [*lines, "", "python flows/study.py NAME … | all"]
 
 
-def chosen(names: list[str]) -> list[str]:
-    """The studies that are meant, in their order.
+def select_names(names: list[str]) -> list[str]:
+    """Return the selected studies in the order of the exercises.
 
     Raises:
-        PipelineError: one is not known.
+        PipelineError: there is no study with one of the names.
     """
     from tasks.study.exercises import BY_NAME
 
@@ -92,19 +98,19 @@ def chosen(names: list[str]) -> list[str]:
     return [name for name in BY_NAME if name in names or "all" in names]
 
 
-def answer_from_kept(names: list[str], settings: Settings, seeds: int) -> list[Any]:
-    """Answers without a run, from what is kept; neither Prefect nor TensorFlow is imported.
+def answer_from_cache(names: list[str], settings: Settings, seeds: int) -> list[Any]:
+    """Answer studies from cached results; neither Prefect nor TensorFlow is imported.
 
     Raises:
-        PipelineError: not even the data is kept.
+        PipelineError: the data set is not cached.
     """
     from flows.graph import prepare_data, train_and_score
     from tasks.engine import CacheOnlyExecutor, LocalExecutor, NotCachedError, RepeatedExecutor
     from tasks.study.design import Job
     from tasks.study.exercises import BY_NAME
-    from tasks.study.publish import answer_lines, with_plot, write_answer
-    from tasks.study.result import RunResult
-    from tasks.study.run import Terms, conduct
+    from tasks.study.publish import add_plot, answer_lines, write_answer
+    from tasks.study.result import Outcome
+    from tasks.study.run import StudyContext, run_study
 
     use_threads(settings.threads)
     store = open_store(settings.artifacts)
@@ -113,37 +119,37 @@ def answer_from_kept(names: list[str], settings: Settings, seeds: int) -> list[A
     try:
         downloaded, splits = prepare_data(cached, settings)
     except NotCachedError as error:
-        raise PipelineError(f"--kept: {error} is not kept; run it first") from error
+        raise PipelineError(
+            f"--cached-only: {error} is not cached in {store.address}; run the study without this"
+            " option first"
+        ) from error
 
-    def look_up(job: Job) -> RunResult | str | None:
+    def look_up(job: Job) -> Outcome:
+        executor = RepeatedExecutor(cached, "train", job.repetition)
         try:
-            return train_and_score(
-                RepeatedExecutor(cached, "train", job.again), job.settings, job.weights_seed
-            )
+            return train_and_score(executor, job.settings, job.weights_seed)
         except NotCachedError:
             return None
 
-    terms = Terms(settings, seeds, splits.shape, downloaded.source)
+    context = StudyContext(settings, seeds, splits.shape, downloaded.source)
     answers = []
     for name in names:
-        answer = conduct(
-            BY_NAME[name], terms, lambda jobs: {job.identity: look_up(job) for job in jobs}
+        answer = run_study(
+            BY_NAME[name], context, lambda jobs: {job.identity: look_up(job) for job in jobs}
         )
-        answer = with_plot(LocalExecutor(store), answer)
+        answer = add_plot(LocalExecutor(store), answer)
         print(f"{answer_lines(answer)}\nanswer: {write_answer(store, answer)}\n")
         answers.append(answer)
     return answers
 
 
-def write_down(
+def write_answers(
     names: list[str], answers: list[Any], settings: Settings, seeds: int, path: Path
 ) -> None:
-    """The answers as a document, with the command that gives them again."""
-    from tasks.study.design import what_was_said
+    """Write the answers as one document, with the command that gives them."""
     from tasks.study.publish import write_document
-    from tasks.study.run import options, shown
+    from tasks.study.run import study_command
 
-    said = options(shown(what_was_said(settings)))
-    command = f"python flows/study.py {' '.join(names)} --seeds {seeds} {said} --write {path}"
+    command = f"{study_command(names, settings, seeds)} --write {path}"
     write_document(open_store(settings.artifacts), answers, command, path)
     print(f"written: {path}")

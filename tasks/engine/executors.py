@@ -141,7 +141,7 @@ class LocalExecutor:
 
     def compute(self, plan: Plan[R], *, refresh: bool) -> StageRecord:
         """Compute a stage run, and write its cache entry."""
-        with self.store.lock(plan.lock_name):
+        with self.store.lock(plan.lock_name).acquire():
             record = plan.compute(self.store, plan.reason(self.store, refresh=refresh))
             self.write(plan, record)
         return record

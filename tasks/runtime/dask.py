@@ -1,7 +1,7 @@
 """Tasks computed by the workers of a Dask cluster.
 
-The flow submits a task and waits. Flow and workers share no more than the artifact root and the
-Prefect server. Dask is imported only by a run that asks for it.
+The flow submits a task and waits. Flow and workers share only the artifact root and the Prefect
+server. Dask is imported only by a run that uses it.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
+from tasks.runtime.prefect_logging import quiet_prefect
 from tasks.runtime.threads import cores, share_of, use_threads
 
 if TYPE_CHECKING:
@@ -25,33 +26,35 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 10
 WORKERS_SECONDS = 60
-"""How long to wait for a scheduler, and for its first worker."""
+"""Time limits for the connection to a scheduler, and for its first worker."""
+ALLOWED_FAILURES = 1
+"""Number of local workers that may die with a task before it fails: it runs again once."""
 
 
 @contextmanager
 def task_runner(
-    address: str | None, *, gpu: bool = False, forward_logs: bool = True
+    address: str | None,
+    *,
+    workers: int | None = None,
+    gpu: bool = False,
+    forward_logs: bool = True,
 ) -> "Iterator[DaskTaskRunner]":
     """Start a cluster on this machine or connect to one, for the time of the block.
 
     Args:
-        address: address of the scheduler; None: a cluster of its own on this machine.
+        address: address of the scheduler; None: start a cluster on this machine.
+        workers: number of processes of a cluster on this machine; None: one for each core.
         gpu: whether a worker with a GPU is needed.
         forward_logs: whether the workers' log lines are logged here, too.
 
     Raises:
-        PipelineError: Dask is not installed, or there is no scheduler, worker or GPU.
+        PipelineError: there is no scheduler, worker or GPU.
     """
-    try:
-        from prefect_dask import DaskTaskRunner
-    except ImportError as error:
-        raise PipelineError(
-            "--runner dask: Dask is not installed: pip install -e '.[dask]'"
-        ) from error
+    from prefect_dask import DaskTaskRunner
+
     quiet_dask()
-    where = address or "a cluster on this machine"
     runner = DaskTaskRunner(
-        **({"address": address} if address else local_cluster()),
+        **({"address": address} if address else local_cluster(workers)),
         client_kwargs={"timeout": CONNECT_SECONDS},
     )
     with runner:
@@ -59,8 +62,11 @@ def task_runner(
             runner.client.wait_for_workers(1, timeout=WORKERS_SECONDS)
         except (OSError, ValueError) as error:
             raise PipelineError(
-                f"--runner dask: no scheduler with a worker answers at {where}; start `dask"
+                f"--dask-address: no scheduler with a worker answers at {address}; start `dask"
                 " scheduler` and `dask worker ADDRESS`, and check the address"
+                if address
+                else f"no Dask worker has started on this machine in {WORKERS_SECONDS} s; check its"
+                " memory and load, and run it again"
             ) from error
         if forward_logs:
             runner.client.forward_logging(log.name)
@@ -69,30 +75,41 @@ def task_runner(
 
 
 def quiet_dask() -> None:
-    """Dask tells of every lost connection with a traceback; what matters is raised besides."""
+    """Hide Dask's tracebacks of lost connections; errors that matter are raised as well."""
     for name in ("distributed", "prefect.task_runner.dask"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def local_cluster() -> dict[str, Any]:
-    """Return the arguments for a cluster of one process per core."""
+def local_cluster(workers: int | None) -> dict[str, Any]:
+    """Return the arguments for a cluster of processes with one thread each.
+
+    Args:
+        workers: number of processes; None: one for each core.
+    """
     from dask.system import CPU_COUNT
 
     return {
         "cluster_kwargs": {
-            "n_workers": CPU_COUNT,
+            "n_workers": workers or CPU_COUNT,
             "threads_per_worker": 1,
+            "memory_limit": None,  # else Dask pauses a worker that uses more than its share
             "dashboard_address": None,
             "preload": __name__,
+            "scheduler_kwargs": {"allowed_failures": ALLOWED_FAILURES},
         }
     }
 
 
 def dask_setup(_worker: Any) -> None:
-    """Called by Dask in each process of a cluster that is ours: Ctrl-C is for the owner, who ends
-    the cluster."""
+    """Prepare a process of a local cluster; Dask calls this in it.
+
+    Ctrl-C goes to the process that started the cluster, which ends it. Log lines go to the Prefect
+    server, and to that process if it forwards them.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     quiet_dask()
+    quiet_prefect()
+    log.propagate = False
 
 
 def check_workers(workers: dict[str, dict[str, Any]], *, gpu: bool) -> None:
@@ -195,14 +212,17 @@ def prepare_worker(count: int) -> None:
 def bind_to_share() -> None:
     """Bind this worker, before TensorFlow starts its threads, to its share of the machine's cores.
 
-    The number of threads stays what it is, since results depend on it: they take turns. So all
-    workers of a machine together use no more than it has.
+    All workers of a machine together then use no more cores than it has. The number of threads is
+    unchanged, since results depend on it: threads take turns on the share.
     """
     from distributed import get_client, get_worker
 
-    if not (mine := cores()):
+    if not (available := cores()):
         return
-    here = get_worker().address
+    worker = get_worker()
     workers = get_client().scheduler_info()["workers"]
-    beside = sorted(a for a, worker in workers.items() if worker["host"] == workers[here]["host"])
-    os.sched_setaffinity(0, share_of(mine, beside.index(here), len(beside)))
+    host = workers[worker.address]["host"]
+    # A process that replaces a dead one has its name, but another address.
+    names = sorted(str(other["name"]) for other in workers.values() if other["host"] == host)
+    share = share_of(available, names.index(str(worker.name)), len(names))
+    os.sched_setaffinity(0, share)

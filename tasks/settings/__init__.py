@@ -401,8 +401,8 @@ class Settings(BaseModel):
     )
     dask_address: str | None = Field(
         None,
-        description="Scheduler of the cluster, as in tcp://host:8786. Default: a cluster of its own"
-        " on this machine.",
+        description="Scheduler of a Dask cluster, as in tcp://host:8786; implies --runner dask."
+        " Default: a cluster of its own on this machine.",
     )
     refresh: Annotated[tuple[StageName, ...], BeforeValidator(split_commas)] = Field(
         (),
@@ -431,7 +431,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def address_of_dask(self) -> Self:
-        if self.dask_address and self.runner != "dask":
+        if self.dask_address and self.runner != "dask" and "runner" in self.model_fields_set:
             raise ValueError("--dask-address goes with --runner dask")
         return self
 

@@ -24,7 +24,7 @@ def task_runner(
     Raises:
         PipelineError: there is no scheduler, worker or GPU.
     """
-    if settings.runner == "local":
+    if settings.runner == "local" and not settings.dask_address:
         yield None
         return
     gpu = settings.training.device == "gpu"

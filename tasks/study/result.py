@@ -1,4 +1,4 @@
-"""What one run of a variant gave."""
+"""Result of one run of a variant."""
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -9,18 +9,18 @@ from tasks.records import Device, Evaluation, Segment
 
 
 class RunResult(Record):
-    """One run in numbers."""
+    """The numbers of one run."""
 
     test: float
-    """Accuracy on the test split; reported, and nothing is chosen by it."""
+    """Accuracy on the test split; reported, never used for a choice."""
     test_images: int
     validation: float
-    """Accuracy on the validation split: what a choice may look at."""
+    """Accuracy on the validation split, for choices."""
     iterations: int
     train_seconds: float
-    """Of all iterations, when they ran, by the clock."""
+    """Wall time of all iterations when they ran."""
     work_seconds: float
-    """The same in processor time, or by the clock if a GPU has trained."""
+    """Processor time of all iterations; wall time if a GPU has trained."""
     device: Device | None
     """None if nothing was trained."""
     weights: str
@@ -28,16 +28,18 @@ class RunResult(Record):
     predictions: str
     """SHA-256 of the predictions for the test split."""
     lowest_classes: float
-    """How many classes share the lowest probability, on average over the test images."""
+    """Mean number of classes that share the lowest probability of a test image."""
 
     @property
     def milliseconds(self) -> float:
-        """Of work, per iteration."""
+        """Milliseconds of work per iteration."""
         return 1000 * self.work_seconds / max(self.iterations, 1)
 
 
 def lowest_classes(probabilities: np.ndarray) -> float:
-    """How many classes share the lowest probability: more than one, where logits are equal.
+    """Return the mean number of classes that share the lowest probability.
+
+    It is more than one where logits are equal.
 
     Args:
         probabilities: float [n, classes].
@@ -47,7 +49,7 @@ def lowest_classes(probabilities: np.ndarray) -> float:
 
 
 def work_seconds(segment: Segment) -> float:
-    """What a stretch of training cost the processor that trained."""
+    """Return the seconds of work of a training segment; see `RunResult.work_seconds`."""
     return segment.cpu_seconds if segment.device.kind == "CPU" else segment.seconds
 
 
@@ -58,7 +60,7 @@ def summarise_run(
     validation: Evaluation,
     test: Evaluation,
 ) -> RunResult:
-    """The numbers of a run, from the records of its stages."""
+    """Return the numbers of a run from the records of its stages."""
     table = pq.ParquetFile(store.path(test.predictions)).read()
     columns = [name for name in table.column_names if name[0] == "p" and name[1:].isdigit()]
     probabilities = np.array([table[name].to_pylist() for name in columns], np.float32).T
@@ -74,3 +76,7 @@ def summarise_run(
         predictions=test.predictions.sha256,
         lowest_classes=lowest_classes(probabilities),
     )
+
+
+Outcome = RunResult | str | None
+"""Outcome of one job: its result, the reason of its failure, or None if it has not been run."""

@@ -1,37 +1,24 @@
-"""Where the variants of studies are trained, several at the same time: in processes of this
-machine, or by Dask's workers.
+"""Parallel training of study variants by the workers of a Dask cluster.
 
-Processes are kept for many runs, since each takes seconds to import TensorFlow. All of them
-together are left no more than the machine has: each is bound to some of the cores, and its threads
-take turns there. TensorFlow still has as many threads as in a run of its own, so that a variant comes out the same here and there, and either can use what the other has cached.
-
-Measured on two cores that others used as well: eight variants of 200 iterations took 198 s in two
-processes with a core each, 243 s in one process with both, and came out the same, byte for byte.
+Without an address, the cluster is a `LocalCluster` of processes on this machine. A process trains
+many variants, since each takes seconds to import TensorFlow. It is bound to its share of the cores,
+and its TensorFlow threads take turns there. Their number is the same as in a run on its own (see
+runtime/threads.py), so a variant has the same result here and there, and either can use the cache
+entries of the other.
 """
 
-import contextlib
-import logging
-import multiprocessing
-import os
-import signal
-import threading
-from abc import ABC, abstractmethod
-from collections import Counter
+import ctypes
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.engine.stage import check_dependencies
-from tasks.runtime.dask import prepare_worker, worker_errors
+from tasks.runtime import dask
+from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
-from tasks.runtime.prefect_logging import quiet_prefect
-from tasks.runtime.server import end_with
-from tasks.runtime.threads import cores, share_of
 from tasks.settings import Settings
-from tasks.settings.runners import task_runner
 from tasks.study.design import Job
 from tasks.study.result import RunResult
 
@@ -39,10 +26,13 @@ if TYPE_CHECKING:
     from distributed import Client
 
 RUNS_PER_PROCESS = 30
-"""Each variant leaves its graphs behind in its process, 8 MB of the tutorial's network (measured):
-after so many, new ones."""
-TRIES = 2
-"""Of a run whose process ended under it: another's fault, perhaps."""
+"""A variant leaves its graphs in its process: 8 MB for the tutorial's network (measured). After
+this many runs, local processes are restarted."""
+INTERRUPT_SECONDS = 30
+"""Time for interrupted jobs to save what they have trained."""
+
+Report = Callable[[Job, RunResult | str], None]
+"""Callback that receives the outcome of a job: its result, or the reason of its failure."""
 
 
 @dataclass(frozen=True)
@@ -54,256 +44,151 @@ class Training:
     """Digests of code and versions of libraries that a worker must have."""
 
 
-Told = Callable[[Job, RunResult | str], None]
-
-
 @contextmanager
-def workers(settings: Settings, at_a_time: int | None, training: Training) -> "Iterator[Workers]":
-    """What the settings name to train in, for the time of the block.
+def start_workers(settings: Settings, count: int | None, training: Training) -> "Iterator[Workers]":
+    """Start or connect to the workers that train variants, for the time of the block.
 
     Args:
-        settings: of the study.
-        at_a_time: how many variants to train at the same time; None: one on each core of this
-            machine, or one by each of Dask's workers.
+        settings: settings of the study.
+        count: number of variants to train at the same time. None: one for each core of this
+            machine, or for each worker of the cluster at `settings.dask_address`.
+        training: functions that train a variant.
 
     Raises:
-        PipelineError: Dask is not installed, or no cluster answers.
+        PipelineError: there is no scheduler, worker or GPU.
     """
-    with task_runner(settings, forward_logs=False) as runner:
-        them: Workers = (
-            DaskWorkers(at_a_time, runner.client, training)
-            if runner
-            else Processes(at_a_time, training)
-        )
+    address, gpu = settings.dask_address, settings.training.device == "gpu"
+    # Only a worker of another cluster declares its GPUs; a local process finds them itself.
+    with dask.task_runner(
+        address, workers=count, gpu=gpu and bool(address), forward_logs=False
+    ) as runner:
+        workers = Workers(runner.client, training, count, local=address is None)
         try:
-            yield them
+            yield workers
         finally:
-            them.stop()
-
-
-class Workers(ABC):
-    """Runs jobs, several at the same time."""
-
-    def run(self, jobs: Sequence[Job], context: bytes, tell: Told) -> None:
-        """Run jobs, in order as far as they go at the same time.
-
-        Args:
-            jobs: none of them twice.
-            context: of the flow run that they belong to, as Prefect serialises it, pickled.
-            tell: is told what came of each, as soon as it is known.
-
-        Raises:
-            BaseException: what has interrupted it; then what was trained so far has been saved.
-        """
-        waiting = list(jobs)
-        running: dict[Future[RunResult | str], Job] = {}
-        while waiting or running:
-            while waiting and len(running) < self.places():
-                job = waiting.pop(0)
-                running[self.submit(job, context)] = job
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                job = running.pop(future)
-                outcome = self.outcome(job, future)
-                if outcome is None:
-                    waiting.insert(0, job)
-                else:
-                    tell(job, outcome)
-
-    @abstractmethod
-    def places(self) -> int:
-        """How many jobs there is room for at the same time."""
-
-    @abstractmethod
-    def submit(self, job: Job, context: bytes) -> "Future[RunResult | str]":
-        """Have a job run."""
-
-    @abstractmethod
-    def outcome(self, job: Job, future: "Future[RunResult | str]") -> RunResult | str | None:
-        """What came of a job that has ended; None if it is to be run again."""
-
-    @abstractmethod
-    def stop(self) -> None:
-        """Let go of what is kept between jobs."""
-
-
-def train(training: Training, job: Job, context: bytes) -> RunResult | str:
-    """Run a job in this process, as a subflow of the run that the context is from.
-
-    Returns:
-        The trial; if it fails, the reason.
-    """
-    import cloudpickle
-    from prefect.context import hydrated_context
-
-    try:
-        with hydrated_context(cloudpickle.loads(context)):
-            return training.run(job)
-    except PipelineError as error:
-        return str(error)
-    except Exception as error:  # of this variant alone: the others go on
-        return f"{type(error).__name__}: {error}"
-
-
-def train_for_dask(
-    training: Training, job: Job, context: bytes, expected: dict[str, str]
-) -> RunResult | str:
-    """Run a job in a worker of Dask, if its code and packages are those that are asked for."""
-    try:
-        check_dependencies(job.name, training.dependencies(), expected)
-        prepare_worker(job.settings.threads)
-    except PipelineError as error:
-        return str(error)
-    return train(training, job, context)
+            workers.stop()
 
 
 @dataclass
-class DaskWorkers(Workers):
-    """The workers of a Dask cluster; it gives what a dead one had begun to another.
+class Workers:
+    """Run jobs on the workers of a Dask cluster, several at the same time.
 
-    Each should have one thread: see README.
+    Dask runs the job of a worker that dies again on another one. Each worker should have one
+    thread.
     """
 
-    at_a_time: int | None
     client: "Client"
     training: Training
+    count: int | None = None
+    """Upper limit of jobs at the same time; None: one for each worker."""
+    local: bool = True
+    """Whether the cluster belongs to this process."""
+    running: "dict[Future[RunResult | str], Job]" = field(default_factory=dict)
+    finished_runs: int = 0
+    """Number of jobs since the local processes were started."""
 
-    def places(self) -> int:
-        """One for each worker that is there now: some may come and go."""
-        there = len(self.client.scheduler_info()["workers"])
-        return max(1, min(there, self.at_a_time or there))
+    def run(self, jobs: Sequence[Job], context: bytes, report: Report) -> None:
+        """Run jobs and report each outcome as soon as it is known.
+
+        Args:
+            jobs: jobs, none of them twice; they start in this order.
+            context: pickled context of the parent flow run, as Prefect serialises it.
+            report: callback for each outcome.
+
+        Raises:
+            PipelineError: the connection to the cluster is lost.
+        """
+        self.restart_used_processes()
+        waiting = list(jobs)
+        while waiting or self.running:
+            while waiting and len(self.running) < self.capacity():
+                job = waiting.pop(0)
+                self.running[self.submit(job, context)] = job
+            finished, _ = wait(self.running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                job = self.running.pop(future)
+                self.finished_runs += 1
+                report(job, self.outcome(job, future))
+
+    def capacity(self) -> int:
+        """Return how many jobs fit at the same time; workers may come and go."""
+        workers = len(self.client.scheduler_info()["workers"])
+        return max(1, min(workers, self.count or workers))
 
     def submit(self, job: Job, context: bytes) -> "Future[RunResult | str]":
-        resources = {"GPU": 1} if job.settings.training.device == "gpu" else {}
-        executor = self.client.get_executor(pure=False, resources=resources)
+        """Submit a job to the cluster."""
+        needs_gpu = job.settings.training.device == "gpu" and not self.local
+        executor = self.client.get_executor(pure=False, resources={"GPU": 1} if needs_gpu else {})
         future: Future[RunResult | str] = executor.submit(
-            train_for_dask, self.training, job, context, self.training.dependencies()
+            train_on_worker, self.training, job, context, self.training.dependencies()
         )
         return future
 
     def outcome(self, job: Job, future: "Future[RunResult | str]") -> RunResult | str:
+        """Return the outcome of a job that has ended.
+
+        Raises:
+            PipelineError: the connection to the cluster is lost.
+        """
         try:
-            with worker_errors(job.name):
+            with dask.worker_errors(job.name):
                 return future.result()
         except PipelineError as error:
             if self.client.status != "running":
-                raise  # none of the others can be had, either
+                raise  # no other job can run either
             return str(error)
 
+    def restart_used_processes(self) -> None:
+        """Restart the local processes after many runs, to free their memory."""
+        if not self.local or self.finished_runs < RUNS_PER_PROCESS * self.capacity():
+            return
+        self.client.restart_workers(list(self.client.scheduler_info()["workers"]))
+        self.finished_runs = 0
+
     def stop(self) -> None:
-        """What workers are at goes on to its end, and is kept: Dask does not interrupt them."""
+        """Interrupt running jobs of local processes, which save what they have trained.
+
+        Workers of another cluster finish their jobs, and the results are cached.
+        """
+        if not (self.running and self.local):
+            return
+        log.info("saving what was trained so far")
+        self.client.run(interrupt_jobs)
+        wait(self.running, timeout=INTERRUPT_SECONDS)
 
 
-def as_many_as_fit() -> int:
-    """How many processes to train in: one for each core."""
-    return max(1, len(cores()))
+def interrupt_jobs(dask_worker: Any) -> None:
+    """Raise KeyboardInterrupt in the thread of each job of a worker; Dask calls this in it."""
+    for thread in list(dask_worker.active_threads):
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt)
+        )
 
 
-def shares(processes: int) -> list[list[int]]:
-    """The cores of each process, none in two of them as long as there are enough."""
-    mine = cores()
-    if not mine:
-        return [[]] * processes
-    return [share_of(mine, n, processes) for n in range(processes)]
+def train_on_worker(
+    training: Training, job: Job, context: bytes, expected: dict[str, str]
+) -> RunResult | str:
+    """Run a job in a worker if its code and packages are the expected ones.
 
-
-def begin(cores: list[int], owner: int) -> None:
-    """Make a new process a worker.
-
-    Args:
-        cores: to bind it to, if any.
-        owner: the process that this one must not outlive.
+    Returns:
+        The result; if the job fails, the reason.
     """
-    with contextlib.suppress(OSError):
-        os.setsid()  # Ctrl-C is for the owner, who passes it on
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=end_with, args=(owner,), daemon=True).start()
-    if cores:
-        os.sched_setaffinity(0, cores)
-    quiet_prefect()
-    logging.getLogger("mnist").propagate = False  # the owner says what there is to say
-
-
-def train_here(training: Training, job: Job, context: bytes) -> RunResult | str:
-    """Run a job in a process of this machine."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        check_dependencies(job.name, training.dependencies(), expected)
+        dask.prepare_worker(job.settings.threads)
         return train(training, job, context)
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except PipelineError as error:
+        return str(error)
+    except KeyboardInterrupt:
+        return "interrupted"
+    except Exception as error:  # of this variant alone: the others go on
+        return f"{type(error).__name__}: {error}"
 
 
-@dataclass
-class Process:
-    """One process in a pool of its own: if it dies, no other is harmed."""
+def train(training: Training, job: Job, context: bytes) -> RunResult:
+    """Run a job in this process, as a subflow of the flow run that the context is from."""
+    import cloudpickle
+    from prefect.context import hydrated_context
 
-    pool: ProcessPoolExecutor
-    cores: list[int]
-    """That it is bound to."""
-    runs: int = 0
-
-
-def start(cores: list[int]) -> Process:
-    pool = ProcessPoolExecutor(
-        1,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=begin,
-        initargs=(cores, os.getpid()),
-    )
-    return Process(pool, cores)
-
-
-@dataclass
-class Processes(Workers):
-    """Processes of this machine, started when there is something to do."""
-
-    at_a_time: int | None
-    training: Training
-    free: list[list[int]] = field(init=False)
-    """Shares of the cores that no process is bound to."""
-    idle: list[Process] = field(default_factory=list, init=False)
-    at_work: "dict[Future[RunResult | str], Process]" = field(default_factory=dict, init=False)
-    tries: Counter[str] = field(default_factory=Counter, init=False)
-    """Of each job, by its identity."""
-
-    def __post_init__(self) -> None:
-        self.free = shares(self.places())
-
-    def places(self) -> int:
-        return self.at_a_time or as_many_as_fit()
-
-    def submit(self, job: Job, context: bytes) -> "Future[RunResult | str]":
-        process = self.idle.pop() if self.idle else start(self.free.pop(0))
-        process.runs += 1
-        self.tries[job.identity] += 1
-        future = process.pool.submit(train_here, self.training, job, context)
-        self.at_work[future] = process
-        return future
-
-    def outcome(self, job: Job, future: "Future[RunResult | str]") -> RunResult | str | None:
-        process = self.at_work.pop(future)
-        try:
-            outcome = future.result()
-        except BrokenProcessPool:
-            self.end(process)
-            if self.tries[job.identity] < TRIES:
-                return None
-            return "its process was ended from outside, perhaps for want of memory"
-        if process.runs < RUNS_PER_PROCESS:
-            self.idle.append(process)
-        else:
-            self.end(process)
-        return outcome
-
-    def end(self, process: Process) -> None:
-        process.pool.shutdown()
-        self.free.append(process.cores)
-
-    def stop(self) -> None:
-        """End the processes; those at work save what they have trained first."""
-        for child in multiprocessing.active_children():
-            if child.pid:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(child.pid, signal.SIGINT)
-        for process in [*self.idle, *self.at_work.values()]:
-            process.pool.shutdown(wait=True, cancel_futures=True)
+    with hydrated_context(cloudpickle.loads(context)):
+        return training.run(job)

@@ -215,7 +215,7 @@ def test_a_worker_with_other_code_or_libraries_refuses(store: Store) -> None:
 def test_settings_keep_urls_and_refuse_an_address_without_dask() -> None:
     assert Settings(artifacts="s3://bucket/mnist").artifacts == "s3://bucket/mnist"
     with pytest.raises(ValueError, match="--dask-address goes with --runner dask"):
-        Settings(dask_address="tcp://host:8786")
+        Settings(runner="local", dask_address="tcp://host:8786")
 
 
 def test_remote_names_do_not_travel_with_connections() -> None:

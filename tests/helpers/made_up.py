@@ -1,20 +1,22 @@
-"""Trials and answers with made-up numbers."""
+"""Run results and answers with made-up numbers."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from tasks.model.costs import Costs
 from tasks.records import Device
-from tasks.study.answer import Answer, Outcome, Row, compare, make_row
+from tasks.study.answer import Answer, Row, compare, make_row
 from tasks.study.conclusions import conclude
-from tasks.study.result import RunResult
+from tasks.study.exercises import BY_NAME
+from tasks.study.result import Outcome, RunResult
 
 IMAGES = 10_000
 BASE = (9900, 9905, 9911)
-"""Test images that are right, with three seeds."""
+"""Number of correct test images with three seeds."""
 
 
-def trial(right: int, milliseconds: float = 10.0, **changes: Any) -> RunResult:
+def result(right: int, milliseconds: float = 10.0, **changes: Any) -> RunResult:
+    """Return a run with a number of correct test images."""
     facts: dict[str, Any] = {
         "test": right / IMAGES,
         "test_images": IMAGES,
@@ -31,14 +33,14 @@ def trial(right: int, milliseconds: float = 10.0, **changes: Any) -> RunResult:
 
 
 def row(name: str, outcomes: Sequence[Outcome | int], **changes: Any) -> Row:
-    """A variant by how many test images are right with each seed."""
+    """Return a variant with a number of correct test images for each seed."""
     costs = Costs(parameters=1000, multiply_adds=10_000, activations=100)
-    trials = [trial(o) if isinstance(o, int) else o for o in outcomes]
-    return make_row(name, "", costs, trials).model_copy(update=changes)
+    results = [result(o) if isinstance(o, int) else o for o in outcomes]
+    return make_row(name, "", costs, results).model_copy(update=changes)
 
 
 def answer(*rows: Row, name: str = "dropout", **changes: Any) -> Answer:
-    """An answer with its sentences."""
+    """Return an answer with its conclusions."""
     facts: dict[str, Any] = {
         "number": 5,
         "name": name,
@@ -54,9 +56,9 @@ def answer(*rows: Row, name: str = "dropout", **changes: Any) -> Answer:
         "finished": "2026-01-31T14:05:09+00:00",
     }
     made = Answer(**facts | changes)
-    return made.model_copy(update={"sentences": conclude(made)})
+    return made.model_copy(update={"conclusions": conclude(made, BY_NAME[name].conclusion)})
 
 
-def said(*rows: Row, **changes: Any) -> str:
-    """What is concluded from some variants."""
-    return " ".join(answer(*rows, **changes).sentences)
+def text_of(*rows: Row, **changes: Any) -> str:
+    """Return the conclusions from some variants."""
+    return " ".join(answer(*rows, **changes).conclusions)
