@@ -18,10 +18,11 @@ def sha256(path: Path) -> str:
     modification, users cannot set it.
     """
     status = path.stat()
-    return _sha256(path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    identity = status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return _sha256(path, identity)
 
 
 @functools.lru_cache(maxsize=4096)
-def _sha256(path: Path, inode: int, size: int, mtime_ns: int, ctime_ns: int) -> str:
+def _sha256(path: Path, _identity: tuple[int, ...]) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

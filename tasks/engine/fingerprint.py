@@ -120,11 +120,11 @@ class Module(NamedTuple):
 def load_module(path: Path, name: str) -> Module:
     """Return the parts of a module's text that count, as the file is now."""
     status = path.stat()
-    return read_module(path, name, status.st_size, status.st_mtime_ns)
+    return read_module(path, name, (status.st_size, status.st_mtime_ns))
 
 
 @functools.lru_cache(maxsize=1024)
-def read_module(path: Path, name: str, size: int, mtime_ns: int) -> Module:
+def read_module(path: Path, name: str, _identity: tuple[int, int]) -> Module:
     """Return the parts of a module's text that count, cached or parsed."""
     text = path.read_bytes()
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]

@@ -5,12 +5,13 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Literal
 
 from tasks.records import Device
+from tasks.runtime import threads
 from tasks.runtime.errors import PipelineError
 
 NOISE = re.compile(
@@ -43,6 +44,26 @@ def quiet_start() -> Iterator[None]:
                     os.write(2, line)
 
 
+CHANGES_RESULTS = ("TF_", "KERAS_", "XLA_", "ONEDNN_", "DNNL_", "MKL_", "NVIDIA_TF32_")
+"""Prefixes of environment variables that can change computed bytes."""
+
+ALLOWED = frozenset(threads.VARIABLES)
+"""Variables with such a prefix that are part of stage keys."""
+
+FIXED = {"TF_ENABLE_ONEDNN_OPTS": "1", "TF_CPP_MIN_LOG_LEVEL": "1", "KERAS_BACKEND": "tensorflow"}
+
+
+def fix_environment(environment: MutableMapping[str, str]) -> None:
+    """Set or remove the environment variables that change TensorFlow's and Keras's results.
+
+    The same key must give the same bytes, whatever the user's environment is.
+    """
+    for name in list(environment):
+        if name.startswith(CHANGES_RESULTS) and name not in ALLOWED:
+            del environment[name]
+    environment.update(FIXED)
+
+
 @functools.cache
 def load_tensorflow() -> ModuleType:
     """Import TensorFlow (5 to 9 s) with deterministic operations and GPU memory on demand.
@@ -51,12 +72,16 @@ def load_tensorflow() -> ModuleType:
     vector instructions. On one with AVX2 alone, they cut the time of a training iteration from 26
     to 11 ms (measured).
     """
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    fix_environment(os.environ)
     with quiet_start():
         import tensorflow
+        from keras import config
 
         gpus = tensorflow.config.list_physical_devices("GPU")  # prints messages, too
+    # `keras.json` of the user may say otherwise.
+    config.set_floatx("float32")
+    config.set_epsilon(1e-7)
+    config.set_image_data_format("channels_last")
     for gpu in gpus:  # TensorFlow refuses once a GPU is in use
         tensorflow.config.experimental.set_memory_growth(gpu, True)
     tensorflow.config.experimental.enable_op_determinism()

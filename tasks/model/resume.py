@@ -81,9 +81,12 @@ def load_progress(folder: Path) -> Progress | None:
     return None
 
 
+POSTPONED = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+
+
 @contextmanager
 def postponed_signals() -> Iterator[None]:
-    """Delay SIGINT and SIGTERM until the end of the block.
+    """Delay SIGINT, SIGTERM and SIGALRM (Prefect's time limit) until the end of the block.
 
     So the work of the block is never interrupted half-way, and the state can be saved.
     """
@@ -95,7 +98,7 @@ def postponed_signals() -> Iterator[None]:
     def note(number: int, _frame: FrameType | None) -> None:
         arrived.append(number)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, note) for number in POSTPONED}
     try:
         yield
     finally:

@@ -71,6 +71,8 @@ class TrainingRun:
     progress: Progress
     iteration: int
     """Iterations done."""
+    between_steps: bool = True
+    """Whether weights, reports and `iteration` belong together."""
     watch: Stopwatch = field(default_factory=Stopwatch)
 
     def steps(self, stop: int) -> float:
@@ -79,19 +81,26 @@ class TrainingRun:
         rows = int(self.labels.shape[0])
         batches = batch_indices(training.seed, rows, training.batch_size, self.iteration, stop)
         with op_determinism(training.deterministic), postponed_signals():
+            self.between_steps = False
             results = self.trainer.steps(batches, self.iteration, self.images, self.labels)
             accuracy, loss = (float(value) for value in results)
-            self.iteration = stop
             seconds, cpu_seconds = self.watch.lap()
             progress.seconds += seconds
             progress.cpu_seconds += cpu_seconds
             if stop % REPORT_EVERY == 1:
                 progress.reports.append(Report(stop, accuracy, loss))
                 log.info(f"Optimization Iteration: {stop:>6}, Training Accuracy: {accuracy:>6.1%}")
+            self.iteration = stop
+            self.between_steps = True
         return accuracy
 
     def save(self, folder: Path) -> None:
-        """Save the progress for a later run to resume."""
+        """Save the progress for a later run to resume, unless an error came within a step.
+
+        Then the weights belong to no known iteration, and the last saved progress stays.
+        """
+        if not self.between_steps:
+            return
         self.progress.state = self.trainer.get_state(self.iteration)
         save_progress(self.progress, folder)
 
