@@ -224,7 +224,7 @@ def test_pruning_the_cache_leaves_champions_alone(
         '{"stage": "champion", "label": "champion", "key": "%s", "key_inputs": {}, "reason": "",'
         ' "seconds": 0, "output": {}}' % ("0" * 64)
     )
-    housekeeping.prune(store, keep_latest=0, older_than=0, dry_run=False)
+    housekeeping.prune(store, frozenset(), keep_latest=0, older_than=0, dry_run=False)
     store.prepare()
     assert in_use(champions) == name
 

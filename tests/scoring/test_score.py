@@ -138,10 +138,12 @@ def test_bad_files_are_listed_and_the_rest_is_scored(
 
 
 def test_without_any_image_there_is_no_file(tmp_path: Path, settings: ScoreSettings) -> None:
-    settings.out.write_text("of an earlier run")
+    columns = {name: ["x"] for name in ("file", "row", "predicted", "inverted", "champion")}
+    pq.write_table(pa.table(columns), settings.out)  # of an earlier run
+    before = settings.out.read_bytes()
     with pytest.raises(PipelineError, match=r"^no image to score: .*/nowhere: no such file or f"):
         score([f"{tmp_path}/nowhere"], settings)
-    assert settings.out.read_text() == "of an earlier run"
+    assert settings.out.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["out.parquet"]
 
 
