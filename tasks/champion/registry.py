@@ -7,8 +7,9 @@
     champion/.new/                                      being written
 
 Model, record, history and pointer change in one step, the renaming of `current`: whoever opens
-it, at any moment, gets a whole model, and folders above the number that it points at are left
-over from a writer that was killed. The history is the folders up to that number. A rollback is a
+it, at any moment, gets a whole model. Folders above the number that it points at are not in use:
+a writer was killed, or somebody set the pointer back. They are never deleted, and the next number
+is above theirs. The history is the folders up to the number in use. A rollback is a
 new number with a copy of an old model, so that nothing is ever taken out of the history.
 """
 
@@ -115,7 +116,7 @@ class Champions:
     def current_name(self) -> str | None:
         """What the pointer says; None if there is no champion."""
         try:
-            return self.pointer.readlink().name
+            target = self.pointer.readlink()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -123,6 +124,12 @@ class Champions:
                 f"{self.pointer}: not a symbolic link to a champion ({error.strerror}); remove it,"
                 f" and choose a champion with `python flows/retrain.py rollback --to ID`"
             ) from error
+        if str(target) != target.name or not NAME.fullmatch(target.name):
+            raise PipelineError(
+                f"{self.pointer}: names {str(target)!r}, which is no champion; remove it, and"
+                f" choose a champion with `python flows/retrain.py rollback --to ID`"
+            )
+        return target.name
 
     def names(self) -> list[str]:
         """Every folder with a champion's name, by number."""
@@ -306,7 +313,7 @@ class Champions:
                     raise PipelineError(
                         f"champion: {current} was put into use in the meantime; run it again"
                     )
-                number = 1 + max(map(number_of, self.history()), default=0)
+                number = 1 + max(map(number_of, self.names()), default=0)
                 name = f"{number:04}-{model.sha256[:12]}"
                 champion = Champion(
                     id=name,
@@ -318,17 +325,10 @@ class Champions:
                     why=why,
                     replaced=current,
                 )
-                self.remove_leftovers(number)
+                shutil.rmtree(self.folder / ".new", ignore_errors=True)
                 self.write(champion, self.store.path(model))
                 self.point_at(name)
         return champion
-
-    def remove_leftovers(self, number: int) -> None:
-        """Remove what writers that were killed have left: nothing points at it."""
-        shutil.rmtree(self.folder / ".new", ignore_errors=True)
-        for name in self.names():
-            if number_of(name) >= number:
-                shutil.rmtree(self.folder / name)
 
     def write(self, champion: Champion, model: Path) -> None:
         """Write the folder of a champion, on the disk for good when this returns.

@@ -1,5 +1,8 @@
 """Images scored with the champion, in batches of bounded memory."""
 
+import os
+import secrets
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +17,9 @@ from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
 from tasks.scoring.images import Piece, has_light_ground, read_pieces
 from tasks.settings import ScoreSettings
+
+FIRST_COLUMNS = ["file", "row", "predicted", "inverted", "champion"]
+"""The columns by which a predictions file is recognised."""
 
 
 @dataclass
@@ -107,6 +113,53 @@ def score_tables(
         scored.inverted += int(inverted.sum())
 
 
+def check_output(out: Path, paths: list[str]) -> None:
+    """Refuse an output path that would lose something of the user's.
+
+    Raises:
+        PipelineError: it is a folder, a device, one of the inputs, or a file that is not a
+            predictions file.
+    """
+    advice = "name another file with --out"
+    try:
+        info = out.stat()
+    except FileNotFoundError:
+        if out.is_symlink():
+            raise PipelineError(f"{out}: a symbolic link to nothing; {advice}") from None
+        return
+    except OSError as error:
+        raise PipelineError(
+            f"{out}: {(error.strerror or 'unreadable').lower()}; {advice}"
+        ) from error
+    if stat.S_ISDIR(info.st_mode):
+        raise PipelineError(f"{out}: a folder, not a file; {advice}")
+    if out.is_symlink() or not stat.S_ISREG(info.st_mode):
+        raise PipelineError(f"{out}: not a regular file; {advice}")
+    for path in map(Path, paths):
+        if path.exists() and (path.samefile(out) or is_in_folder(out, path)):
+            raise PipelineError(f"{out}: is one of the inputs and would be lost; {advice}")
+    if not is_predictions_file(out):
+        raise PipelineError(
+            f"{out}: exists, is not a predictions file, and would be lost"
+            f" ({info.st_size:,} bytes); {advice}"
+        )
+
+
+def is_in_folder(file: Path, folder: Path) -> bool:
+    """Tell whether a file is one of the PNG files that a folder stands for."""
+    inside = folder.is_dir() and file.resolve().is_relative_to(folder.resolve())
+    return inside and file.suffix.lower() == ".png"
+
+
+def is_predictions_file(path: Path) -> bool:
+    """Tell whether a file is an earlier output of `score`."""
+    try:
+        names = pq.read_schema(path).names
+    except (pa.ArrowException, OSError):
+        return False
+    return bool(names[: len(FIRST_COLUMNS)] == FIRST_COLUMNS)
+
+
 def score(paths: list[str], settings: ScoreSettings) -> Scored:
     """Score images and write a Parquet file, which is there only when it is whole.
 
@@ -115,11 +168,13 @@ def score(paths: list[str], settings: ScoreSettings) -> Scored:
     Raises:
         PipelineError: there is no champion, no image could be read, or the disk fails.
     """
+    check_output(settings.out, paths)
     champions = Champions(open_store(settings.artifacts))
     champion = champion_in_use(champions)
     scored = Scored(champion.id, settings.out)
     model = champions.store.path(champion.model)
-    part = settings.out.with_name(f".{settings.out.name}.tmp")
+    unique = f"{os.getpid()}-{secrets.token_hex(4)}"
+    part = settings.out.with_name(f".{settings.out.name}.{unique}.tmp")
     writer = None
     with disk_errors("scores", settings.out, "name another file with --out"):
         try:
@@ -131,6 +186,7 @@ def score(paths: list[str], settings: ScoreSettings) -> Scored:
             if writer is None:
                 raise PipelineError(nothing_scored(scored.faults))
             writer.close()
+            check_output(settings.out, paths)  # it may have been created in the meantime
             part.replace(settings.out)
         finally:
             if writer is not None:

@@ -19,10 +19,10 @@ from tasks.engine.models import FileRef
 from tasks.engine.store import Store
 from tasks.records import Shape
 from tasks.runtime.errors import PipelineError
-from tasks.scoring.score import complaint, lines, score
+from tasks.scoring.score import check_output, complaint, lines, score
 from tasks.settings import NetworkSettings, ScoreSettings
 
-from .conftest import facts
+from ..champion.conftest import facts
 
 pytestmark = pytest.mark.tensorflow
 
@@ -138,10 +138,12 @@ def test_bad_files_are_listed_and_the_rest_is_scored(
 
 
 def test_without_any_image_there_is_no_file(tmp_path: Path, settings: ScoreSettings) -> None:
-    settings.out.write_text("of an earlier run")
+    columns = {name: ["x"] for name in ("file", "row", "predicted", "inverted", "champion")}
+    pq.write_table(pa.table(columns), settings.out)  # of an earlier run
+    before = settings.out.read_bytes()
     with pytest.raises(PipelineError, match=r"^no image to score: .*/nowhere: no such file or f"):
         score([f"{tmp_path}/nowhere"], settings)
-    assert settings.out.read_text() == "of an earlier run"
+    assert settings.out.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["out.parquet"]
 
 
@@ -178,3 +180,20 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(
         with pytest.raises(PipelineError, match=r"scores: cannot write to .*; free some space, or"):
             score([write_idx(tmp_path / "a")], full)
         assert [p.name for p in disk.iterdir()] == ["filler"]
+
+
+@pytest.mark.parametrize("kind", ["device", "folder", "input", "foreign", "link"])
+def test_an_output_that_would_lose_something_is_refused(tmp_path: Path, kind: str) -> None:
+    """Nothing but an earlier predictions file is replaced."""
+    out = Path("/dev/null") if kind == "device" else tmp_path / "out.png"
+    if kind == "folder":
+        out.mkdir()
+    elif kind == "link":
+        out.symlink_to(tmp_path / "nothing")
+    elif kind != "device":
+        out.write_bytes(b"precious")
+    paths = [str(tmp_path)] if kind == "input" else []
+    with pytest.raises(PipelineError, match="--out"):
+        check_output(out, paths)
+    if kind in ("input", "foreign"):
+        assert out.read_bytes() == b"precious"
