@@ -16,8 +16,8 @@ from tasks.records import ClassMetrics, ConfusedPair, Device, Metrics, PictureTe
 from tasks.report import formatting as words
 from tasks.report import page
 from tasks.report.page import render
-from tasks.report.statistics import wilson_interval
 from tasks.report.summary import Earlier, Milestone, Score, Summary
+from tasks.statistics import wilson_interval
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 DIGITS = [str(i) for i in range(10)]
