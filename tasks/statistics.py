@@ -1,13 +1,13 @@
-"""Confidence intervals and paired tests of results over a few seeds."""
+"""Confidence intervals of shares and means, and tests of differences."""
 
 from collections.abc import Sequence
 from math import exp, log, sqrt
 
-import numpy as np
-
 from tasks.engine.models import Record
 
 CONFIDENCE = 0.95
+Z_95 = 1.959963984540054
+"""97.5 % quantile of the standard normal distribution: two-sided 95 %."""
 SIGNIFICANT = 0.05
 """Significance level of p-values after Holm's correction."""
 
@@ -46,6 +46,8 @@ def t_interval(values: Sequence[float], resolution: float = 0.0) -> Interval:
         resolution: smallest possible difference of two values, a lower bound of their standard
             deviation: three equal values do not make a mean certain.
     """
+    import numpy as np
+
     n = len(values)
     mean = float(np.mean(values))
     if n < 2:
@@ -69,6 +71,8 @@ def paired_difference(
         reference: value of the reference for each seed, in the same order.
         resolution: smallest possible difference; see `t_interval`.
     """
+    import numpy as np
+
     differences = np.subtract(variant, reference)
     interval = t_interval(differences.tolist(), resolution)
     n = len(differences)
@@ -89,6 +93,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
     Statistics 6 (1979).
     """
+    import numpy as np
+
     corrected = [1.0] * len(p_values)
     worst = 0.0
     for rank, place in enumerate(np.argsort(p_values, kind="stable").tolist()):
@@ -106,3 +112,21 @@ def ratio(variant: Sequence[float], reference: Sequence[float]) -> Interval:
         high=None if logs.high is None else exp(logs.high),
         values=logs.values,
     )
+
+
+def wilson_interval(correct: int, total: int) -> tuple[float, float]:
+    """Return the 95 % confidence interval of an accuracy, as (low, high) from 0 to 1.
+
+    Wilson's score interval: E. B. Wilson, "Probable inference, the law of
+    succession, and statistical inference", JASA 22 (1927), 209-212. Unlike the
+    textbook's symmetric interval it stays within 0 to 1 and does not shrink to nothing
+    when every image is right or none is. Of no images nothing is known: (0, 1).
+    """
+    if not 0 <= correct <= total:
+        raise ValueError(f"{correct} correct of {total} is not possible")
+    if total == 0:
+        return 0.0, 1.0
+    p, z2 = correct / total, Z_95**2
+    centre = (p + z2 / (2 * total)) / (1 + z2 / total)
+    half = Z_95 * sqrt(p * (1 - p) / total + z2 / (4 * total**2)) / (1 + z2 / total)
+    return max(0.0, centre - half), min(1.0, centre + half)

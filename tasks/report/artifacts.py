@@ -22,10 +22,17 @@ from prefect.settings import PREFECT_UI_URL, get_current_settings
 
 from tasks.engine.store import Store
 from tasks.records import Picture, Results
-from tasks.report.formatting import change, duration, percent, share
+from tasks.report.formatting import (
+    change,
+    duration,
+    escape_markdown,
+    markdown_table,
+    percent,
+    share,
+)
 from tasks.report.page import embedded
-from tasks.report.statistics import wilson_interval
 from tasks.report.summary import Summary
+from tasks.statistics import wilson_interval
 
 MOST_MISTAKES = 200
 """Rows of the table of errors: a network that was not trained makes thousands."""
@@ -83,7 +90,8 @@ def figure(picture: Picture, path: Path) -> Artifact:
         key=f"mnist-figure-{picture.name}",
         # The page that shows it is on another machine, perhaps: no `file://`.
         image_url=embedded(path.read_bytes())[0],
-        description=f"**{picture.title}.** {picture.caption}\n\nFull size: `{path}`",
+        description=f"**{escape_markdown(picture.title)}.** {escape_markdown(picture.caption)}"
+        f"\n\nFull size: `{path}`",
     )
 
 
@@ -140,12 +148,13 @@ def report_markdown(
         f"# {percent(test.accuracy)} on the test split",
         f"{test.correct:,} of {test.total:,} images right, 95 % interval {percent(low)} to"
         f" {percent(high)}. {change(summary)}",
-        f"Seed {summary.seed}, trained on {summary.device.name} in"
-        f" {duration(summary.train_seconds)}; data from {summary.data_source}.",
+        f"Seed {summary.seed}, trained on {escape_markdown(summary.device.name)} in"
+        f" {duration(summary.train_seconds)}; data from {escape_markdown(summary.data_source)}.",
         markdown_table(milestone_rows(summary)),
         *(
-            f"## {picture.title}\n\n![{picture.alt}]({embedded(path.read_bytes())[0]})"
-            f"\n\n{picture.caption}"
+            f"## {escape_markdown(picture.title)}\n\n"
+            f"![{escape_markdown(picture.alt)}]({embedded(path.read_bytes())[0]})"
+            f"\n\n{escape_markdown(picture.caption)}"
             for picture, path in pictures
         ),
         "## Class by class",
@@ -153,19 +162,11 @@ def report_markdown(
         "## What this run did",
         markdown_table(stage_rows(summary)),
     ]
-    if listed := [f"- [{title}]({address})" for title, address in links if address]:
+    if listed := [
+        f"- [{escape_markdown(title)}]({address})" for title, address in links if address
+    ]:
         parts += ["## All pictures and tables", "\n".join(listed)]
     return "\n\n".join(parts)
-
-
-def markdown_table(rows: Rows) -> str:
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
-    return "\n".join("| " + " | ".join(map(cell, line)) + " |" for line in lines)
-
-
-def cell(value: object) -> str:
-    """A value within a row: a bar or a line break would end its cell."""
-    return " ".join(str(value).replace("|", "\\|").split("\n"))
 
 
 def milestone_rows(summary: Summary) -> Rows:

@@ -1,5 +1,8 @@
-"""Numbers and comparisons as one would write them."""
+"""Numbers, comparisons and names as text, and Markdown."""
 
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from tasks.report.summary import Summary
@@ -62,3 +65,27 @@ def change(summary: Summary) -> str:
 def points(difference: float) -> str:
     """0.0012 → +0.12 percentage points."""
     return f"{100 * difference:+.2f} percentage points".replace("-", "\N{MINUS SIGN}")
+
+
+def single_line(text: str) -> str:
+    """Return `text` on one line, without control and bidirectional formatting characters."""
+    text = re.sub(r"[\t\n\v\f\r]+", " ", text).strip()
+    return "".join(letter for letter in text if unicodedata.category(letter) not in ("Cc", "Cf"))
+
+
+def escape_markdown(text: str) -> str:
+    """Return `text` so that Markdown shows its characters as they are.
+
+    File names and class names come from users: they become no image, link, HTML or emphasis, and
+    do not end the cell of a table.
+    """
+    escaped = re.sub(r"([\\`*_\[\]<>&|~!#@])", r"\\\1", single_line(text))
+    # Bare addresses become links in GitHub's Markdown, which Prefect's UI uses.
+    return re.sub(r"(?i)(https?|ftp)(:)|(www)(\.)", r"\1\3\\\2\4", escaped)
+
+
+def markdown_table(rows: Sequence[Mapping[str, object]]) -> str:
+    """Return rows with the same columns as a Markdown table; their text is escaped."""
+    lines = [[escape_markdown(name) for name in rows[0]], ["---"] * len(rows[0])]
+    lines += [[escape_markdown(str(value)) for value in row.values()] for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -23,7 +23,7 @@ from tasks.records import (
     Segment,
 )
 from tasks.report.page import render
-from tasks.report.summary import Earlier, Milestone, Score, Summary
+from tasks.report.summary import Milestone, PreviousRun, Score, Summary
 from tasks.settings import WHERE_AND_HOW_AGAIN, Settings
 
 
@@ -52,8 +52,8 @@ def last_device(segments: tuple[Segment, ...]) -> Device:
     return segments[-1].device
 
 
-def earlier(store: Store, test_sha256: str, predictions_sha256: str) -> Earlier | None:
-    """What the last run that left a report reached, if it was tested on the same images.
+def previous_run(store: Store, test_sha256: str, predictions_sha256: str) -> PreviousRun | None:
+    """Return the result of the last run with a report, if its test images are the same.
 
     A report that is missing, damaged or of another version of this project is as good as none.
     """
@@ -64,7 +64,7 @@ def earlier(store: Store, test_sha256: str, predictions_sha256: str) -> Earlier 
         return None
     if last.test_sha256 != test_sha256:
         return None
-    return Earlier(
+    return PreviousRun(
         **last.test.model_dump(),
         finished=last.finished,
         same_predictions=last.predictions_sha256 == predictions_sha256,
@@ -79,7 +79,7 @@ def summarise(
     tested = results.splits.test.file.sha256, results.evaluations[-1].predictions.sha256
     return Summary(
         test=score(results.evaluations[-1]),
-        before=earlier(store, *tested),
+        before=previous_run(store, *tested),
         milestones=reached,
         confusion_matrix=[list(row) for row in results.evaluations[-1].confusion],
         class_names=class_names(results.splits.shape.classes),

@@ -32,8 +32,8 @@ class Milestone(Score):
     )
 
 
-class Earlier(Score):
-    """What the run before reached on the same test images."""
+class PreviousRun(Score):
+    """Result of the previous run on the same test images."""
 
     finished: str = Field(description="ISO 8601 with time zone")
     same_predictions: bool = Field(description="whether every image was classified the same")
@@ -43,7 +43,7 @@ class Summary(Facts):
     """One run in numbers."""
 
     test: Score
-    before: Earlier | None = Field(
+    before: PreviousRun | None = Field(
         None, description="the run before, if it was tested on the same images"
     )
     milestones: list[Milestone]
