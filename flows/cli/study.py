@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 from pydantic import PositiveInt
 
 from flows.cli.common import make_app, parse, run_to_exit_code, with_refresh_all
@@ -14,7 +14,12 @@ from tasks.settings import Settings
 
 
 def study(arguments: list[str]) -> int:
-    """`python flows/study.py`: see there."""
+    """Run `python flows/study.py` and return its exit code."""
+    return parse(study_app(), with_refresh_all(arguments))
+
+
+def study_app() -> App:
+    """Return the command line of `python flows/study.py`."""
     app = make_app("study.py")
 
     @app.default
@@ -60,7 +65,7 @@ def study(arguments: list[str]) -> int:
 
         return run_to_exit_code(job)
 
-    return parse(app, with_refresh_all(arguments))
+    return app
 
 
 def listing() -> list[str]:
