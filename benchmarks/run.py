@@ -81,7 +81,7 @@ def training(rounds: int, root: Path, other_python: str) -> Measured:
 def milliseconds(
     python: str, script: str, folder: str, *arguments: str, **environment: str
 ) -> float | None:
-    """What a script of `ways/` measures; None if its package is missing."""
+    """Return the milliseconds that a script of `ways/` measures; None if its package is missing."""
     done = subprocess.run(
         [python, "-m", f"benchmarks.ways.{script}", folder, *arguments],
         cwd=PROJECT,

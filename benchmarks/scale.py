@@ -26,7 +26,7 @@ class Piece(Record):
 
 @stage()
 def piece(work: Workspace, number: int) -> Piece:
-    """A megabyte that hardly compresses."""
+    """Write a megabyte that hardly compresses."""
     work.output("piece.bin").write_bytes(number.to_bytes(4) * (MEGABYTE // 4))
     return Piece(file=work.finished("piece.bin"))
 

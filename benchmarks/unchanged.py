@@ -31,7 +31,7 @@ def seconds(command: list[str], folder: Path, **environment: str) -> float:
 
 @contextmanager
 def running_server(home: Path) -> Iterator[str]:
-    """A Prefect server as `prefect server start` gives it; yields the URL of its API."""
+    """Start a Prefect server with `prefect server start` and yield the URL of its API."""
     port = free_port()
     server = subprocess.Popen(
         [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)],

@@ -14,7 +14,12 @@ from tasks.settings import Settings
 
 
 def pipeline(arguments: list[str]) -> int:
-    """`python flows/pipeline.py`: see there."""
+    """Run `python flows/pipeline.py` and return its exit code."""
+    return parse(pipeline_app(), with_refresh_all(arguments))
+
+
+def pipeline_app() -> App:
+    """Return the command line of `python flows/pipeline.py`."""
     app = make_app("pipeline.py")
     app.command(cache_app())
 
@@ -33,7 +38,7 @@ def pipeline(arguments: list[str]) -> int:
             return show_status(settings)
         return run_flow("flows.pipeline:mnist_pipeline", settings)
 
-    return parse(app, with_refresh_all(arguments))
+    return app
 
 
 def show_status(settings: Settings) -> int:

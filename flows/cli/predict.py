@@ -3,7 +3,7 @@
 import sys
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
 from flows.cli.common import fail, make_app, parse
 from tasks.runtime.console import print_log_lines
@@ -11,7 +11,12 @@ from tasks.settings import ScoreSettings
 
 
 def predict(arguments: list[str]) -> int:
-    """`python flows/predict.py`: see there."""
+    """Run `python flows/predict.py` and return its exit code."""
+    return parse(predict_app(), arguments)
+
+
+def predict_app() -> App:
+    """Return the command line of `python flows/predict.py`."""
     app = make_app("predict.py")
 
     @app.default
@@ -36,4 +41,4 @@ def predict(arguments: list[str]) -> int:
         print("\n".join(scored.faults), file=sys.stderr)
         return fail(complaint(scored), 1)
 
-    return parse(app, arguments)
+    return app

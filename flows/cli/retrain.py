@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
 from flows.cli.common import ArtifactsOption, make_app, parse, run_flow, with_refresh_all
 from tasks.engine.store import open_store
@@ -10,7 +10,12 @@ from tasks.settings import RetrainSettings, Settings
 
 
 def retrain(arguments: list[str]) -> int:
-    """`python flows/retrain.py`: see there."""
+    """Run `python flows/retrain.py` and return its exit code."""
+    return parse(retrain_app(), with_refresh_all(arguments))
+
+
+def retrain_app() -> App:
+    """Return the command line of `python flows/retrain.py`."""
     app = make_app("retrain.py")
     app.command(history)
     app.command(rollback)
@@ -26,7 +31,7 @@ def retrain(arguments: list[str]) -> int:
         """Train a challenger, and make it the champion if it is not worse."""
         return run_flow("flows.retrain:scheduled_retraining", settings, retrain)
 
-    return parse(app, with_refresh_all(arguments))
+    return app
 
 
 def history(*, artifacts: ArtifactsOption = None) -> int:

@@ -14,12 +14,12 @@ from tasks.settings import Settings
 
 
 def study(arguments: list[str]) -> int:
-    """Run `python flows/study.py` with these arguments, and return its exit code."""
+    """Run `python flows/study.py` and return its exit code."""
     return parse(study_app(), with_refresh_all(arguments))
 
 
 def study_app() -> App:
-    """Return the command line of studies."""
+    """Return the command line of `python flows/study.py`."""
     app = make_app("study.py")
 
     @app.default
