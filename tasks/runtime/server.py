@@ -2,10 +2,9 @@
 
 `python -m tasks.runtime.server check` says whether the one that is configured answers.
 
-Prefect can start one by itself, but that one is in the process group of its owner: Ctrl-C stops
-the server too, and Prefect then tries to reach it for minutes before the run ends. And it stays
-behind when its owner is killed. This one has a session of its own and ends with its owner,
-however that ends.
+Prefect's own temporary server is in the process group of the run: Ctrl-C stops the server, too, and
+Prefect then tries to reach it for minutes. And it stays behind when the run is killed. This server
+has a session of its own and ends with the run.
 """
 
 import os
@@ -37,7 +36,7 @@ CHECK_SECONDS = 0.5
 
 @contextmanager
 def server_for_this_run() -> Iterator[None]:
-    """Use the server that is configured, or else a temporary one for the time of the block.
+    """Use the configured server, or a temporary one for the time of the block.
 
     Raises:
         PipelineError: the temporary server does not start.
@@ -59,11 +58,11 @@ def server_for_this_run() -> Iterator[None]:
         try:
             yield
         finally:
-            send_what_is_left()
+            flush_prefect()
 
 
 def ui_location() -> str:
-    """Where Prefect's interface shows the flow run that this is called in, or how to have it."""
+    """Return where Prefect's UI shows the current flow run, or how to get one."""
     from prefect.runtime import flow_run
     from prefect.settings import get_current_settings
 
@@ -75,8 +74,8 @@ def ui_location() -> str:
     )
 
 
-def send_what_is_left() -> None:
-    """Send the logs and events that Prefect still holds back, while there is a server."""
+def flush_prefect() -> None:
+    """Send the logs and events that Prefect has not sent yet, while there is a server."""
     from prefect.events.worker import EventsWorker
 
     for handler in log.handlers:
@@ -86,7 +85,7 @@ def send_what_is_left() -> None:
 
 @contextmanager
 def temporary_server() -> Iterator[str]:
-    """A Prefect server on a free port of this machine; yields the URL of its API."""
+    """Run a Prefect server on a free port of this machine, and yield the URL of its API."""
     port = free_port()
     url = f"http://{HOST}:{port}/api"
     # The variables are those that Prefect sets for its own temporary servers: no user
@@ -94,8 +93,8 @@ def temporary_server() -> Iterator[str]:
     server = subprocess.Popen(
         [sys.executable, "-P", "-c", START, str(PROJECT), str(port), str(os.getpid())],
         env={
-            # On a busy machine, Prefect's services tell with tracebacks that they are ended; that
-            # a server does not start, uvicorn says.
+            # Prefect's services log tracebacks when they are ended on a busy machine. uvicorn
+            # still reports a server that does not start.
             "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
             **os.environ,
             "PREFECT_UI_ENABLED": "0",
@@ -118,7 +117,7 @@ def temporary_server() -> Iterator[str]:
 
 
 def free_port() -> int:
-    """A port that nothing listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -136,7 +135,7 @@ def wait_until_ready(server: "subprocess.Popen[bytes]", url: str) -> None:
         if server.poll() is not None:
             raise PipelineError(
                 f"the temporary Prefect server ended at its start with code {server.returncode};"
-                " what it said stands above; or start one with `prefect server start` and set"
+                " see its messages above; or start one with `prefect server start` and set"
                 " PREFECT_API_URL"
             )
         try:
@@ -159,7 +158,7 @@ def end_with(owner: int) -> None:
 
 
 def serve(port: int, owner: int) -> None:
-    """Be the server, until told to stop or left alone."""
+    """Run the server until it is terminated or its owner has ended."""
     import uvicorn
 
     threading.Thread(target=end_with, args=(owner,), daemon=True).start()
@@ -174,7 +173,7 @@ def serve(port: int, owner: int) -> None:
 
 
 def check() -> int:
-    """Exit code 0 if the server that PREFECT_API_URL names answers; else 1, and a line."""
+    """Return 0 if the server at PREFECT_API_URL answers; else print a line and return 1."""
     url = os.environ.get("PREFECT_API_URL", "")
     try:
         httpx.get(f"{url}/health", timeout=10)
