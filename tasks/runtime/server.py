@@ -174,7 +174,9 @@ def check_home(home: Path) -> None:
         ) from error
 
 
-def wait_until_ready(server: "subprocess.Popen[bytes]", url: str, messages: IO[bytes]) -> None:
+def wait_until_ready(
+    server: "subprocess.Popen[bytes]", url: str, messages: IO[bytes] | None = None
+) -> None:
     """Return once the server answers.
 
     Raises:
@@ -183,10 +185,10 @@ def wait_until_ready(server: "subprocess.Popen[bytes]", url: str, messages: IO[b
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         if server.poll() is not None:
+            reason = last_message(messages) if messages else f"exit code {server.returncode}"
             raise PipelineError(
-                "the temporary Prefect server did not start:"
-                f" {last_message(messages) if messages else server.returncode}; set PREFECT_HOME to another folder, or start a server"
-                " with `prefect server start` and set PREFECT_API_URL"
+                f"the temporary Prefect server did not start: {reason}; set PREFECT_HOME to another"
+                " folder, or start a server with `prefect server start` and set PREFECT_API_URL"
             )
         try:
             if httpx.get(f"{url}/health", timeout=5, trust_env=False).is_success:
