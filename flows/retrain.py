@@ -1,4 +1,4 @@
-"""Scheduled retraining: the main job as challenger, compared with the champion.
+"""Scheduled retraining: train a challenger and compare it with the champion.
 
 python flows/retrain.py --help
 """
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    # This checkout's code, wherever the environment's own copy lies.
+    # Import this checkout's code, not a copy installed in the environment.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
     # Options are read before Prefect is imported, which takes seconds.
@@ -21,7 +21,7 @@ from prefect import flow, runtime
 
 from flows.pipeline import train_and_report
 from tasks.champion.artifacts import closing_lines, publish_decision
-from tasks.champion.promotion import promote_if_not_worse, user
+from tasks.champion.promotion import promote_if_not_worse, user_and_host
 from tasks.champion.registry import Champions
 from tasks.champion.rule import Decision
 from tasks.data.download import may_change
@@ -34,7 +34,7 @@ from tasks.settings import RetrainSettings, Settings
 from tasks.settings.runners import task_runner
 
 TIMEOUT_SECONDS = 6 * 3600
-"""Training takes minutes; a run of hours hangs, and stands in the way of the next."""
+"""Training takes minutes; a run of hours hangs and blocks the next one."""
 
 
 @flow(
@@ -46,41 +46,43 @@ TIMEOUT_SECONDS = 6 * 3600
 def scheduled_retraining(
     settings: Settings = Settings(), retrain: RetrainSettings = RetrainSettings()
 ) -> Decision:
-    """Train a challenger on the data as it is now; it replaces the champion if it is not worse.
+    """Train a challenger on the current data and promote it if it is not worse.
 
-    What is unchanged is skipped: if the data, the code and the seed are, so is everything.
+    Unchanged stages are skipped.
 
     Args:
-        settings: how the challenger is trained.
-        retrain: when it becomes the champion.
+        settings: settings of the challenger's training.
+        retrain: limits of the promotion rule, and the seed policy.
     """
     use_threads(settings.threads)
     store = open_store(settings.artifacts)
     Champions(store)  # where none can be kept, the run ends here
-    # The day that it was to start, however late it does, and the same when it is tried again.
+    # The scheduled day, also if the run starts late or is retried.
     settings = with_seed(settings, retrain, runtime.flow_run.scheduled_start_time)
     settings = with_new_download(settings)
     with store.in_use(), task_runner(settings) as runner:
         executor = PrefectExecutor(store, frozenset(settings.refresh), runner)
         results, summary = train_and_report(executor, settings)
-        outcome = promote_if_not_worse(executor, results, summary, settings, retrain, by=who())
-    publish_decision(outcome, retrain)
-    log.info(closing_lines(outcome))
-    return outcome.decision
+        promotion = promote_if_not_worse(
+            executor, results, summary, settings, retrain, by=promoter()
+        )
+    publish_decision(promotion, retrain)
+    log.info(closing_lines(promotion))
+    return promotion.decision
 
 
 def with_seed(settings: Settings, retrain: RetrainSettings, scheduled: datetime) -> Settings:
     """Return the settings with the seed of the seed policy.
 
     Args:
-        settings: with the seed for the policy `fixed`.
-        retrain: names the policy.
-        scheduled: when the run was to start, UTC.
+        settings: settings with the seed for the policy `fixed`.
+        retrain: holds the policy.
+        scheduled: scheduled start of the run, UTC.
     """
     if retrain.seed_policy == "fixed":
         return settings
     training = settings.training.model_copy(update={"seed": int(f"{scheduled:%Y%m%d}")})
-    log.info(f"seed {training.seed}, from the day that the run is scheduled for")
+    log.info(f"seed {training.seed}, from the scheduled day")
     return settings.model_copy(update={"training": training})
 
 
@@ -94,7 +96,7 @@ def with_new_download(settings: Settings) -> Settings:
     return settings.model_copy(update={"refresh": (*settings.refresh, "download")})
 
 
-def who() -> str:
-    """Who promotes a model in this flow run."""
+def promoter() -> str:
+    """Return the name of this flow run with its deployment or user."""
     name = runtime.deployment.name
-    return f"flow run {runtime.flow_run.name} ({f'deployment {name}' if name else user()})"
+    return f"flow run {runtime.flow_run.name} ({f'deployment {name}' if name else user_and_host()})"

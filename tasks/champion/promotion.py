@@ -1,4 +1,4 @@
-"""Challenger against champion: what is looked at, and what is kept of it."""
+"""Compare the model of a run with the champion and promote it if it is not worse."""
 
 import getpass
 import platform
@@ -18,16 +18,16 @@ from tasks.settings import RetrainSettings, Settings
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A decision, and the champions around it."""
+class PromotionResult:
+    """A decision with the champions before and after it."""
 
     decision: Decision
     before: Champion | None
     after: Champion | None
     facts: Facts
-    """Of the challenger."""
-    faults: tuple[str, ...]
-    """What is wrong with champions that should have been used."""
+    """About the challenger."""
+    problems: tuple[str, ...]
+    """One line for each damaged champion that had to be skipped."""
 
 
 def promote_if_not_worse(
@@ -37,32 +37,36 @@ def promote_if_not_worse(
     settings: Settings,
     retrain: RetrainSettings,
     by: str,
-) -> Outcome:
-    """Compare the model of a run with the champion, and put it into use if it is not worse.
+) -> PromotionResult:
+    """Compare the model of a run with the champion and promote it if it is not worse.
 
     Args:
         executor: runs the stages.
-        results: what the stages gave.
-        summary: the run in numbers.
-        settings: it was trained with.
-        retrain: the rule's limits.
-        by: who is told to have promoted it.
+        results: records of the stages.
+        summary: numbers of the run.
+        settings: settings of the run.
+        retrain: limits of the promotion rule.
+        by: flow run or user, recorded with the champion.
     """
     champions = Champions(executor.store)
     seen = champions.current_name()
     found = champions.find()
-    for fault in found.faults:
+    for problem in found.problems:
         fallback = f"falling back to {found.champion.id}" if found.champion else "no other is left"
-        log.warning(f"{fault}; {fallback}")
-    decision, challenger = judge(executor, results, settings, retrain, champions, found.champion)
+        log.warning(f"{problem}; {fallback}")
+    decision, challenger = compare_with_champion(
+        executor, results, settings, retrain, champions, found.champion
+    )
     facts = facts_about(results, summary, challenger)
     after = found.champion
     if decision.verdict == "promoted":
-        after = champions.promote(results.model.file, facts, by, decision.reason, instead_of=seen)
-    return Outcome(decision, found.champion, after, facts, found.faults)
+        after = champions.promote(
+            results.model.file, facts, by, decision.reason, expected_current=seen
+        )
+    return PromotionResult(decision, found.champion, after, facts, found.problems)
 
 
-def judge(
+def compare_with_champion(
     executor: Executor,
     results: Results,
     settings: Settings,
@@ -70,29 +74,29 @@ def judge(
     champions: Champions,
     champion: Champion | None,
 ) -> tuple[Decision, Classification]:
-    """Decide about a run's model.
+    """Apply the promotion rule to the model of a run.
 
     Returns:
-        The decision, and what the model makes of the validation split.
+        The decision, and the challenger's classification of the validation split.
     """
     splits, digest = results.splits, results.model.file.sha256
 
-    def ask(model: Model) -> Classification:
+    def classify_validation(model: Model) -> Classification:
         return classify(executor, splits.validation, splits.shape, model, settings.evaluation)
 
-    challenger = ask(results.model)
+    challenger = classify_validation(results.model)
     if champion is not None and champion.model.sha256 == digest:
-        reason = f"the challenger is the champion {champion.id}, byte for byte: nothing has changed"
+        reason = f"the challenger is the champion {champion.id}, byte for byte"
         return Decision(verdict="kept", reason=reason), challenger
     if digest[:12] in champions.withdrawn():
         reason = (
-            f"this very model ({digest[:12]}) was withdrawn by a rollback; to use it after all:"
+            f"this model ({digest[:12]}) was withdrawn by a rollback; to use it again:"
             f" `python flows/retrain.py rollback --to {digest[:12]}`"
         )
         return Decision(verdict="kept", reason=reason, challenger=challenger), challenger
     if champion is None:
         return decide_first(challenger, retrain), challenger
-    defender = ask(Model(file=champion.model))
+    defender = classify_validation(Model(file=champion.model))
     labels, by_challenger = read_predictions(executor, challenger)
     _, by_champion = read_predictions(executor, defender)
     pairs = pair(labels, by_challenger, by_champion)
@@ -100,14 +104,18 @@ def judge(
     return decide(challenger, defender, pairs, best, retrain), challenger
 
 
-def read_predictions(executor: Executor, asked: Classification) -> tuple[np.ndarray, np.ndarray]:
-    """True and predicted classes, uint8 [n] each."""
-    table = pq.read_table(executor.store.path(asked.predictions), columns=["label", "predicted"])
+def read_predictions(
+    executor: Executor, classification: Classification
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the true and the predicted classes, uint8 [n] each."""
+    table = pq.read_table(
+        executor.store.path(classification.predictions), columns=["label", "predicted"]
+    )
     return table["label"].to_numpy(), table["predicted"].to_numpy()
 
 
 def facts_about(results: Results, summary: Summary, validation: Classification) -> Facts:
-    """What is kept with a champion."""
+    """Return the facts that are recorded with a champion."""
     splits = results.splits
     return Facts(
         shape=splits.shape,
@@ -122,10 +130,10 @@ def facts_about(results: Results, summary: Summary, validation: Classification) 
     )
 
 
-def user() -> str:
-    """Who is at this machine."""
+def user_and_host() -> str:
+    """Return the user and the host, as `name at host`."""
     try:
         name = getpass.getuser()
-    except (KeyError, OSError):  # a container may know no names
-        name = "somebody"
+    except (KeyError, OSError):  # a container may have no user database
+        name = "unknown user"
     return f"{name} at {platform.node()}"

@@ -31,7 +31,7 @@ def damage(champions: Champions, name: str) -> None:
 
 def test_there_is_none_at_first(champions: Champions) -> None:
     assert champions.find().champion is None
-    assert champions.find().faults == ()
+    assert champions.find().problems == ()
     assert history_lines(champions) == [f"no champion in {champions.folder} yet"]
 
 
@@ -64,10 +64,10 @@ def test_a_rollback_goes_to_the_one_before_and_further(
 ) -> None:
     first, second, third = promote("first"), promote("second"), promote("third")
     back = champions.rollback(None, by="me")
-    assert back.digits == second.partition("-")[2]
+    assert back.short_digest == second.partition("-")[2]
     assert (back.number, back.action, back.by) == (4, "rolled back", "me")
     assert back.why == f"rolled back from {third} to {second}"
-    assert champions.rollback(None, by="me").digits == first.partition("-")[2]
+    assert champions.rollback(None, by="me").short_digest == first.partition("-")[2]
     with pytest.raises(PipelineError, match="there is no champion before 0005"):
         champions.rollback(None, by="me")
     assert len(champions.history()) == 5
@@ -77,14 +77,14 @@ def test_a_rollback_goes_to_the_one_before_and_further(
 def test_a_rollback_to_a_certain_one(champions: Champions, promote: Promote, how: str) -> None:
     first, _, _ = promote("first"), promote("second"), promote("third")
     to = {"number": "1", "id": first, "digits of the model": first.partition("-")[2][:6]}[how]
-    assert champions.rollback(to, by="me").digits == first.partition("-")[2]
+    assert champions.rollback(to, by="me").short_digest == first.partition("-")[2]
 
 
 def test_a_rollback_to_nothing_is_refused(champions: Champions, promote: Promote) -> None:
     current = promote("first")
-    with pytest.raises(PipelineError, match="--to 7: no champions are called so; see"):
+    with pytest.raises(PipelineError, match="--to 7: no champions match; see"):
         champions.rollback("7", by="me")
-    with pytest.raises(PipelineError, match="is the model in use already"):
+    with pytest.raises(PipelineError, match="is the current model already"):
         champions.rollback("1", by="me")
     assert champions.history() == [current]
 
@@ -117,8 +117,8 @@ def test_a_damaged_champion_is_replaced_by_the_one_before(
     found = champions.find()
     assert found.champion
     assert found.champion.id == first
-    (fault,) = found.faults
-    assert fault.startswith(f"champion {second}: ")
+    (problem,) = found.problems
+    assert problem.startswith(f"champion {second}: ")
     assert promote("third").startswith("000")
     assert in_use(champions) == champions.current_name()
 
@@ -137,7 +137,7 @@ def test_if_all_are_damaged_each_is_named(champions: Champions, promote: Promote
         damage(champions, name)
     found = champions.find()
     assert found.champion is None
-    assert [fault.split()[1].rstrip(":") for fault in found.faults] == names[::-1]
+    assert [problem.split()[1].rstrip(":") for problem in found.problems] == names[::-1]
 
 
 def test_the_best_is_counted_on_the_same_images(champions: Champions, promote: Promote) -> None:
@@ -156,8 +156,8 @@ def test_a_champion_that_came_in_between_stays(
 ) -> None:
     seen = champions.current_name()
     other = promote("other")
-    with pytest.raises(PipelineError, match=f"{other} was put into use in the meantime"):
-        champions.promote(model("late"), facts(), "me", "good", instead_of=seen)
+    with pytest.raises(PipelineError, match=f"{other} was promoted in the meantime"):
+        champions.promote(model("late"), facts(), "me", "good", expected_current=seen)
     assert in_use(champions) == other
 
 
@@ -168,7 +168,7 @@ def test_a_model_that_is_not_what_it_was_is_not_promoted(
     second = model("second")
     store.path(second).write_text("x" * second.size)
     with pytest.raises(PipelineError, match="challenger damaged"):
-        champions.promote(second, facts(), "me", "good", instead_of=first)
+        champions.promote(second, facts(), "me", "good", expected_current=first)
     assert in_use(champions) == first
     assert sorted(p.name for p in champions.folder.iterdir()) == [first, "current"]
 
@@ -247,10 +247,10 @@ def test_a_full_disk_leaves_the_champion_as_it_is(tmp_path: Path) -> None:
         path = store.root / "model.keras"
         path.write_bytes(b"1" * 60_000)
         small = FileRef(path="model.keras", sha256=sha256(path), size=60_000)
-        first = champions.promote(small, facts(), "me", "good", instead_of=None).id
+        first = champions.promote(small, facts(), "me", "good", expected_current=None).id
         with pytest.raises(PipelineError, match=r"champion: cannot write to .*no space left"):
             path.write_bytes(b"2" * 60_000)
             large = FileRef(path="model.keras", sha256=sha256(path), size=60_000)
-            champions.promote(large, facts(), "me", "good", instead_of=first)
+            champions.promote(large, facts(), "me", "good", expected_current=first)
         assert in_use(champions) == first
         assert sorted(p.name for p in champions.folder.iterdir()) == [first, "current"]

@@ -115,7 +115,7 @@ def test_when_nothing_has_changed_all_is_cached_and_the_champion_stays(
     assert not {"tensorflow", "keras", "matplotlib", "sklearn", "scipy"} & imported
     assert "13 stages: all cached, nothing to do" in done.lines
     assert done.lines[-2].startswith("retraining: kept: the challenger is the champion 0001-")
-    assert done.lines[-2].endswith("byte for byte: nothing has changed")
+    assert done.lines[-2].endswith("byte for byte")
     assert done.last == f"champion: {before[-1]}"
     assert champions.history() == before
 
@@ -159,7 +159,7 @@ def test_what_was_rolled_back_is_not_promoted_again(
 
     decision = retrain(0, **lenient)
     assert decision.verdict == "kept"
-    assert "was withdrawn by a rollback; to use it after all: " in decision.reason
+    assert "was withdrawn by a rollback; to use it again: " in decision.reason
     assert len(champions.history()) == 3
 
 
@@ -174,9 +174,11 @@ def test_a_damaged_champion_is_told_and_the_one_before_stands_in(
         assert retrain(0).verdict == "kept"
     finally:
         model.write_bytes(content)
-    fault = f"champion {current}: model damaged: model.keras"
-    assert [line for line in caplog.messages if line.startswith(f"{fault}; falling back to 0001-")]
-    assert f"**Damaged:** {fault}." in newest_artifact("retraining-decision").data
+    problem = f"champion {current}: model damaged: model.keras"
+    assert [
+        line for line in caplog.messages if line.startswith(f"{problem}; falling back to 0001-")
+    ]
+    assert f"**Damaged:** {problem}." in newest_artifact("retraining-decision").data
 
 
 def test_a_run_that_fails_leaves_its_reason_without_secrets(

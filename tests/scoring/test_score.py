@@ -19,7 +19,7 @@ from tasks.engine.models import FileRef
 from tasks.engine.store import Store
 from tasks.records import Shape
 from tasks.runtime.errors import PipelineError
-from tasks.scoring.score import check_output, complaint, lines, score
+from tasks.scoring.score import check_output, problem_summary, score, summary_lines
 from tasks.settings import NetworkSettings, ScoreSettings
 
 from ..champion.conftest import facts
@@ -43,7 +43,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build_network(network, shape, seed=0).save(store.root / "model.keras")
     path = store.root / "model.keras"
     model = FileRef(path="model.keras", sha256=sha256(path), size=path.stat().st_size)
-    Champions(store).promote(model, facts(), "a test", "good", instead_of=None)
+    Champions(store).promote(model, facts(), "a test", "good", expected_current=None)
     return store.root
 
 
@@ -90,9 +90,9 @@ def test_files_of_every_kind_give_the_model_s_numbers(
         Image.fromarray(IMAGES[n]).save(folder / f"{n}.png")
     write_idx(tmp_path / "a.idx", IMAGES[10:30])
     write_parquet(to_table(IMAGES[30:], np.zeros(20, np.uint8), 0), tmp_path / "b.parquet")
-    scored = score([str(folder), f"{tmp_path}/a.idx", f"{tmp_path}/b.parquet"], settings)
-    assert scored.faults == []
-    assert scored.images == 50
+    result = score([str(folder), f"{tmp_path}/a.idx", f"{tmp_path}/b.parquet"], settings)
+    assert result.problems == []
+    assert result.images == 50
 
     table = pq.read_table(settings.out)
     assert table.column_names == ["file", "row", "predicted", "inverted", "champion"] + [
@@ -104,8 +104,8 @@ def test_files_of_every_kind_give_the_model_s_numbers(
     assert table["file"].to_pylist()[9:11] == [str(folder / "9.png"), f"{tmp_path}/a.idx"]
     assert set(table["champion"].to_pylist()) == {Champions(Store(root)).current_name()}
     assert not any(table["inverted"].to_pylist())
-    assert lines(scored) == [
-        f"50 images scored with champion {scored.champion}: {tmp_path}/out.parquet"
+    assert summary_lines(result) == [
+        f"50 images scored with champion {result.champion}: {tmp_path}/out.parquet"
     ]
 
 
@@ -113,9 +113,9 @@ def test_ink_on_paper_is_turned_around(
     tmp_path: Path, settings: ScoreSettings, expected: np.ndarray
 ) -> None:
     both = np.concatenate([IMAGES[:5], 255 - IMAGES[:5]])
-    scored = score([write_idx(tmp_path / "a", both)], settings)
-    assert scored.inverted == 5
-    assert lines(scored)[1] == "5 had a light ground and were inverted"
+    result = score([write_idx(tmp_path / "a", both)], settings)
+    assert result.inverted == 5
+    assert summary_lines(result)[1] == "5 had a light ground and were inverted"
     table = pq.read_table(settings.out)
     assert table["inverted"].to_pylist() == [False] * 5 + [True] * 5
     assert difference(table) < 1e-4
@@ -131,10 +131,10 @@ def test_bad_files_are_listed_and_the_rest_is_scored(
 ) -> None:
     (tmp_path / "text").write_text("seven")
     paths = [f"{tmp_path}/text", write_idx(tmp_path / "a"), f"{tmp_path}/nowhere"]
-    scored = score(paths, settings)
-    assert scored.images == pq.read_metadata(settings.out).num_rows == 50
-    assert len(scored.faults) == 2
-    assert complaint(scored) == "2 inputs were left out; the others are scored"
+    result = score(paths, settings)
+    assert result.images == pq.read_metadata(settings.out).num_rows == 50
+    assert len(result.problems) == 2
+    assert problem_summary(result) == "2 inputs were left out; the others are scored"
 
 
 def test_without_any_image_there_is_no_file(tmp_path: Path, settings: ScoreSettings) -> None:
@@ -162,7 +162,7 @@ def test_a_damaged_champion_is_told_and_the_one_before_is_asked(
     path = root / "other.keras"
     path.write_bytes(b"other")
     other = FileRef(path="other.keras", sha256=sha256(path), size=5)
-    second = champions.promote(other, facts(), "a test", "good", instead_of=whole.id).id
+    second = champions.promote(other, facts(), "a test", "good", expected_current=whole.id).id
     (champions.folder / second / "model.keras").write_bytes(b"OTHER")
     with caplog.at_level(logging.WARNING, logger="mnist"):
         assert score([write_idx(tmp_path / "a")], settings).champion == whole.id
