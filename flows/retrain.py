@@ -15,18 +15,24 @@ if __name__ == "__main__":
 
     sys.exit(retrain(sys.argv[1:]))
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from prefect import flow, runtime
 
 from flows.pipeline import train_and_report
 from tasks.champion.artifacts import closing_lines, publish_decision
+from tasks.champion.data import challenger_data, check_same_task
 from tasks.champion.promotion import promote_if_not_worse, user_and_host
 from tasks.champion.registry import Champions
 from tasks.champion.rule import Decision
 from tasks.data.download import may_change
 from tasks.engine.executors import PrefectExecutor
+from tasks.engine.stage import Plan, R
 from tasks.engine.store import open_store
+from tasks.records import Download, Splits
 from tasks.runtime.console import log
 from tasks.runtime.hooks import publish_failure_reason
 from tasks.runtime.threads import use_threads
@@ -56,12 +62,15 @@ def scheduled_retraining(
     """
     use_threads(settings.threads)
     store = open_store(settings.artifacts)
-    Champions(store)  # where none can be kept, the run ends here
+    champions = Champions(store)
+    champions.find()  # report a bad pointer before training
     # The scheduled day, also if the run starts late or is retried.
     settings = with_seed(settings, retrain, runtime.flow_run.scheduled_start_time)
     settings = with_new_download(settings)
     with store.in_use(), task_runner(settings) as runner:
-        executor = PrefectExecutor(store, frozenset(settings.refresh), runner)
+        executor = CheckingExecutor(store, frozenset(settings.refresh), runner)
+        if not retrain.new_task:
+            executor.check = partial(check_data, champions, settings)
         results, summary = train_and_report(executor, settings)
         promotion = promote_if_not_worse(
             executor, results, summary, settings, retrain, by=promoter()
@@ -69,6 +78,42 @@ def scheduled_retraining(
     publish_decision(promotion, retrain)
     log.info(closing_lines(promotion))
     return promotion.decision
+
+
+@dataclass
+class CheckingExecutor(PrefectExecutor):
+    """Executor that checks the data after `convert`, before anything is trained."""
+
+    check: Callable[[Download, Splits], None] | None = None
+    download: Download | None = None
+
+    def execute(self, plan: Plan[R]) -> R:
+        """Return the stage's result, and check the data as soon as they are known."""
+        result = super().execute(plan)
+        if isinstance(result, Download):
+            self.download = result
+        elif isinstance(result, Splits) and self.check and self.download:
+            self.check(self.download, result)
+        return result
+
+
+def check_data(
+    champions: Champions, settings: Settings, download: Download, splits: Splits
+) -> None:
+    """Check that the data are of the same kind as the champion's.
+
+    Args:
+        champions: registry of the champions.
+        settings: settings of the run.
+        download: downloaded data set.
+        splits: converted data set.
+
+    Raises:
+        PipelineError: they are of another kind.
+    """
+    if champion := champions.find().champion:
+        data = challenger_data(champions.store, download, splits)
+        check_same_task(champion, data, settings.download)
 
 
 def with_seed(settings: Settings, retrain: RetrainSettings, scheduled: datetime) -> Settings:

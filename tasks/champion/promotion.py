@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.parquet as pq
 
+from tasks.champion.data import TrainingData, challenger_data, check_same_task, differences
 from tasks.champion.registry import Accuracy, Champion, Champions, Facts
 from tasks.champion.rule import Decision, decide, decide_first, pair
 from tasks.engine.stage import Executor
@@ -47,6 +48,9 @@ def promote_if_not_worse(
         settings: settings of the run.
         retrain: limits of the promotion rule.
         by: flow run or user, recorded with the champion.
+
+    Raises:
+        PipelineError: the challenger was trained on data of another kind.
     """
     champions = Champions(executor.store)
     seen = champions.current_name()
@@ -54,10 +58,13 @@ def promote_if_not_worse(
     for problem in found.problems:
         fallback = f"falling back to {found.champion.id}" if found.champion else "no other is left"
         log.warning(f"{problem}; {fallback}")
+    data = challenger_data(executor.store, results.download, results.splits)
+    if found.champion and not retrain.new_task:
+        check_same_task(found.champion, data, settings.download)
     decision, challenger = compare_with_champion(
-        executor, results, settings, retrain, champions, found.champion
+        executor, results, settings, retrain, champions, found.champion, data
     )
-    facts = facts_about(results, summary, challenger)
+    facts = facts_about(results, summary, challenger, data)
     after = found.champion
     if decision.verdict == "promoted":
         after = champions.promote(
@@ -73,6 +80,7 @@ def compare_with_champion(
     retrain: RetrainSettings,
     champions: Champions,
     champion: Champion | None,
+    data: TrainingData,
 ) -> tuple[Decision, Classification]:
     """Apply the promotion rule to the model of a run.
 
@@ -96,6 +104,8 @@ def compare_with_champion(
         return Decision(verdict="kept", reason=reason, challenger=challenger), challenger
     if champion is None:
         return decide_first(challenger, retrain), challenger
+    if differences(champion, data, settings.download):  # allowed by --new-task
+        return decide_first(challenger, retrain, "new task"), challenger
     defender = classify_validation(Model(file=champion.model))
     labels, by_challenger = read_predictions(executor, challenger)
     _, by_champion = read_predictions(executor, defender)
@@ -114,7 +124,9 @@ def read_predictions(
     return table["label"].to_numpy(), table["predicted"].to_numpy()
 
 
-def facts_about(results: Results, summary: Summary, validation: Classification) -> Facts:
+def facts_about(
+    results: Results, summary: Summary, validation: Classification, data: TrainingData
+) -> Facts:
     """Return the facts that are recorded with a champion."""
     splits = results.splits
     return Facts(
@@ -127,6 +139,9 @@ def facts_about(results: Results, summary: Summary, validation: Classification) 
         ),
         settings=summary.settings,
         versions=summary.versions,
+        source=data.source,
+        train=splits.train.file.sha256,
+        ground=data.ground,
     )
 
 

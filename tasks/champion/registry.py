@@ -29,6 +29,9 @@ from tasks.records import Shape
 from tasks.runtime.errors import PipelineError
 
 NAME = re.compile(r"(\d{4,})-([0-9a-f]{12})")
+Ground = Literal["dark", "light", "mixed"]
+"""Brightness of the pixels around the object in the images of a data set."""
+
 HISTORY = "see `python flows/retrain.py history`"
 
 
@@ -50,6 +53,12 @@ class Facts(Record):
     settings: dict[str, Any] = Field(default_factory=dict)
     """Settings of the run that trained it."""
     versions: dict[str, str] = Field(default_factory=dict)
+    source: str = ""
+    """Source of the data, as `download` records it; empty in records of earlier versions."""
+    train: str = ""
+    """SHA-256 of the training split; empty in records of earlier versions."""
+    ground: Ground | None = None
+    """Ground of the images; None in records of earlier versions."""
 
 
 class Champion(Record):

@@ -2,12 +2,13 @@
 
 The rule uses the validation split; the test split is reported only.
 
-1. No champion yet: promoted if the challenger's accuracy reaches the floor.
+1. No champion yet, or a new task: promoted if the challenger's accuracy reaches the floor.
 2. The challenger is the champion, byte for byte, or was withdrawn by a rollback: kept.
 3. Kept if the challenger is significantly worse: one-sided exact McNemar test, p < alpha.
 4. Kept if its accuracy is more than `margin` below that of the best champion so far on the same
    images: counted from the best, so that small losses do not add up over the weeks.
-5. Otherwise it is not worse, and is promoted.
+5. Kept if its accuracy is below the floor.
+6. Otherwise it is not worse, and is promoted.
 
 McNemar's test (Psychometrika 12, 1947) looks only at the images that one model has right and
 the other wrong: if both are equally good, each of these is a fair coin. "Not significantly worse"
@@ -90,14 +91,22 @@ def mcnemar_worse(only_challenger: int, only_champion: int) -> float:
     return float(binomtest(only_challenger, discordant, 0.5, alternative="less").pvalue)
 
 
-def decide_first(challenger: Classification, settings: RetrainSettings) -> Decision:
-    """Apply rule 1: there is no champion yet."""
+def decide_first(
+    challenger: Classification, settings: RetrainSettings, situation: str = "no champion yet"
+) -> Decision:
+    """Apply rule 1: there is no champion to compare with.
+
+    Args:
+        challenger: its classification of the validation split.
+        settings: holds the floor.
+        situation: why there is no comparison.
+    """
     accuracy = challenger.correct / challenger.total
     reached = accuracy >= settings.floor
     return Decision(
         verdict="promoted" if reached else "kept",
         reason=(
-            f"no champion yet, and {accuracy:.2%} on the validation split"
+            f"{situation}, and {accuracy:.2%} on the validation split"
             f" {'reach' if reached else 'do not reach'} the floor of {settings.floor:.2%}"
         ),
         challenger=challenger,
@@ -111,14 +120,14 @@ def decide(
     best: int,
     settings: RetrainSettings,
 ) -> Decision:
-    """Apply rules 3 to 5.
+    """Apply rules 3 to 6.
 
     Args:
         challenger: its classification of the validation split.
         champion: its classification of the same images.
         pairs: agreement of the two models.
         best: correctly classified images of the best champion so far, on the same split.
-        settings: alpha and margin.
+        settings: alpha, margin and floor.
     """
     p_value = mcnemar_worse(pairs.only_challenger, pairs.only_champion)
     scores = f"{pairs.challenger:,} to {pairs.champion:,} of {pairs.total:,} images right"
@@ -132,6 +141,8 @@ def decide(
             f"worse by more than the margin: {scores}, best champion so far {best:,}, margin"
             f" {settings.margin:.2%}"
         )
+    elif pairs.challenger < settings.floor * pairs.total - 1e-9:
+        reason = f"below the floor of {settings.floor:.2%}: {scores}"
     else:
         verdict = "promoted"
         better = "better" if pairs.challenger > pairs.champion else "not worse"

@@ -23,7 +23,6 @@ from tasks.runtime.errors import PipelineError
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"  # W3C, Portable Network Graphics, section 5.2
 PARQUET_MAGIC = b"PAR1"
-LIGHT = 128  # of 255: the lighter half begins here
 LEVELS_16_TO_8 = 257  # 65,535 / 255
 
 
@@ -214,21 +213,3 @@ def read_parquet(path: Path, shape: Shape, size: int) -> Iterator[np.ndarray]:
         raise PipelineError(f"{path}: no column `image`") from error
     except (pa.ArrowException, OSError) as error:
         raise PipelineError(f"{path}: damaged Parquet ({str(error).splitlines()[0]})") from error
-
-
-def has_light_ground(images: np.ndarray) -> np.ndarray:
-    """Return which images have a light ground.
-
-    The outermost pixels are ground; it is light if most of them are.
-
-    Args:
-        images: uint8 [n, height, width].
-
-    Returns:
-        bool [n].
-    """
-    border = np.concatenate(
-        [images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1]], axis=1
-    )
-    light: np.ndarray = np.median(border, axis=1) >= LIGHT
-    return light

@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.champion.registry import Champion, Champions
+from tasks.champion.data import has_light_ground
+from tasks.champion.registry import Champion, Champions, Ground
 from tasks.engine.store import disk_errors, open_store
 from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
-from tasks.scoring.images import ImageBatch, has_light_ground, read_batches
+from tasks.scoring.images import ImageBatch, read_batches
 from tasks.settings import ScoreSettings
 
 FIRST_COLUMNS = ["file", "row", "predicted", "inverted", "champion"]
@@ -28,6 +29,8 @@ class ScoreResult:
 
     champion: str
     out: Path
+    ground: Ground = "dark"
+    """Ground of the images that the champion was trained on."""
     images: int = 0
     inverted: int = 0
     problems: list[str] = field(default_factory=list)
@@ -93,6 +96,22 @@ def to_table(
     return pa.table(columns)
 
 
+def other_ground(images: np.ndarray, ground: Ground) -> np.ndarray:
+    """Return which images have another ground than the champion's training images.
+
+    Args:
+        images: uint8 [n, height, width].
+        ground: ground of the champion's training images.
+
+    Returns:
+        bool [n]; all False for a mixed ground.
+    """
+    if ground == "mixed":
+        return np.zeros(len(images), bool)
+    light = has_light_ground(images)
+    return ~light if ground == "light" else light
+
+
 def score_tables(
     paths: list[str], champion: Champion, model: Path, settings: ScoreSettings, result: ScoreResult
 ) -> Iterator[pa.Table]:
@@ -106,7 +125,7 @@ def score_tables(
 
             classify = load_classifier(model, shape)
         images = np.concatenate([batch.images for batch in group])
-        inverted = has_light_ground(images) & (not settings.as_is)
+        inverted = other_ground(images, "mixed" if settings.as_is else result.ground)
         images[inverted] = 255 - images[inverted]
         yield to_table(group, inverted, classify(images), champion.id)
         result.images += len(images)
@@ -171,7 +190,8 @@ def score(paths: list[str], settings: ScoreSettings) -> ScoreResult:
     check_output(settings.out, paths)
     champions = Champions(open_store(settings.artifacts))
     champion = current_champion(champions)
-    result = ScoreResult(champion.id, settings.out)
+    # Champions of earlier versions record no ground; MNIST's is dark.
+    result = ScoreResult(champion.id, settings.out, champion.facts.ground or "dark")
     model = champions.store.path(champion.model)
     unique = f"{os.getpid()}-{secrets.token_hex(4)}"
     part = settings.out.with_name(f".{settings.out.name}.{unique}.tmp")
@@ -205,7 +225,8 @@ def summary_lines(result: ScoreResult) -> list[str]:
     """Return what was scored and inverted, one line each."""
     text = [f"{result.images:,} images scored with champion {result.champion}: {result.out}"]
     if result.inverted:
-        text.append(f"{result.inverted:,} had a light ground and were inverted")
+        other = "dark" if result.ground == "light" else "light"
+        text.append(f"{result.inverted:,} had a {other} ground and were inverted")
     return text
 
 

@@ -93,6 +93,13 @@ def test_small_losses_do_not_add_up() -> None:
     assert verdict(30, 34, best=4938)[0] == "kept"
 
 
+def test_a_better_challenger_below_the_floor_is_kept_out() -> None:
+    high = RetrainSettings(floor=0.99)
+    assert verdict(30, 10, rule=high)[0] == "kept"  # 4,930 of 5,000
+    assert verdict(30, 10, rule=high)[1].startswith("below the floor of 99.00%: ")
+    assert verdict(50, 10, rule=high)[0] == "promoted"
+
+
 def test_alpha_is_a_setting() -> None:
     strict = RetrainSettings(margin=0.5, alpha=0.2)
     assert verdict(24, 36, rule=strict)[0] == "kept"

@@ -14,7 +14,7 @@ from PIL import Image
 from tasks.data import idx
 from tasks.data.convert import to_table, write_parquet
 from tasks.records import Shape
-from tasks.scoring.images import ImageBatch, has_light_ground, read_batches
+from tasks.scoring.images import ImageBatch, read_batches
 
 SHAPE = Shape(height=9, width=7, classes=3)
 PICTURES = np.random.default_rng(0).integers(0, 256, (5, 9, 7), dtype=np.uint8)
@@ -215,12 +215,3 @@ def test_a_damaged_gzip_is_told(tmp_path: Path) -> None:
     data[-6] ^= 1  # in the checksum
     path.write_bytes(data)
     assert "damaged gzip" in read(path)[1][0]
-
-
-def test_a_light_ground_is_told_by_the_border() -> None:
-    digit = np.zeros((1, 9, 7), np.uint8)
-    digit[:, 2:7, 2:5] = 255
-    touching = digit.copy()
-    touching[:, 0:9, 3] = 255  # a stroke from edge to edge is no ground
-    pictures = np.concatenate([digit, 255 - digit, touching, 255 - touching])
-    assert list(has_light_ground(pictures)) == [False, True, False, True]

@@ -1,6 +1,7 @@
 """Images scored with the champion: the right numbers, and nothing lost to a file that is bad."""
 
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from helpers import bars
 from helpers.commands import small_disk
 from PIL import Image
 
-from tasks.champion.registry import Champions
+from tasks.champion.registry import Champions, Ground
 from tasks.data import idx
 from tasks.data.convert import to_table, write_parquet
 from tasks.engine.digests import sha256
@@ -124,6 +125,28 @@ def test_ink_on_paper_is_turned_around(
     table = pq.read_table(settings.out)
     assert not any(table["inverted"].to_pylist())
     assert difference(table) > 0.1
+
+
+@pytest.mark.parametrize(("ground", "inverted"), [("light", 5), ("mixed", 0)])
+def test_the_champion_s_own_ground_is_not_inverted(
+    tmp_path: Path, settings: ScoreSettings, root: Path, ground: Ground, inverted: int
+) -> None:
+    own = tmp_path / "own"
+    champions = Champions(Store(own))
+    champions.store.prepare()
+    shutil.copy(root / "model.keras", own)
+    path = own / "model.keras"
+    model = FileRef(path="model.keras", sha256=sha256(path), size=path.stat().st_size)
+    known = facts().model_copy(update={"ground": ground})
+    champions.promote(model, known, "a test", "good", expected_current=None)
+    both = np.concatenate([IMAGES[:5], 255 - IMAGES[:5]])
+    result = score(
+        [write_idx(tmp_path / "a", both)], settings.model_copy(update={"artifacts": own})
+    )
+    marked = pq.read_table(settings.out)["inverted"].to_pylist()
+    assert marked == [inverted > 0] * 5 + [False] * 5
+    assert result.inverted == inverted
+    assert summary_lines(result)[1:] == ["5 had a dark ground and were inverted"][:inverted]
 
 
 def test_bad_files_are_listed_and_the_rest_is_scored(
