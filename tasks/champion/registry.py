@@ -119,8 +119,12 @@ class Champions:
 
     @property
     def folder(self) -> Path:
-        """Return the folder of the champions."""
-        return self.store.root / "champion"
+        """Return the folder of the champions.
+
+        Raises:
+            PipelineError: it is a symbolic link, which may lead out of the root.
+        """
+        return self.store.inside("champion")
 
     @property
     def pointer(self) -> Path:
@@ -151,12 +155,15 @@ class Champions:
 
     def names(self) -> list[str]:
         """Return the names of all champion folders by number."""
-        if not self.folder.is_dir():
+        folder = self.folder
+        try:
+            names = [path.name for path in folder.iterdir()]
+        except FileNotFoundError:
             return []
-        return sorted(
-            (path.name for path in self.folder.iterdir() if NAME.fullmatch(path.name)),
-            key=number_of,
-        )
+        except OSError as error:
+            reason = (error.strerror or "unreadable").lower()
+            raise PipelineError(f"{folder}: {reason}; move it away or restore it") from error
+        return sorted(filter(NAME.fullmatch, names), key=number_of)
 
     def history(self) -> list[str]:
         """Return the ids up to the current champion, oldest first."""
@@ -183,8 +190,10 @@ class Champions:
             PipelineError: it is missing or damaged.
         """
         try:
-            content = (self.folder / name / "record.json").read_bytes()
+            content = self.store.inside(f"champion/{name}/record.json").read_bytes()
             champion = Champion.model_validate_json(content)
+        except PipelineError as error:  # a symbolic link
+            raise PipelineError(f"champion {name}: {error}") from error
         except OSError as error:
             reason = (error.strerror or "unreadable").lower()
             raise PipelineError(f"champion {name}: record: {reason}") from error
@@ -327,7 +336,7 @@ class Champions:
         expected_current: str | None,
     ) -> Champion:
         """Write the folder of a champion, then make it current."""
-        locks = self.store.root / "locks"
+        locks = self.store.inside("locks")
         with disk_errors("champion", self.folder):
             locks.mkdir(parents=True, exist_ok=True)
             self.folder.mkdir(exist_ok=True)
@@ -336,7 +345,8 @@ class Champions:
                     raise PipelineError(
                         f"champion: {current} was promoted in the meantime; run it again"
                     )
-                number = 1 + max(map(number_of, self.names()), default=0)
+                used = [*self.names(), *([current] if current else [])]
+                number = 1 + max(map(number_of, used), default=0)
                 name = f"{number:04}-{model.sha256[:12]}"
                 champion = Champion(
                     id=name,
@@ -348,7 +358,7 @@ class Champions:
                     why=why,
                     replaced=current,
                 )
-                shutil.rmtree(self.folder / ".new", ignore_errors=True)
+                shutil.rmtree(self.store.inside("champion/.new"), ignore_errors=True)
                 self.write(champion, self.store.path(model))
                 self.point_at(name)
         return champion

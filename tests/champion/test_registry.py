@@ -119,7 +119,7 @@ def test_a_damaged_champion_is_replaced_by_the_one_before(
     assert found.champion.id == first
     (problem,) = found.problems
     assert problem.startswith(f"champion {second}: ")
-    assert promote("third").startswith("000")
+    assert promote("third").startswith("0003-")
     assert in_use(champions) == champions.current_name()
 
 
@@ -204,6 +204,77 @@ def test_a_pointer_to_something_else_is_refused(
     champions.pointer.unlink()
     champions.pointer.symlink_to(target)
     with pytest.raises(PipelineError, match="is no champion"):
+        champions.find()
+
+
+def test_a_real_folder_as_pointer_is_refused(champions: Champions, promote: Promote) -> None:
+    """Copying with `cp -rL` or unpacking an archive turns the link into a folder."""
+    first = promote("first")
+    champions.pointer.unlink()
+    shutil.copytree(champions.folder / first, champions.pointer)
+    for command in (
+        champions.find,
+        champions.history,
+        lambda: history_lines(champions),
+        lambda: champions.rollback("1", by="me"),
+        lambda: promote("second"),
+    ):
+        with pytest.raises(PipelineError, match="current: not a symbolic link to a champion"):
+            command()
+    assert (champions.pointer / "model.keras").is_file()
+    shutil.rmtree(champions.pointer)
+    assert champions.rollback("1", by="me").number == 2, "the advice of the message works"
+
+
+def test_a_registry_that_is_a_link_is_not_followed(
+    champions: Champions, promote: Promote, tmp_path: Path
+) -> None:
+    promote("first")
+    outside = tmp_path / "outside"
+    champions.folder.rename(outside)
+    (champions.store.root / "champion").symlink_to(outside)
+    before = sorted(outside.rglob("*"))
+    for command in (champions.find, champions.history, lambda: promote("second")):
+        with pytest.raises(PipelineError, match="champion: a symbolic link, which is not follow"):
+            command()
+    assert sorted(outside.rglob("*")) == before
+
+
+@pytest.mark.parametrize("what", ["folder", "record.json", "model.keras"])
+def test_an_entry_that_is_a_link_is_replaced_by_the_one_before(
+    champions: Champions, promote: Promote, tmp_path: Path, what: str
+) -> None:
+    first, second = promote("first"), promote("second")
+    path = champions.folder / second
+    path = path if what == "folder" else path / what
+    outside = tmp_path / "outside"
+    path.rename(outside)
+    path.symlink_to(outside)
+    found = champions.find()
+    assert found.champion
+    assert found.champion.id == first
+    (problem,) = found.problems
+    assert problem.startswith(f"champion {second}: ")
+    assert "a symbolic link" in problem
+    assert "\n" not in problem
+    assert outside.exists()
+
+
+def test_a_link_in_place_of_the_folder_being_written_is_not_followed(
+    champions: Champions, promote: Promote, tmp_path: Path
+) -> None:
+    first = promote("first")
+    (tmp_path / "precious").write_text("x")
+    (champions.folder / ".new").symlink_to(tmp_path)
+    with pytest.raises(PipelineError, match=r"\.new: a symbolic link, which is not followed"):
+        promote("second")
+    assert (tmp_path / "precious").read_text() == "x"
+    assert in_use(champions) == first
+
+
+def test_a_file_in_place_of_the_registry_is_one_line(champions: Champions) -> None:
+    champions.folder.write_text("x")
+    with pytest.raises(PipelineError, match=r"current: not a symbolic link .*Not a directory"):
         champions.find()
 
 

@@ -144,7 +144,7 @@ def test_what_was_rolled_back_is_not_promoted_again(
     champions: Champions, retrain: Retrain, root: Path
 ) -> None:
     first = champions.history()[-1]
-    lenient = {"margin": 1, "alpha": 1e-300}
+    lenient = {"margin": 1, "alpha": 1e-300, "floor": 0}
     assert retrain(0, **lenient).verdict == "promoted"
     second = champions.history()[-1]
 
@@ -179,6 +179,43 @@ def test_a_damaged_champion_is_told_and_the_one_before_stands_in(
         line for line in caplog.messages if line.startswith(f"{problem}; falling back to 0001-")
     ]
     assert f"**Damaged:** {problem}." in newest_artifact("retraining-decision").data
+
+
+def test_data_of_another_kind_are_refused_before_training(
+    champions: Champions, command: Callable[..., Finished], root: Path
+) -> None:
+    current, history = champions.current_name(), champions.history()
+    trained = {path.name for path in (root / "train").iterdir()}
+    done = command("--iterations", "10", data=("--source", "digits"))
+    assert done.code == 1
+    assert done.last.startswith(f"error: champion {current} was trained on other data (number of")
+    assert "; challenger: scikit-learn digits (10 classes, " in done.last
+    assert {path.name for path in (root / "train").iterdir()} == trained
+    assert champions.history() == history
+
+    done = command(
+        *("--iterations", "10", "--new-task", "--floor", "0.01"), data=("--source", "digits")
+    )
+    assert done.code == 0
+    assert done.lines[-2].startswith("retraining: promoted: new task, and ")
+    champions.rollback(current, by="a test")
+
+
+def test_a_bad_pointer_is_reported_before_training(
+    champions: Champions, command: Callable[..., Finished], root: Path
+) -> None:
+    current = champions.current_name()
+    assert current
+    champions.pointer.unlink()
+    champions.pointer.mkdir()
+    try:
+        done = command("--iterations", "20")
+    finally:
+        champions.pointer.rmdir()
+        champions.pointer.symlink_to(current)
+    assert done.code == 1
+    assert done.last.startswith(f"error: {champions.pointer}: not a symbolic link to a champion")
+    assert not any(" cached" in line or ": ran " in line for line in done.lines)
 
 
 def test_a_run_that_fails_leaves_its_reason_without_secrets(
