@@ -5,7 +5,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.events import emit_event
 
 from tasks.champion.promotion import PromotionResult
-from tasks.champion.registry import Champion, Facts, percent
+from tasks.champion.registry import Accuracy, Champion, Facts, percent
 from tasks.champion.rule import Decision
 from tasks.data.dataset import class_names
 from tasks.records import Classification
@@ -73,14 +73,18 @@ def score_rows(
     ]
     if champion:
         facts = champion.facts
-        validation = (
-            f"{classification.correct / classification.total:.2%}"
-            if classification
-            else percent(facts.validation)
-        )
-        other = "" if facts.test.data == challenger.test.data else " (on other images)"
-        rows.append(f"| Champion `{champion.id}` | {validation} | {percent(facts.test)}{other} |")
+        validation = accuracy_cell(facts.validation, challenger.validation)
+        if classification:
+            validation = f"{classification.correct / classification.total:.2%}"
+        test = accuracy_cell(facts.test, challenger.test)
+        rows.append(f"| Champion `{champion.id}` | {validation} | {test} |")
     return rows
+
+
+def accuracy_cell(champion: Accuracy, challenger: Accuracy) -> str:
+    """Return the champion's accuracy, marked if it was measured on other images."""
+    other = "" if champion.data == challenger.data else " (on other images)"
+    return f"{percent(champion)}{other}"
 
 
 def test_rows(decision: Decision, retrain: RetrainSettings) -> list[str]:

@@ -53,7 +53,7 @@ def promote_if_not_worse(
         PipelineError: the challenger was trained on data of another kind.
     """
     champions = Champions(executor.store)
-    seen = champions.current_name()
+    current = champions.current_name()
     found = champions.find()
     for problem in found.problems:
         fallback = f"falling back to {found.champion.id}" if found.champion else "no other is left"
@@ -68,7 +68,7 @@ def promote_if_not_worse(
     after = found.champion
     if decision.verdict == "promoted":
         after = champions.promote(
-            results.model.file, facts, by, decision.reason, expected_current=seen
+            results.model.file, facts, by, decision.reason, expected_current=current
         )
     return PromotionResult(decision, found.champion, after, facts, found.problems)
 
@@ -106,12 +106,12 @@ def compare_with_champion(
         return decide_first(challenger, retrain), challenger
     if differences(champion, data, settings.download):  # allowed by --new-task
         return decide_first(challenger, retrain, "new task"), challenger
-    defender = classify_validation(Model(file=champion.model))
+    champion_result = classify_validation(Model(file=champion.model))
     labels, by_challenger = read_predictions(executor, challenger)
-    _, by_champion = read_predictions(executor, defender)
+    _, by_champion = read_predictions(executor, champion_result)
     pairs = pair(labels, by_challenger, by_champion)
     best = champions.best(splits.validation.file.sha256)
-    return decide(challenger, defender, pairs, best, retrain), challenger
+    return decide(challenger, champion_result, pairs, best, retrain), challenger
 
 
 def read_predictions(

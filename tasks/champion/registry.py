@@ -223,7 +223,10 @@ class Champions:
         return digits
 
     def find(self) -> Lookup:
-        """Return the current champion; if damaged, the newest intact one before it."""
+        """Return the current champion; if damaged, the newest intact one before it.
+
+        Champions that were withdrawn, or trained on data of another kind, do not stand in.
+        """
         current = self.current_name()
         if current is None:
             return Lookup(None)
@@ -234,10 +237,27 @@ class Champions:
             if name != current and short_digest_of(name) in withdrawn:
                 continue
             try:
-                return Lookup(self.read(name), tuple(problems))
+                if name == current or self.can_replace(name, current):
+                    return Lookup(self.read(name), tuple(problems))
             except PipelineError as error:
                 problems.append(str(error))
         return Lookup(None, tuple(problems))
+
+    def can_replace(self, name: str, current: str) -> bool:
+        """Return whether a champion may stand in for the damaged current one.
+
+        True if the record of the current one is damaged too: its data are then unknown.
+
+        Raises:
+            PipelineError: the record of the champion is missing or damaged.
+        """
+        facts = self.read_record(name).facts
+        try:
+            known = self.read_record(current).facts
+        except PipelineError:
+            return True
+        same_images = facts.test.data == known.test.data
+        return facts.shape == known.shape and (same_images or facts.source == known.source)
 
     def best(self, data: str) -> int:
         """Return the largest number of correct images of a champion on a validation split."""

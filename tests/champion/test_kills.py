@@ -1,4 +1,4 @@
-"""Kills in the middle of promotions, with a reader who looks all the time.
+"""Kills in the middle of promotions, with a reader in a loop.
 
 Six kills by default; `make proofs` does a hundred.
 """
@@ -43,7 +43,7 @@ while True:
 
 
 class Reader(threading.Thread):
-    """Opens the champion again and again, as another process would: by its path alone."""
+    """Reads the champion in a loop, as another process would: by its path alone."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -55,20 +55,20 @@ class Reader(threading.Thread):
     def run(self) -> None:
         while not self.stop.is_set():
             try:
-                self.look()
+                self.read()
             except Exception as error:
                 self.problems.append(repr(error))
 
-    def look(self) -> None:
+    def read(self) -> None:
         folder = self.folder / (self.folder / "current").readlink()
         record = json.loads((folder / "record.json").read_bytes())
         digest = hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest()
         if digest != record["model"]["sha256"] or record["id"] != folder.name:
-            self.problems.append(f"{folder.name} is not whole")
+            self.problems.append(f"{folder.name} is damaged")
         self.seen.add(folder.name)
 
 
-def test_a_reader_gets_a_whole_model_whatever_happens_to_writers(store: Store) -> None:
+def test_a_reader_always_gets_a_whole_model_while_writers_are_killed(store: Store) -> None:
     champions = Champions(store)
     chance = random.Random(0)
     reader = Reader(champions.folder)

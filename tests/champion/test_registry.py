@@ -29,7 +29,7 @@ def damage(champions: Champions, name: str) -> None:
     path.write_bytes(path.read_bytes()[:-1] + b"?")
 
 
-def test_there_is_none_at_first(champions: Champions) -> None:
+def test_a_new_root_has_no_champion(champions: Champions) -> None:
     assert champions.find().champion is None
     assert champions.find().problems == ()
     assert history_lines(champions) == [f"no champion in {champions.folder} yet"]
@@ -49,7 +49,7 @@ def test_a_promoted_model_is_a_copy_with_its_record(
     assert champion.facts.validation.correct == 98
 
 
-def test_the_history_is_kept_and_told(champions: Champions, promote: Promote) -> None:
+def test_the_history_lists_all_champions(champions: Champions, promote: Promote) -> None:
     first, second = promote("first"), promote("second", 99)
     assert champions.history() == [first, second]
     assert in_use(champions) == second
@@ -89,7 +89,7 @@ def test_a_rollback_to_nothing_is_refused(champions: Champions, promote: Promote
     assert champions.history() == [current]
 
 
-def test_what_was_rolled_back_is_withdrawn_until_it_is_wanted_again(
+def test_a_rolled_back_model_is_withdrawn_until_a_rollback_to_it(
     champions: Champions, promote: Promote
 ) -> None:
     promote("first")
@@ -131,6 +131,24 @@ def test_a_fallback_passes_over_what_was_withdrawn(champions: Champions, promote
     assert in_use(champions) == first
 
 
+@pytest.mark.parametrize(("source", "stands_in"), [("digits", True), ("clothes", False)])
+def test_a_champion_of_another_task_does_not_stand_in(
+    champions: Champions, model: Callable[[str], FileRef], source: str, stands_in: bool
+) -> None:
+    ids = []
+    for content, name in (("first", "digits"), ("second", source)):
+        known = facts()
+        test = known.test.model_copy(update={"data": content})
+        known = known.model_copy(update={"source": name, "test": test})
+        current = champions.current_name()
+        ids.append(
+            champions.promote(model(content), known, "me", "good", expected_current=current).id
+        )
+    damage(champions, ids[1])
+    assert in_use(champions) == (ids[0] if stands_in else None)
+    assert len(champions.find().problems) == 1
+
+
 def test_if_all_are_damaged_each_is_named(champions: Champions, promote: Promote) -> None:
     names = [promote("first"), promote("second")]
     for name in names:
@@ -151,7 +169,7 @@ def test_the_best_is_counted_on_the_same_images(champions: Champions, promote: P
     assert champions.best("a") == 97, "what was withdrawn does not count"
 
 
-def test_a_champion_that_came_in_between_stays(
+def test_a_concurrent_promotion_wins(
     champions: Champions, promote: Promote, model: Callable[[str], FileRef]
 ) -> None:
     seen = champions.current_name()
@@ -161,7 +179,7 @@ def test_a_champion_that_came_in_between_stays(
     assert in_use(champions) == other
 
 
-def test_a_model_that_is_not_what_it_was_is_not_promoted(
+def test_a_changed_model_file_is_not_promoted(
     champions: Champions, promote: Promote, model: Callable[[str], FileRef], store: Store
 ) -> None:
     first = promote("first")
@@ -173,7 +191,7 @@ def test_a_model_that_is_not_what_it_was_is_not_promoted(
     assert sorted(p.name for p in champions.folder.iterdir()) == [first, "current"]
 
 
-def test_what_a_killed_writer_left_is_cleared_away(champions: Champions, promote: Promote) -> None:
+def test_leftovers_of_a_killed_writer_are_removed(champions: Champions, promote: Promote) -> None:
     first = promote("first")
     (champions.folder / ".new").mkdir()
     shutil.copytree(champions.folder / first, champions.folder / "0002-0123456789ab")

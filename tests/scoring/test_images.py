@@ -203,13 +203,13 @@ def test_what_came_before_a_fault_is_kept_and_said(
     assert problem.endswith(f"(the {len(kept)} images before that are scored)")
 
 
-def test_too_long_a_file_is_told(tmp_path: Path) -> None:
+def test_too_long_a_file_is_reported(tmp_path: Path) -> None:
     path = as_idx(tmp_path / "images")
     path.write_bytes(path.read_bytes() + b"\0")
     assert "too long, more follows after 5 images" in read(path)[1][0]
 
 
-def test_a_damaged_gzip_is_told(tmp_path: Path) -> None:
+def test_a_damaged_gzip_is_reported(tmp_path: Path) -> None:
     path = as_idx(tmp_path / "images.gz")
     data = bytearray(path.read_bytes())
     data[-6] ^= 1  # in the checksum

@@ -110,7 +110,7 @@ def test_files_of_every_kind_give_the_model_s_numbers(
     ]
 
 
-def test_ink_on_paper_is_turned_around(
+def test_ink_on_paper_is_inverted(
     tmp_path: Path, settings: ScoreSettings, expected: np.ndarray
 ) -> None:
     both = np.concatenate([IMAGES[:5], 255 - IMAGES[:5]])
@@ -176,7 +176,7 @@ def test_without_a_champion_the_error_says_what_to_do(tmp_path: Path) -> None:
         score([write_idx(tmp_path / "a")], settings)
 
 
-def test_a_damaged_champion_is_told_and_the_one_before_is_asked(
+def test_a_damaged_champion_is_reported_and_the_one_before_is_used(
     tmp_path: Path, settings: ScoreSettings, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     champions = Champions(Store(root))
