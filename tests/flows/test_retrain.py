@@ -163,7 +163,7 @@ def test_what_was_rolled_back_is_not_promoted_again(
     assert len(champions.history()) == 3
 
 
-def test_a_damaged_champion_is_told_and_the_one_before_stands_in(
+def test_a_damaged_champion_is_reported_and_the_one_before_is_used(
     champions: Champions, retrain: Retrain, caplog: pytest.LogCaptureFixture
 ) -> None:
     current = champions.history()[-1]
@@ -329,7 +329,9 @@ def test_no_server_is_a_clear_error(tmp_path: Path) -> None:
     )
     assert done.code == 1
     assert done.last.startswith(f"error: no Prefect server answers at {url}; start it with")
-    done = run_script(PROJECT / "flows" / "server.py", "check", PREFECT_API_URL=url)
+    done = run_script(
+        Path("check"), python=("-m", "tasks.runtime.server"), cwd=PROJECT, PREFECT_API_URL=url
+    )
     assert done.code == 1
     assert done.lines == [
         f"error: no Prefect server answers at {url}; start one with `make server` in another"
