@@ -304,10 +304,10 @@ class ScheduleSettings(BaseModel):
 
 
 class RetrainSettings(StageSettings):
-    """When a challenger becomes the champion; see champion/compare.py for the rule."""
+    """When a challenger becomes the champion; see champion/rule.py for the rule."""
 
     floor: float = Field(
-        0.97, ge=0, le=1, description="Validation accuracy that a first champion must reach."
+        0.97, ge=0, le=1, description="Validation accuracy that every champion must reach."
     )
     alpha: float = Field(
         0.05,
@@ -328,6 +328,11 @@ class RetrainSettings(StageSettings):
         description="'fixed' trains with --seed; 'date' with the day that the run is scheduled"
         " for, as in 20260131 (UTC), so that each run brings a new challenger.",
     )
+    new_task: bool = Field(
+        False,
+        description="Let a challenger that was trained on data of another kind (number of"
+        " classes, image size, ground, source) replace the champion without a comparison.",
+    )
 
 
 class ScoreSettings(StageSettings):
@@ -337,8 +342,9 @@ class ScoreSettings(StageSettings):
     batch: BatchSize = Field(1024, description="Images in memory at a time.")
     as_is: bool = Field(
         False,
-        description="Take images with a light ground, as ink on paper, as they are. By default they"
-        " are inverted, and marked in the column `inverted`: MNIST's digits are light on dark.",
+        description="Take images as they are. By default those with another ground than the"
+        " champion's training images (MNIST's is dark, ink on paper light) are inverted, and marked"
+        " in the column `inverted`.",
     )
     artifacts: Root | None = Field(
         None,
