@@ -1,4 +1,4 @@
-"""Stage: evaluations and looks into the network → the pictures of the report."""
+"""Stage: evaluations and insights → figures of the report."""
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -36,21 +36,23 @@ def draw(
     embedding: Embedding | None,
     settings: FigureSettings,
 ) -> Pictures:
-    """Draw every picture of the report, in the order of the story.
+    """Draw the figures of the report, in the order of the page.
 
     Args:
-        work: inputs and outputs.
-        split: the test split.
-        shape: of its images, and the number of classes.
-        evaluations: of the test split, at each milestone.
-        curves: what training reported, segment by segment.
-        metrics: of the last evaluation.
-        layers: weights of the last checkpoint, outputs for `settings.test_images`.
-        excitation, attribution, embedding: looks into the last checkpoint; None if not wanted.
-        settings: what to show.
+        work: inputs and outputs of the stage.
+        split: test split.
+        shape: shape of the images, and number of classes.
+        evaluations: evaluation of the test split at each milestone.
+        curves: Parquet file of batch accuracy and loss of each training segment.
+        metrics: metrics of the last evaluation.
+        layers: weights of the last checkpoint, and outputs for `settings.test_images`.
+        excitation: input that excites each class most; None if switched off.
+        attribution: attribution maps of the first errors; None if switched off.
+        embedding: map of the test images; None if switched off.
+        settings: settings of the figures.
 
     Raises:
-        PipelineError: a channel is asked for that the layer does not have.
+        PipelineError: `settings.conv2_channels` names a channel that does not exist.
     """
     from tasks.report.pictures import network, scores  # and with them matplotlib
     from tasks.report.pictures.book import Predicted, Sketchbook

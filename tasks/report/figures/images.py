@@ -1,4 +1,4 @@
-"""Figures of images: the data, the errors, and what the network makes of each."""
+"""Figures of images: data, errors, and predictions for single images."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -36,7 +36,7 @@ from tasks.report.figures.canvas import (
 BYTES = Normalize(0, 255)
 GREYS = colormaps["binary"]
 SHOWN_CLASSES = 10
-"""Probabilities of so many classes stand beside an image: the highest, where there are more."""
+"""Maximum number of classes with a probability bar beside an image."""
 
 
 def image_grid(
@@ -47,15 +47,15 @@ def image_grid(
     empty: str = "No images",
     norm: Normalize = BYTES,
 ) -> Figure:
-    """Images side by side, each with its title below.
+    """Return a grid of images, each with its title below.
 
     Args:
         images: [n, height, width].
-        titles: n texts; long ones are broken into lines.
+        titles: n texts; long ones are wrapped.
         columns: images per row.
-        heading: stands above them all.
-        empty: what to say instead if there are no images.
-        norm: from white to black; 0 to 255 if not given.
+        heading: heading above all images.
+        empty: sentence to show if there are no images.
+        norm: scale from white to black.
     """
     if len(images) == 0:
         return sentence(empty, heading)
@@ -90,12 +90,14 @@ def example_errors(
     class_names: Sequence[str],
     iteration: int,
 ) -> Figure:
-    """The first nine wrong images, with their true and their predicted class.
+    """Return the first nine misclassified images, with true and predicted class.
 
     Args:
-        images: [n, height, width], the whole split or any part of it.
-        true, predicted: [n], indices into `class_names`.
-        iteration: how long the network that predicted was trained.
+        images: [n, height, width].
+        true: [n], indices into `class_names`.
+        predicted: [n], indices into `class_names`.
+        class_names: name of each class.
+        iteration: number of training iterations before the predictions.
     """
     wrong = np.flatnonzero(true != predicted)[:9]
     titles = [f"True: {class_names[true[i]]}, Pred: {class_names[predicted[i]]}" for i in wrong]
@@ -107,7 +109,7 @@ def example_errors(
 
 
 def single_image(image: NDArray[np.uint8], title: str) -> Figure:
-    """One image [height, width], 0 is white and 255 black, with its title above."""
+    """Return one image [height, width], from 0 (white) to 255 (black), with its title above."""
     width, height = enlarged(image.shape, 420)
     across = max(width, 420)
     title = wrapped(title, across, TITLE)
@@ -125,14 +127,14 @@ def confidences(
     class_names: Sequence[str],
     empty: str,
 ) -> Figure:
-    """Images, each with the probabilities that the network gives its classes.
+    """Return images, each with a bar for the probability of each class.
 
     Args:
-        images: [n, height, width], 0 is white and 255 black.
+        images: [n, height, width], from 0 (white) to 255 (black).
         probabilities: [n, classes], from 0 to 1.
         true: [n], indices into `class_names`.
-        class_names: one for each class.
-        empty: what to say instead if there are no images.
+        class_names: name of each class.
+        empty: sentence to show if there are no images.
     """
     if len(images) == 0:
         return sentence(empty)
@@ -147,7 +149,7 @@ def confidences(
         (f"True: {class_names[t]}", f"Pred: {class_names[p.argmax()]}")
         for t, p in zip(true, probabilities, strict=True)
     ]
-    # The image has the width of the words below it, within reason.
+    # The column of the image is as wide as the text below it, within limits.
     words = max(text_width(text, TICK) for pair in pairs for text in pair)
     part = max(width, 112, min(words, 112 if columns == 3 else 160))
     labels = ["\n".join(shortened(pair, part, TICK)) for pair in pairs]
@@ -176,7 +178,7 @@ def confidences(
 
 
 def _key(figure: Figure, colours: dict[str, str]) -> None:
-    """What the colours of the bars stand for, in the first line."""
+    """Write a legend of the bar colours at the top of the figure."""
     x = MARGIN
     for meaning, colour in colours.items():
         rectangle(figure, (x, MARGIN + 3, 18, 18), fill=colour)
@@ -185,7 +187,7 @@ def _key(figure: Figure, colours: dict[str, str]) -> None:
 
 
 def most_probable(row: NDArray[np.floating], true: int, count: int) -> list[int]:
-    """The classes to show, in order; where not all fit, the most probable and the true one."""
+    """Return the classes to show: all in order, or the most probable and the true one."""
     if count == len(row):
         return list(range(count))
     order = [int(c) for c in np.argsort(-row, kind="stable")]
@@ -200,13 +202,14 @@ def confused_pairs(
     predicted: NDArray[np.integer],
     class_names: Sequence[str],
 ) -> Figure:
-    """How often one class was taken for another, and what such images look like.
+    """Return counts of the most frequent confusions, with example images.
 
     Args:
-        pairs: (true, predicted, count), one in a row.
-        images: [n, height, width], the whole split, from which the first few are shown.
-        true, predicted: [n], indices into `class_names`.
-        class_names: one for each class.
+        pairs: (true, predicted, count), one for each row of the figure.
+        images: [n, height, width]; the first few of each pair are shown.
+        true: [n], indices into `class_names`.
+        predicted: [n], indices into `class_names`.
+        class_names: name of each class.
     """
     if not pairs:
         return sentence("No errors")

@@ -46,7 +46,7 @@ class Predicted:
         return np.flatnonzero(self.true != self.predicted)
 
     def taken_for(self, rows: np.ndarray) -> str:
-        """What was taken for what, in words."""
+        """Return true and predicted class of some rows as text."""
         return "; ".join(
             f"a {self.names[self.true[i]]} taken for a {self.names[self.predicted[i]]}"
             for i in rows

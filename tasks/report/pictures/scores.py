@@ -69,7 +69,7 @@ def draw_errors(book: Sketchbook, data: Predicted, iteration: int) -> None:
 
 
 def draw_confidences(book: Sketchbook, data: Predicted) -> None:
-    """The errors that it is most sure of, and the right answers that it is least sure of."""
+    """Add the most confident errors and the least confident right answers."""
     probable = "Beside each image the probability of each class"
     if len(data.names) > figures.SHOWN_CLASSES:
         probable = f"Beside each image the {figures.SHOWN_CLASSES} most probable classes"
