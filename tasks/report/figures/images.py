@@ -9,6 +9,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from tasks.records import ConfusedPair
 from tasks.report.figures.canvas import (
     BLUE,
     FRAME,
@@ -32,6 +33,7 @@ from tasks.report.figures.canvas import (
     wrapped,
     write,
 )
+from tasks.report.figures.report_figure import Predictions, ReportFigure
 
 BYTES = Normalize(0, 255)
 GREYS = colormaps["binary"]
@@ -240,3 +242,123 @@ def confused_pairs(
             left = WIDTH - MARGIN - (examples - i) * (width + 8) + 8
             place(figure, images[row], (left, y, width, height), BYTES, GREYS)
     return figure
+
+
+FIRST_IMAGES = 9
+"""Number of images in each figure of example images."""
+PAIRS = 10
+"""Maximum number of confused pairs in their figure, the most frequent ones."""
+NO_ERRORS = "No test image is misclassified."
+
+
+def first_images_figure(
+    images: NDArray[np.uint8], labels: NDArray[np.integer], names: Sequence[str]
+) -> ReportFigure:
+    """Return the first test images with their true classes."""
+    count = min(FIRST_IMAGES, len(images))
+    titles = [f"True: {names[label]}" for label in labels[:count]]
+    return ReportFigure(
+        figure=image_grid(images[:count], titles),
+        name="first-test-images",
+        title="The first test images",
+        caption=f"The first {count} images of the test split, each with its true class.",
+        alt="Images of the classes " + ", ".join(names[label] for label in labels[:count]) + ".",
+    )
+
+
+def errors_figure(data: Predictions, iteration: int) -> ReportFigure:
+    """Return the first errors after a number of training iterations."""
+    wrong = data.wrong
+    shown = wrong[:FIRST_IMAGES]
+    return ReportFigure(
+        figure=example_errors(data.images, data.true, data.predicted, data.names, iteration),
+        name=f"errors-{iteration}",
+        title=f"Errors after {iteration:,} iteration{'' if iteration == 1 else 's'}",
+        caption=f"The first {len(shown)} of {len(wrong):,} misclassified test images."
+        if len(wrong)
+        else NO_ERRORS,
+        alt=data.described(shown).capitalize() + "." if len(wrong) else "No errors.",
+    )
+
+
+def confident_errors_figure(data: Predictions) -> ReportFigure:
+    """Return the errors with the highest confidence."""
+    rows = data.by_confidence(data.wrong, FIRST_IMAGES, highest=True)
+    return ReportFigure(
+        figure=_confidences_of(data, rows, "No errors"),
+        name="confident-errors",
+        title="The most confident errors",
+        caption=f"The misclassified test images with the highest confidence. {_bars_shown(data)}:"
+        " orange the predicted class, blue the true class."
+        if len(rows)
+        else NO_ERRORS,
+        alt=data.described_with_confidence(rows),
+    )
+
+
+def unsure_correct_figure(data: Predictions) -> ReportFigure:
+    """Return the correctly classified images with the lowest confidence."""
+    rows = data.by_confidence(data.correct, FIRST_IMAGES, highest=False)
+    return ReportFigure(
+        figure=_confidences_of(data, rows, "Nothing is right"),
+        name="unsure-correct",
+        title="The least confident correct predictions",
+        caption="The correctly classified test images with the lowest confidence."
+        f" {_bars_shown(data)}: blue the true class, which is also the predicted one."
+        if len(rows)
+        else "No test image is classified correctly.",
+        alt=data.described_with_confidence(rows),
+    )
+
+
+def _bars_shown(data: Predictions) -> str:
+    """Return the beginning of a sentence about the bars beside each image."""
+    if len(data.names) > SHOWN_CLASSES:
+        return f"Beside each image the {SHOWN_CLASSES} most probable classes"
+    return "Beside each image the probability of each class"
+
+
+def _confidences_of(data: Predictions, rows: NDArray[np.integer], empty: str) -> Figure:
+    """Return some images, each with the probability of each class."""
+    images, probabilities, true = data.images[rows], data.probabilities[rows], data.true[rows]
+    return confidences(images, probabilities, true, data.names, empty)
+
+
+def confused_pairs_figure(data: Predictions, confused: Sequence[ConfusedPair]) -> ReportFigure:
+    """Return the most frequent confusions, of all in descending order of their count."""
+    pairs = confused[:PAIRS]
+    shown = f"The {PAIRS} most frequent of {len(confused)}"
+    if len(confused) <= PAIRS:
+        shown = f"All {len(confused)}"
+    return ReportFigure(
+        figure=confused_pairs(
+            [(pair.true, pair.predicted, pair.count) for pair in pairs],
+            data.images,
+            data.true,
+            data.predicted,
+            data.names,
+        ),
+        name="confused-pairs",
+        title="The most frequent confusions",
+        caption=f"{shown} pairs of a true and a predicted class: the number of test images, and"
+        " the first of them."
+        if pairs
+        else NO_ERRORS,
+        alt="; ".join(
+            f"{data.names[pair.true]} taken for {data.names[pair.predicted]}: {pair.count}"
+            for pair in pairs
+        )
+        or "No errors.",
+    )
+
+
+def sample_image_figure(data: Predictions, row: int) -> ReportFigure:
+    """Return one test image."""
+    name = data.names[data.true[row]]
+    return ReportFigure(
+        figure=single_image(data.images[row], f"Test image {row}: {name}"),
+        name=f"image-{row}",
+        title=f"Test image {row}",
+        caption=f"A {name}, as the network receives it.",
+        alt=f"Image of a {name}.",
+    )

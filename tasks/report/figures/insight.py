@@ -1,6 +1,6 @@
 """Figures of the insights: exciting inputs, attribution maps, map of the test images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import cos, sin
 
 import numpy as np
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
+from tasks.records import Attribution
 from tasks.report.figures.canvas import (
     FRAME,
     INK,
@@ -33,7 +34,8 @@ from tasks.report.figures.canvas import (
     text_width,
     write,
 )
-from tasks.report.figures.images import BYTES, GREYS, image_grid
+from tasks.report.figures.images import BYTES, GREYS, NO_ERRORS, image_grid
+from tasks.report.figures.report_figure import Predictions, ReportFigure
 
 
 def exciting_inputs(
@@ -200,3 +202,98 @@ def _name_classes(
             parse_math=False,
             path_effects=[withStroke(linewidth=3, foreground="white")],
         )
+
+
+def exciting_inputs_figure(
+    images: NDArray[np.floating],
+    logits: NDArray[np.floating],
+    probabilities: NDArray[np.floating],
+    names: Sequence[str],
+) -> ReportFigure:
+    """Return the input that excites each class most.
+
+    Args:
+        images: [classes, height, width], from 0 (white) to 1 (black).
+        logits: [classes], logit of the class for its own image.
+        probabilities: [classes], probability of the class for its own image, from 0 to 1.
+        names: name of each class.
+    """
+    return ReportFigure(
+        figure=exciting_inputs(images, probabilities, names),
+        name="exciting-inputs",
+        title="Exciting inputs",
+        caption="For each class the input that maximises its logit, and its probability. Gradient"
+        " ascent starts from noise; the gradient is smoothed, and ink has a small cost. The input"
+        " need not look like the class to a human.",
+        alt=f"{len(images)} generated images with logits of their own class from"
+        f" {logits.min():.1f} to {logits.max():.1f}.",
+    )
+
+
+def attributions_figure(
+    data: Predictions, attribution: Attribution, tensors: Mapping[str, NDArray[np.floating]]
+) -> ReportFigure:
+    """Return the attribution maps of the first errors.
+
+    Args:
+        data: test split with its predictions.
+        attribution: images and predictions of the maps.
+        tensors: maps [n, rows, columns] by method and class, e.g. `gradient/predicted`.
+    """
+    rows = np.array(attribution.test_images, int)
+    side = attribution.patch
+    methods = (("gradient", "gradient × input"), ("occlusion", f"{side} × {side} pixels covered"))
+    maps = [
+        (title, tensors[f"{method}/predicted"], tensors[f"{method}/true"])
+        for method, title in methods
+        if len(rows)
+    ]
+    return ReportFigure(
+        figure=attributions(
+            data.images[rows], data.true[rows].tolist(), attribution.predicted, maps, data.names
+        ),
+        name="attributions",
+        title="Attribution of errors",
+        caption="Red pixels speak for the predicted class (left of each pair) or the true class"
+        " (right), blue pixels against it. The first pair is gradient × input, the second the"
+        f" decrease of the logit when {side} × {side} pixels around the place are covered."
+        if len(rows)
+        else NO_ERRORS,
+        alt=f"Maps of the first {len(rows)} errors: {data.described(rows)}."
+        if len(rows)
+        else "No errors.",
+    )
+
+
+def map_figure(
+    places: NDArray[np.floating],
+    true: NDArray[np.integer],
+    predicted: NDArray[np.integer],
+    names: Sequence[str],
+    layer: str,
+    total: int,
+) -> ReportFigure:
+    """Return a map of the test images by the outputs of a layer.
+
+    Args:
+        places: [n, 2], coordinates of the points.
+        true: [n], indices into `names`.
+        predicted: [n], indices into `names`.
+        names: name of each class.
+        layer: name of the layer.
+        total: number of test images, n or more.
+    """
+    count, wrong = len(places), int((true != predicted).sum())
+    sample = f"{count:,} of {total:,} test images, errors first"
+    if count == total:
+        sample = f"All {total:,} test images"
+    return ReportFigure(
+        figure=embedding_map(places, true, predicted, names),
+        name="map",
+        title=f"Map of the test images by {layer}",
+        caption=f"{sample}: images with similar outputs of {layer} are close to each other (PCA,"
+        " then t-SNE; distances between groups mean little). Colours are true classes, crosses"
+        f" the {wrong:,} errors.",
+        alt=f"A map of {count:,} points of {len(np.unique(true))} classes, {wrong:,} of them"
+        " marked as errors.",
+    )

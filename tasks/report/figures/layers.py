@@ -23,6 +23,7 @@ from tasks.report.figures.canvas import (
     colour_bar,
     columns_of,
     from_zero,
+    largest,
     new_figure,
     percent,
     place,
@@ -36,6 +37,7 @@ from tasks.report.figures.canvas import (
     write,
 )
 from tasks.report.figures.images import BYTES, GREYS, SHOWN_CLASSES, most_probable
+from tasks.report.figures.report_figure import Predictions, ReportFigure
 
 
 def conv_weights(weights: NDArray[np.floating], channel: int, limit: float) -> Figure:
@@ -240,3 +242,71 @@ def _bars(
             write(figure, middle, foot - high - 26, percent(share), SMALL, align="center")
         rotation = 90 if _turned(names) else 0
         write(figure, middle, foot + 8, name, SMALL, align="center", rotation=rotation)
+
+
+def weights_figure(layer: str, weights: NDArray[np.floating], channel: int) -> ReportFigure:
+    """Return the filters of a convolutional layer for one input channel.
+
+    Args:
+        layer: name of the layer.
+        weights: [height, width, input channels, filters].
+        channel: input channel, from 0.
+    """
+    height, width, channels, filters = weights.shape
+    limit = largest(weights)
+    where = "" if channels == 1 else f" for input channel {channel}"
+    return ReportFigure(
+        figure=conv_weights(weights, channel, limit),
+        name=f"{layer}-weights-{channel}",
+        title=f"Filters of {layer}{where}",
+        caption=f"The {filters} filters{where}: red is positive, blue negative, one scale for all"
+        f" filters of {layer}.",
+        alt=f"{filters} filters of {height} × {width} weights between -{limit:.2f} and"
+        f" {limit:.2f}.",
+    )
+
+
+def outputs_figure(
+    data: Predictions, row: int, layer: str, output: NDArray[np.floating]
+) -> ReportFigure:
+    """Return the outputs of a convolutional layer for one test image.
+
+    Args:
+        data: test split with its predictions.
+        row: row of the image.
+        layer: name of the layer.
+        output: [height, width, filters].
+    """
+    height, width, filters = output.shape
+    return ReportFigure(
+        figure=layer_outputs(output, f"Output of {layer} for test image {row}"),
+        name=f"{layer}-outputs-{row}",
+        title=f"Outputs of {layer} for test image {row}",
+        caption=f"{filters} outputs of {height} × {width} pixels; darker is larger.",
+        alt=f"{filters} small images, the output of each filter of {layer} for a"
+        f" {data.names[data.true[row]]}.",
+    )
+
+
+def flow_figure(
+    data: Predictions, row: int, outputs: Sequence[tuple[str, NDArray[np.floating]]]
+) -> ReportFigure:
+    """Return the outputs of all layers for one test image.
+
+    Args:
+        data: test split with its predictions.
+        row: row of the image.
+        outputs: name and output of each layer, in order; the last one's are the logits, which the
+            probabilities replace.
+    """
+    hidden = outputs[:-1]
+    true, predicted = data.names[data.true[row]], data.names[data.predicted[row]]
+    return ReportFigure(
+        figure=flow(data.images[row], hidden, data.probabilities[row], data.true[row], data.names),
+        name=f"flow-{row}",
+        title=f"Test image {row} in all layers",
+        caption="From top to bottom: the image, the outputs of each layer (darker is larger, each"
+        " layer on its own scale), and the probability of each class, blue for the true one.",
+        alt=f"Test image {row}, a {true}, goes through {', '.join(name for name, _ in hidden)}"
+        f" and is taken for a {predicted} with {data.probabilities[row].max():.1%}.",
+    )

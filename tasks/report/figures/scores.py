@@ -17,7 +17,7 @@ from matplotlib.ticker import (
 )
 from numpy.typing import NDArray
 
-from tasks.records import ClassMetrics, ConfidenceBin
+from tasks.records import ClassMetrics, ConfidenceBin, Evaluation, Metrics
 from tasks.report.figures.canvas import (
     BLUE,
     FRAME,
@@ -37,6 +37,7 @@ from tasks.report.figures.canvas import (
     text_width,
     write,
 )
+from tasks.report.figures.report_figure import ReportFigure
 from tasks.statistics import wilson_interval
 
 
@@ -352,3 +353,74 @@ def _bin_counts(axes: Axes, bins: Sequence[ConfidenceBin], across: int) -> None:
 def compact(count: int) -> str:
     """Return a count below a million in at most four characters."""
     return str(count) if count < 10_000 else f"{count / 1000:.0f}k"
+
+
+def learning_curve_figure(
+    curve: tuple[NDArray[np.integer], NDArray[np.floating], NDArray[np.floating]],
+    evaluations: Sequence[Evaluation],
+) -> ReportFigure:
+    """Return the learning curve with the milestones.
+
+    Args:
+        curve: iterations, accuracy and loss of the measured batches.
+        evaluations: evaluation of the test split at each milestone.
+    """
+    first, last = evaluations[0], evaluations[-1]
+    return ReportFigure(
+        figure=learning_curve(*curve, [(e.iteration, e.correct, e.total) for e in evaluations]),
+        name="learning-curve",
+        title="Learning curve",
+        caption="Accuracy and loss of the training batch every 100 iterations, and the accuracy on"
+        " the test split at each milestone with its 95 % interval.",
+        alt=f"Test accuracy rises from {first.correct / first.total:.1%} at iteration"
+        f" {first.iteration:,} to {last.correct / last.total:.1%} at {last.iteration:,}.",
+    )
+
+
+def confusion_matrix_figure(matrix: NDArray[np.integer], names: Sequence[str]) -> ReportFigure:
+    """Return the confusion matrix [classes, classes], rows true, columns predicted."""
+    errors = matrix - np.diag(np.diag(matrix))
+    true, predicted = np.unravel_index(errors.argmax(), errors.shape)
+    worst = int(errors[true, predicted])
+    return ReportFigure(
+        figure=confusion_matrix(matrix, names),
+        name="confusion-matrix",
+        title="Confusion matrix",
+        caption="Test images by true class (rows) and predicted class (columns). The colour scale"
+        " is logarithmic, so single errors show beside the diagonal.",
+        alt=f"Confusion matrix. Most often confused: {names[true]} taken for"
+        f" {names[predicted]}, {worst} times."
+        if worst
+        else "Confusion matrix without errors.",
+    )
+
+
+def class_scores_figure(metrics: Sequence[ClassMetrics], names: Sequence[str]) -> ReportFigure:
+    """Return precision, recall and F1 of each class."""
+    known = [(m.f1, name) for m, name in zip(metrics, names, strict=True) if m.f1 is not None]
+    worst, best = min(known, default=(0.0, "")), max(known, default=(0.0, ""))
+    return ReportFigure(
+        figure=class_scores(metrics, names),
+        name="class-scores",
+        title="Scores of each class",
+        caption="Precision (the share of the images predicted as a class that are of it), recall"
+        " (the share of the images of a class that are predicted as it), F1 (their harmonic mean),"
+        " and the number of test images of each class.",
+        alt=f"F1 lies between {worst[0]:.1%} for {worst[1]} and {best[0]:.1%} for {best[1]}."
+        if known
+        else "No score of any class is defined.",
+    )
+
+
+def calibration_figure(metrics: Metrics) -> ReportFigure:
+    """Return the reliability diagram."""
+    return ReportFigure(
+        figure=calibration(metrics.bins, metrics.calibration_error),
+        name="calibration",
+        title="Calibration",
+        caption="Above, accuracy against confidence: on the dashed line both are equal, below it"
+        f" the network is overconfident. Each dot is one of {len(metrics.bins)} bins of equal"
+        " width; the bars below show the number of images in each.",
+        alt="Reliability diagram. The expected calibration error is"
+        f" {metrics.calibration_error:.2%}.",
+    )
