@@ -71,7 +71,7 @@ def cache_app() -> App:
         Args:
             key: The first digits of a key, as `ls` shows them.
         """
-        print(prune.describe(open_store(artifacts), key))
+        print(prune.show(open_store(artifacts), key))
         return 0
 
     @app.command(name="prune")

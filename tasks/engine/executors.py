@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from tasks.engine import layout
 from tasks.engine.models import StageRecord
 from tasks.engine.remote import name_stage
-from tasks.engine.stage import P, Plan, R, Stage, key_of
+from tasks.engine.stage import STAGES, P, Plan, R, Stage, key_of
 from tasks.engine.store import Store
 from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
@@ -78,6 +78,9 @@ class PrefectExecutor:
     states: dict[str, "State[Any]"] = field(default_factory=dict)
     """Prefect's state of each stage, by the folder of its outputs."""
 
+    def __post_init__(self) -> None:
+        check_stage_names(self.refresh)
+
     def call(self, stage: Stage[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the stage's result for these arguments."""
         return self.execute(stage.plan(*args, **kwargs))
@@ -126,6 +129,9 @@ class LocalExecutor:
     """Names of stages to run regardless of the cache; `all` means every stage."""
     outcomes: list[StageOutcome] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        check_stage_names(self.refresh)
+
     def call(self, stage: Stage[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the stage's result for these arguments."""
         return self.execute(stage.plan(*args, **kwargs))
@@ -160,6 +166,9 @@ class DryRunExecutor:
     """Names of stages to run regardless of the cache; `all` means every stage."""
     verdicts: list[tuple[str, str]] = field(default_factory=list)
     """Label of each stage, and `up to date` or why it would run."""
+
+    def __post_init__(self) -> None:
+        check_stage_names(self.refresh)
 
     def call(self, stage: Stage[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the stage's cached result, or an `Unknown` value."""
@@ -256,6 +265,18 @@ def with_repetition(plan: Plan[R], repetition: int) -> Plan[R]:
     """Return a plan with a number in its key."""
     key_inputs = {**plan.key_inputs, "repetition": repetition}
     return replace(plan, key_inputs=key_inputs, key=key_of(key_inputs))
+
+
+def check_stage_names(names: frozenset[str]) -> None:
+    """Check that stages have these names.
+
+    Raises:
+        PipelineError: one is not known.
+    """
+    if unknown := sorted(names - {"all", *STAGES}):
+        raise PipelineError(
+            f"--refresh {unknown[0]}: no such stage; there are {', '.join(STAGES)}, and `all`"
+        )
 
 
 def must_refresh(plan: Plan[Any], refresh: frozenset[str]) -> bool:

@@ -18,12 +18,12 @@ EXPIRE_SECONDS = 15.0
 
 
 class Lease:
-    """A lock between machines: a small file that its owner writes anew every few seconds.
+    """A lock between machines: a small file that its owner rewrites every few seconds.
 
-    Within a machine it is an ordinary lock besides, since processes share the working copy. No
-    clocks are compared: who waits watches the file, and takes over when it stays the same for
-    `EXPIRE_SECONDS`. If the network is cut for longer, two may come to hold it: both then compute
-    the same bytes, and the record is written last. So nothing comes out wrong, only twice.
+    Processes of one machine share the working copy, so a lease includes a local lock. Clocks are
+    not compared: a waiting process watches the file, and takes over when it has not changed for
+    `EXPIRE_SECONDS`. If the network fails for longer, two processes may hold the lease. Both then
+    compute the same bytes and write the same cache entry.
     """
 
     def __init__(self, remote: Remote, name: str, local: BaseFileLock) -> None:
@@ -35,9 +35,13 @@ class Lease:
         self.renewal = threading.Thread(target=self.renew, daemon=True)
 
     def acquire(self, timeout: float = -1) -> Self:
-        """
+        """Acquire the lease.
+
+        Args:
+            timeout: seconds to wait; negative: forever.
+
         Raises:
-            Timeout: it is held by another.
+            Timeout: another owner holds it.
         """
         until = time.monotonic() + timeout if timeout >= 0 else float("inf")
         self.local.acquire(timeout=timeout)
@@ -52,36 +56,43 @@ class Lease:
         return self
 
     def take(self, until: float) -> None:
-        """Write the file once nobody else's is there."""
+        """Create the file once no other owner's is there.
+
+        Args:
+            until: monotonic time when to give up.
+        """
         before, since = b"", time.monotonic()
         while not self.remote.create(self.name, f"{self.token} 0".encode()):
             now, content = time.monotonic(), self.content()
             if content != before:
                 before, since = content, now
             elif now - since > EXPIRE_SECONDS:
-                self.remote.remove(self.name)
+                if self.content() == before:  # nobody has taken over meanwhile
+                    self.remote.remove(self.name)
                 continue
             if now >= until:
                 raise Timeout(self.name)
             time.sleep(POLL_SECONDS)
 
     def content(self) -> bytes:
+        """Return the content of the file, empty if it is missing."""
         try:
             return self.remote.read(self.name)
         except FileNotFoundError:
             return b""
 
     def renew(self) -> None:
-        """Show that the owner is alive, until it lets go."""
+        """Rewrite the file from time to time, until the lease is released."""
         number = 0
         while not self.released.wait(RENEW_SECONDS):
             number += 1
-            with contextlib.suppress(PipelineError):  # there is another beat soon
+            with contextlib.suppress(PipelineError):  # the next renewal comes soon
                 self.remote.write(self.name, f"{self.token} {number}".encode())
 
     def release(self) -> None:
+        """Release the lease."""
         self.released.set()
-        self.renewal.join()  # or it might write the file once more
+        self.renewal.join()  # otherwise it might write the file once more
         try:
             with contextlib.suppress(PipelineError):  # it will expire
                 if self.content().startswith(self.token.encode()):

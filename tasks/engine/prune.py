@@ -1,4 +1,4 @@
-"""What the artifact root holds, how large it is, and what may go."""
+"""Listing and removal of cache entries."""
 
 import json
 import shutil
@@ -16,17 +16,17 @@ SECONDS_PER_DAY = 86_400
 
 
 def last_used(store: Store, record: StageRecord) -> float:
-    """When a stage run was made or last skipped, in seconds since 1970."""
+    """Return when a stage run was computed or last used, in seconds since 1970."""
     return store.record_path(record).stat().st_mtime
 
 
 def size(record: StageRecord) -> int:
-    """Bytes of a stage run's outputs."""
+    """Return the size of a stage run's outputs, in bytes."""
     return sum(file.size for file in file_refs(record.output))
 
 
 def all_records(store: Store) -> list[StageRecord]:
-    """Every readable record, the one used longest ago first."""
+    """Return every readable cache entry, the least recently used first."""
     return sorted(store.all_records(), key=lambda record: last_used(store, record))
 
 
@@ -66,7 +66,7 @@ def changed_settings(record: StageRecord, defaults: dict[str, Any]) -> str:
 
 
 def holds_files(argument: dict[str, Any]) -> bool:
-    """Whether an argument is a record of files, whose facts may be called like settings."""
+    """Return whether an argument is a record of files, whose facts may be named like settings."""
     return any(" sha256:" in str(value) for _, value in leaves(argument))
 
 
@@ -75,15 +75,15 @@ def days_ago(store: Store, record: StageRecord) -> str:
     return "today" if days < 1 else f"{days:.0f} days"
 
 
-def describe(store: Store, key: str) -> str:
-    """One record as JSON.
+def show(store: Store, key: str) -> str:
+    """Return one cache entry as JSON.
 
     Args:
         store: the artifact root.
-        key: the first digits of its key.
+        key: first digits of its key.
 
     Raises:
-        PipelineError: no record has such a key, or more than one.
+        PipelineError: no key begins with these digits, or more than one.
     """
     found = [record for record in store.all_records() if record.key.startswith(key)]
     if len(found) != 1:
@@ -102,8 +102,8 @@ def to_remove(
     Args:
         store: the artifact root.
         needed: keys of the stage runs that the last report needs.
-        keep_latest: how many runs of each label stay, the most recently used ones.
-        older_than: days without use after which a run may go.
+        keep_latest: number of most recently used runs that stay, for each label.
+        older_than: days without use after which a run is removed.
     """
     before = time.time() - older_than * SECONDS_PER_DAY
     kept: dict[str, int] = {}
@@ -116,8 +116,8 @@ def to_remove(
     return chosen
 
 
-def forgotten(store: Store, older_than: float) -> list[Path]:
-    """What died so many days ago, and no run has gone on from since."""
+def abandoned(store: Store, older_than: float) -> list[Path]:
+    """Return scratch folders of interrupted runs that nobody has resumed for so many days."""
     before = time.time() - older_than * SECONDS_PER_DAY
     return [folder for folder in store.unfinished() if folder.stat().st_mtime <= before]
 
@@ -125,17 +125,24 @@ def forgotten(store: Store, older_than: float) -> list[Path]:
 def prune(
     store: Store, needed: frozenset[str], *, keep_latest: int, older_than: float, dry_run: bool
 ) -> list[str]:
-    """Remove stage runs; a line for each, and one for their sum.
+    """Remove old stage runs, and return a line for each and one for their sum.
 
-    What a run is computing just now is left alone. A run that wanted to use what goes finds
-    it missing, and makes it again.
+    Args:
+        store: the artifact root.
+        needed: keys of the stage runs that the last report needs.
+        keep_latest: number of most recently used runs that stay, for each label.
+        older_than: days without use after which a run is removed.
+        dry_run: whether to remove nothing.
+
+    Raises:
+        PipelineError: the root is a URL, or a run is using it.
     """
-    store.must_be_local("cache prune", "there, let a rule of the store remove what is old")
+    store.must_be_local("cache prune", "let a lifecycle rule of the bucket remove old files")
     if not dry_run and store.is_in_use():
         raise PipelineError("cache prune: a run is using these results; prune when it has ended")
     removed = 0
     lines = []
-    for folder in forgotten(store, older_than):
+    for folder in abandoned(store, older_than):
         if dry_run or store.remove_if_free(folder):
             lines.append(f"{layout.visible_name(folder.name)}  unfinished  {folder.parent.name}")
     for record in to_remove(store, needed, keep_latest, older_than):
@@ -148,14 +155,11 @@ def prune(
         lines.append(
             f"{layout.short_key(record.key)}  {size(record) / 1e6:>8.2f} MB  {record.label}"
         )
-    verb = "would go" if dry_run else "removed"
+    verb = "would be removed" if dry_run else "removed"
     return [*lines, f"{len(lines)} stage runs, {removed / 1e6:.2f} MB {verb}"]
 
 
 def remove(store: Store, record: StageRecord) -> None:
-    """Remove the record first: without it, the files are nothing.
-
-    The lock file stays: another run may be waiting for it.
-    """
+    """Remove a stage run, its cache entry first; the lock file stays for waiting runs."""
     store.record_path(record).unlink(missing_ok=True)
     shutil.rmtree(store.root / layout.stage_folder(record.stage, record.key), ignore_errors=True)

@@ -23,7 +23,7 @@ EXTRAS = {"s3": "s3", "s3a": "s3"}
 
 
 class RemoteError(PipelineError):
-    """The artifact root cannot be reached, or does not do what it is asked."""
+    """The artifact root's URL cannot be reached or used."""
 
 
 @contextmanager
@@ -37,11 +37,11 @@ def name_stage(label: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Head:
-    """What a file system says of a file without giving it away."""
+    """Facts about a file at a URL."""
 
     size: int
     sha256: str | None
-    """Hexadecimal; empty if the file is none of ours, None if the file system keeps no digests."""
+    """Hexadecimal; empty if another program wrote the file, None if the file system keeps none."""
     modified: float = 0.0
     """Seconds since 1970."""
 
@@ -66,7 +66,7 @@ class Remote:
         import fsspec
 
         protocol = self.url.partition("://")[0]
-        # Three tries with short pauses, and then the run ends and says so.
+        # Three attempts with short pauses; then the run ends with an error.
         os.environ.setdefault("AWS_RETRY_MODE", "standard")
         logging.getLogger("asyncio").addFilter(not_about_a_connection)
         try:
@@ -78,15 +78,16 @@ class Remote:
             ) from error
         except ValueError as error:
             raise RemoteError(f"{self.url}: {error}") from error
-        # Listings are asked for anew each time: others write there as well.
+        # No cached listings: other machines write there, too.
         return kind(use_listings_cache=False)
 
     def place(self, name: str) -> str:
+        """Return the URL of a file."""
         return f"{self.url}/{name}"
 
     @contextmanager
     def reached(self) -> Iterator[None]:
-        """Turn what a file system raises into one line; absent and present files are no errors."""
+        """Turn errors of the file system into one line, except missing and existing files."""
         try:
             yield
         except (FileNotFoundError, FileExistsError, PipelineError):
@@ -94,12 +95,13 @@ class Remote:
         except Exception as error:  # each file system has its own
             reason = " ".join(str(error).split()) or type(error).__name__
             raise RemoteError(
-                f"{self.url} cannot be used: {reason}; see to the network, the address and the"
-                " credentials, and run it again: what is finished is kept"
+                f"{self.url} cannot be used: {reason}; check the network, the address and the"
+                " credentials, and run it again: finished stages are kept"
             ) from error
 
     def read(self, name: str) -> bytes:
-        """
+        """Return the content of a file.
+
         Raises:
             FileNotFoundError: it is not there.
         """
@@ -108,17 +110,18 @@ class Remote:
             return content
 
     def write(self, name: str, content: bytes) -> None:
+        """Write a small file."""
         with self.reached():
             self.files.pipe_file(self.place(name), content)
 
     def create(self, name: str, content: bytes) -> bool:
-        """Write a file that must not be there yet; returns whether it was not."""
+        """Create a file; return whether that worked, i.e. there was none."""
         with self.reached():
             try:
                 self.files.pipe_file(self.place(name), content, mode="create")
             except FileExistsError:
                 return False
-            except OSError as error:  # two at the same moment: S3 lets neither, or one
+            except OSError as error:  # two at the same moment: S3 accepts one or none
                 answer = getattr(error.__cause__, "response", None) or {}
                 if answer.get("Error", {}).get("Code") == "ConditionalRequestConflict":
                     return False
@@ -126,19 +129,21 @@ class Remote:
             return True
 
     def remove(self, name: str) -> None:
+        """Remove a file if it is there."""
         with self.reached(), contextlib.suppress(FileNotFoundError):
             self.files.rm_file(self.place(name))
 
     @property
     def keeps_digests(self) -> bool:
+        """Whether the file system keeps SHA-256 of files."""
         return hasattr(self.files, "call_s3")
 
     def upload(self, path: Path, name: str, sha256: str) -> None:
-        """Copy a file there; S3 checks and keeps its digest."""
+        """Upload a file; S3 checks and keeps its digest."""
         options: dict[str, Any] = {}
         if self.keeps_digests:
             options = {
-                "chunksize": 2**31,  # in one piece, which alone has a digest of its own
+                "chunksize": 2**31,  # in one part: parts have no digest of the whole
                 "Metadata": {"sha256": sha256},
                 "ChecksumAlgorithm": "SHA256",
                 "ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode(),
@@ -147,7 +152,8 @@ class Remote:
             self.files.put_file(str(path), self.place(name), **options)
 
     def download(self, name: str, path: Path) -> None:
-        """
+        """Download a file.
+
         Raises:
             FileNotFoundError: it is not there.
         """
@@ -164,6 +170,7 @@ class Remote:
             return self.ask(name)
 
     def ask(self, name: str) -> Head:
+        """Return the facts about a file."""
         if not self.keeps_digests:
             return as_head(self.files.info(self.place(name)))
         bucket, key, _ = self.files.split_path(self.place(name))
@@ -175,11 +182,11 @@ class Remote:
         return Head(size=answer["ContentLength"], sha256=digest)
 
     def listing(self, folder: str, prefix: str = "") -> dict[str, Head]:
-        """The files in a folder whose names start so, by name, without digests."""
+        """Return the files in a folder with a prefix, by name, without digests."""
         with self.reached():
             try:
                 found = (
-                    # S3 lists a thousand names at a time: it had better know which ones.
+                    # S3 lists a thousand names per request, so the prefix is sent along.
                     self.files.find(self.place(folder), detail=True, prefix=prefix).values()
                     if self.keeps_digests
                     else self.files.ls(self.place(folder), detail=True)
@@ -195,12 +202,15 @@ class Remote:
 
 
 def not_about_a_connection(record: logging.LogRecord) -> bool:
-    """A broken connection is raised where it is used; asyncio tells of it besides."""
+    """Return whether asyncio's log record is about something else than a broken connection.
+
+    A broken connection also raises an error where it is used.
+    """
     return not (record.exc_info and isinstance(record.exc_info[1], ConnectionError))
 
 
 def as_head(info: dict[str, Any]) -> Head:
-    """What fsspec tells of a file."""
+    """Return the facts in fsspec's description of a file."""
     when = info.get("LastModified") or info.get("mtime") or info.get("created")
     modified = when.timestamp() if isinstance(when, datetime.datetime) else float(when or 0)
     return Head(size=info["size"], sha256=None, modified=modified)

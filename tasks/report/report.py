@@ -24,7 +24,7 @@ from tasks.records import (
 )
 from tasks.report.page import render
 from tasks.report.summary import Milestone, PreviousRun, Score, Summary
-from tasks.settings import WHERE_AND_HOW_AGAIN, Settings
+from tasks.settings import NOT_RESULT_SETTINGS, Settings
 
 
 def score(evaluation: Evaluation) -> Score:
@@ -89,7 +89,7 @@ def summarise(
         train_seconds=reached[-1].train_seconds,
         seed=settings.training.seed,
         device=last_device(results.segments),
-        settings=settings.model_dump(mode="json", exclude=WHERE_AND_HOW_AGAIN),
+        settings=settings.model_dump(mode="json", exclude=NOT_RESULT_SETTINGS),
         data_source=results.download.source,
         versions={
             "python": platform.python_version(),

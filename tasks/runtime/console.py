@@ -1,4 +1,4 @@
-"""What a person sees while the pipeline runs: lines and progress bars.
+"""Log lines and progress bars.
 
 Everything goes through the logger `mnist`. Prefect sends its records to the
 server (see `logging.extra_loggers` in pyproject.toml), so the UI shows the same
@@ -28,7 +28,7 @@ log.setLevel(logging.INFO)
 console = Console(stderr=True, highlight=False)
 
 watch: ContextVar[Callable[[str, int, int, str], None] | None] = ContextVar("watch", default=None)
-"""Also told of every piece of work: its label, the steps done, their total, and a note."""
+"""Function that gets every progress update: label, steps done, their total, and a note."""
 
 
 def print_log_lines() -> None:
@@ -43,19 +43,19 @@ def print_log_lines() -> None:
 
 @contextmanager
 def track(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
-    """Show how far a piece of work is.
+    """Show the progress of a piece of work.
 
     A live bar with the time left on a terminal; elsewhere a line every ten seconds.
 
     Args:
-        label: what is being done.
-        total: number of steps; a negative number stands for "not known".
+        label: name of the work.
+        total: number of steps; negative: not known.
 
     Yields:
-        `update(done, note)`: steps done so far, and a short text to show beside them.
+        `update(done, note)`: steps done so far, and a short text beside them.
     """
     watcher = watch.get()
-    with (bar if console.is_terminal else lines)(label, total) as show:
+    with (bar if console.is_terminal else log_lines)(label, total) as show:
 
         def update(done: int, note: str) -> None:
             show(done, note)
@@ -67,7 +67,7 @@ def track(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
 
 @contextmanager
 def bar(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
-    """A live bar on the terminal, gone at the end."""
+    """Show a live bar on the terminal, removed at the end."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -85,8 +85,8 @@ def bar(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
 
 
 @contextmanager
-def lines(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
-    """A line of the log from time to time."""
+def log_lines(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    """Log a line from time to time."""
     last = time.monotonic()
 
     def show(done: int, note: str) -> None:

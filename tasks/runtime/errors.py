@@ -1,4 +1,4 @@
-"""The one exception that a user is meant to read, and what nobody is."""
+"""The exception for users, and the removal of secrets from texts."""
 
 import re
 
@@ -13,6 +13,6 @@ class PipelineError(Exception):
 
 
 def without_secrets(text: str) -> str:
-    """A text in which web addresses have neither user names and passwords nor queries."""
+    """Return a text without user names, passwords and queries in its web addresses."""
     text = re.sub(r"(\w://)[^/\s@]*@", r"\1***@", text)
     return re.sub(r"(\w://[^\s?#'\"]*)[?#][^\s'\"]*?(?=[.,;:)]*(?:[\s'\"]|$))", r"\1?***", text)

@@ -14,7 +14,7 @@ FAILURE_KEY = "flow-failure"
 
 
 def reason_markdown(flow_name: str, run_name: str, state_name: str, message: str) -> str:
-    """Why a run ended, for a person."""
+    """Return the reason of a failure as Markdown."""
     reason = without_secrets(message).replace("Flow run encountered an exception: ", "")
     return "\n".join(
         [
@@ -28,9 +28,9 @@ def reason_markdown(flow_name: str, run_name: str, state_name: str, message: str
 
 
 def publish_failure_reason(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Hook for failed and crashed runs: a Markdown artifact with the reason.
+    """Publish the reason of a failed or crashed run as a Markdown artifact.
 
-    The runner calls it in a process of its own if that of the flow run has died.
+    If the process of the flow run has died, the worker calls this hook in another one.
     """
     with get_client(sync_client=True) as client:
         client.create_artifact(

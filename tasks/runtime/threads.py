@@ -1,7 +1,7 @@
-"""How many threads TensorFlow computes with, which its results depend on in their last bits.
+"""The number of TensorFlow's threads, which changes the last bits of its results.
 
-A gradient is summed up in as many parts as there are threads, and the order of additions changes
-what is rounded. So the number is fixed, not that of the machine's cores, and another one than the
+A gradient is summed in as many parts as there are threads, and the order of additions changes the
+rounding. So the number is fixed, independent of the machine's cores. Any other number than the
 default is part of the key of every stage that uses TensorFlow.
 """
 
@@ -11,19 +11,19 @@ import sys
 from tasks.runtime.errors import PipelineError
 
 DEFAULT_THREADS = 2
-"""What the published results were made with. More hardly help a network this small."""
+"""Number of threads of the published results; more hardly help so small a network."""
 
 VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 """Read by TensorFlow when it starts; the first is what results depend on."""
 
 
 def threads() -> int:
-    """Of each process that computes with TensorFlow."""
+    """Return the number of TensorFlow's threads in each process."""
     return int(os.environ.get(VARIABLES[0], DEFAULT_THREADS))
 
 
 def use_threads(count: int) -> None:
-    """Let TensorFlow compute with so many threads in this process and those it starts.
+    """Set the number of TensorFlow's threads in this process and its children.
 
     Raises:
         PipelineError: TensorFlow has started already, with another number.
@@ -38,13 +38,16 @@ def use_threads(count: int) -> None:
 
 
 def cores() -> list[int]:
-    """The cores that this process may use; empty where the system cannot bind one to them."""
+    """Return the cores that this process may use; empty where the system has no such binding."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def share_of(mine: list[int], number: int, of: int) -> list[int]:
-    """The cores of one of so many processes; no core is in two shares as long as there are enough.
+    """Return the cores of one of several processes, disjoint if there are enough cores.
 
-    The number of threads stays what it is, since results depend on it: they take turns.
+    Args:
+        mine: cores to share.
+        number: index of the process.
+        of: number of processes.
     """
     return mine[number % len(mine) :: of]

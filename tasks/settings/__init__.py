@@ -45,10 +45,17 @@ def split_commas(value: object) -> object:
     return value
 
 
-Numbers = Annotated[tuple[NonNegativeInt, ...], BeforeValidator(split_commas)]
+Number = Annotated[int, Field(ge=0, le=10**9)]
+Numbers = Annotated[tuple[Number, ...], BeforeValidator(split_commas)]
 Root = Annotated[str, BeforeValidator(str)]
 """A folder or a URL."""
-Sizes = Annotated[tuple[PositiveInt, ...], BeforeValidator(split_commas)]
+Size = Annotated[int, Field(ge=1, le=4096)]
+Sizes = Annotated[tuple[Size, ...], BeforeValidator(split_commas)]
+Pixels = Annotated[int, Field(ge=1, le=255)]
+PixelSizes = Annotated[tuple[Pixels, ...], BeforeValidator(split_commas)]
+BatchSize = Annotated[int, Field(ge=1, le=65_536)]
+MAX_LAYERS = 50
+"""Bounds keep a slip of the keyboard from using all memory; real networks are far below."""
 
 
 class StageSettings(BaseModel):
@@ -122,26 +129,36 @@ class NetworkSettings(StageSettings):
     """A convolutional network; by default the tutorial's."""
 
     conv_filters: Sizes = Field(
-        (16, 36), min_length=1, description="Filters of each convolutional layer."
+        (16, 36),
+        min_length=1,
+        max_length=MAX_LAYERS,
+        description="Filters of each convolutional layer.",
     )
-    conv_sizes: Sizes = Field(
+    conv_sizes: PixelSizes = Field(
         (5, 5),
         min_length=1,
+        max_length=MAX_LAYERS,
         description="Width and height of the filters, in pixels; one number for all layers, or"
         " one for each.",
     )
-    conv_strides: Sizes = Field(
-        (1,), min_length=1, description="Step from one place of a filter to the next; as above."
+    conv_strides: PixelSizes = Field(
+        (1,),
+        min_length=1,
+        max_length=MAX_LAYERS,
+        description="Step from one place of a filter to the next; as above.",
     )
     pooling: Annotated[
         tuple[Literal["max", "average", "none"], ...], BeforeValidator(split_commas)
     ] = Field(
         ("max",),
         min_length=1,
+        max_length=MAX_LAYERS,
         description="What becomes of 2 × 2 outputs of a convolutional layer; as above.",
     )
     dense: Sizes = Field(
-        (128,), description="Neurons of each fully-connected layer before the logits."
+        (128,),
+        max_length=MAX_LAYERS,
+        description="Neurons of each fully-connected layer before the logits.",
     )
     activation: Literal["relu", "sigmoid", "tanh"] = Field(
         "relu", description="Follows every layer but the last."
@@ -191,7 +208,7 @@ class TrainingSettings(StageSettings):
     seed: NonNegativeInt = Field(
         0, lt=2**64, description="Seed of the initial weights and of the order of images."
     )
-    batch_size: PositiveInt = Field(64, description="Images per training iteration.")
+    batch_size: BatchSize = Field(64, description="Images per training iteration.")
     learning_rate: PositiveFloat = Field(1e-4, description="Adam's step size, or its peak.")
     rate_schedule: Literal["constant", "one-cycle"] = Field(
         "constant",
@@ -205,14 +222,14 @@ class TrainingSettings(StageSettings):
         0.0, ge=0, lt=1, description="Share of the label that is spread over all classes."
     )
     shift: NonNegativeFloat = Field(
-        0.0, description="Training images are moved by up to so many pixels, each time anew."
+        0.0,
+        le=1000,
+        description="Training images are shifted by up to so many pixels, at random.",
     )
     rotation: NonNegativeFloat = Field(
-        0.0, le=180, description="… and turned by up to so many degrees."
+        0.0, le=180, description="… and rotated by up to so many degrees."
     )
-    zoom: float = Field(
-        0.0, ge=0, lt=1, description="… and made smaller or larger by up to this share."
-    )
+    zoom: float = Field(0.0, ge=0, lt=1, description="… and zoomed by up to this share.")
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="Processor to train on; auto takes a GPU where TensorFlow sees one."
     )
@@ -236,7 +253,7 @@ class TrainingSettings(StageSettings):
 class EvaluationSettings(StageSettings):
     """How predictions are made."""
 
-    evaluation_batch: PositiveInt = Field(256, description="Images per evaluation batch.")
+    evaluation_batch: BatchSize = Field(256, description="Images per evaluation batch.")
 
 
 Insight = Literal["excite", "attribute", "embed", "none"]
@@ -272,7 +289,7 @@ class ScheduleSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    iterations: NonNegativeInt = Field(10_000, description="Training iterations in all.")
+    iterations: Number = Field(10_000, description="Training iterations in all.")
     milestones: Numbers = Field(
         (0, 1, 100, 1_000, 10_000),
         description="Iterations after which the test split is evaluated; those beyond"
@@ -317,7 +334,7 @@ class ScoreSettings(StageSettings):
     """How images are scored with the champion."""
 
     out: Path = Field(Path("predictions.parquet"), description="File to write, Parquet.")
-    batch: PositiveInt = Field(1024, description="Images in memory at a time.")
+    batch: BatchSize = Field(1024, description="Images in memory at a time.")
     as_is: bool = Field(
         False,
         description="Take images with a light ground, as ink on paper, as they are. By default they"
@@ -329,32 +346,12 @@ class ScoreSettings(StageSettings):
     )
 
 
-StageName = Literal[
-    "all",
-    "download",
-    "convert",
-    "initialise",
-    "train",
-    "evaluate",
-    "export",
-    "measure",
-    "layer-outputs",
-    "excite",
-    "attribute",
-    "embed",
-    "draw",
-    "classify",
-    "draw-study",
-]
+NOT_RESULT_SETTINGS = {"artifacts", "refresh", "runner", "dask_address"}
+"""Settings that do not influence results: where they are stored and computed."""
 
 
-WHERE_AND_HOW_AGAIN = {"artifacts", "refresh", "runner", "dask_address"}
-"""Settings that say where results are kept and made, or that they are made anew: none of them has
-an influence on what comes out."""
-
-
-def said(values: Any) -> dict[str, Any]:
-    """The values of a group of settings that were given, whatever form they have."""
+def given(values: Any) -> dict[str, Any]:
+    """Return the values of a group of settings that were given, as a dictionary."""
     if isinstance(values, BaseModel):
         return values.model_dump(exclude_unset=True)
     return dict(values or {})
@@ -366,16 +363,16 @@ def options(group: str) -> Parameter:
 
 
 class Settings(BaseModel):
-    """Everything that can be said about a run."""
+    """All settings of a run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     preset: Preset = Field(
         "tutorial",
-        description="Settings that go together, where nothing else is said: tutorial (98.7 % in"
+        description="Settings that go together, unless other values are given: tutorial (98.7 % in"
         " 10,000 iterations), fast (the same network, 99 % in a fifteenth of the time), or best (a"
         " larger network, 99.65 % in 10 to 25 minutes on two cores). In a form, a field that is"
-        " filled in counts as said.",
+        " filled in counts as given.",
     )
     schedule: Annotated[ScheduleSettings, options("Schedule")] = ScheduleSettings()
     training: Annotated[TrainingSettings, options("Training")] = TrainingSettings()
@@ -389,7 +386,7 @@ class Settings(BaseModel):
         description="Folder that results are kept in, or a URL such as s3://bucket/mnist. Default:"
         " artifacts/ beside this project.",
     )
-    threads: PositiveInt = Field(
+    threads: Annotated[int, Field(ge=1, le=256)] = Field(
         DEFAULT_THREADS,
         description="Threads that TensorFlow computes with, in each process. The last bits of its"
         " results depend on it.",
@@ -404,20 +401,20 @@ class Settings(BaseModel):
         description="Scheduler of a Dask cluster, as in tcp://host:8786; implies --runner dask."
         " Default: a cluster of its own on this machine.",
     )
-    refresh: Annotated[tuple[StageName, ...], BeforeValidator(split_commas)] = Field(
+    refresh: Annotated[tuple[str, ...], BeforeValidator(split_commas)] = Field(
         (),
-        description="Stages to run again whatever is kept, and with them what depends on their"
-        " bytes; alone, or with `all`, every one.",
+        description="Stages to run again regardless of the cache, by their names in --status; later"
+        " stages run if the new bytes differ. Alone, or with `all`: every stage.",
     )
 
     @model_validator(mode="before")
     @classmethod
     def put_preset_below(cls, values: Any) -> Any:
-        """Take from the preset what is not said otherwise."""
+        """Take the preset's values where none are given."""
         if not isinstance(values, dict) or values.get("preset", "tutorial") not in PRESETS:
             return values
         return values | {
-            group: preset | said(values.get(group))
+            group: preset | given(values.get(group))
             for group, preset in PRESETS[values.get("preset", "tutorial")].items()
         }
 

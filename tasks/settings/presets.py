@@ -1,4 +1,4 @@
-"""Named settings: what `--preset` sets, where nothing else is said.
+"""Named settings: values of `--preset`, unless other values are given.
 
 Plain values, so that a preset can be changed without anything but its own runs running again.
 """

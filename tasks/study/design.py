@@ -7,7 +7,7 @@ from pydantic import Field
 
 from tasks.engine.digests import json_sha256
 from tasks.engine.models import Record
-from tasks.settings import WHERE_AND_HOW_AGAIN, Settings
+from tasks.settings import NOT_RESULT_SETTINGS, Settings
 from tasks.settings.presets import PRESETS, Preset
 from tasks.study.answer import Answer, Row
 from tasks.study.conclusions import compare_and_count_costs
@@ -77,7 +77,7 @@ class Job(Record):
     @property
     def identity(self) -> str:
         """SHA-256 of all that the job's result depends on."""
-        inputs = self.settings.model_dump(mode="json", exclude=WHERE_AND_HOW_AGAIN | {"preset"})
+        inputs = self.settings.model_dump(mode="json", exclude=NOT_RESULT_SETTINGS | {"preset"})
         return json_sha256([inputs, self.repetition, self.weights_seed])
 
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from tasks.geometry import size_problem
 from tasks.model.costs import count_costs
 from tasks.records import Shape
-from tasks.settings import WHERE_AND_HOW_AGAIN, Settings
+from tasks.settings import NOT_RESULT_SETTINGS, Settings
 from tasks.study.answer import Answer, Candidate, Row, compare, make_row
 from tasks.study.conclusions import conclude
 from tasks.study.design import Job, Search, Study, Variant, given_settings, make_job
@@ -204,7 +204,7 @@ def common_settings(study: Study, context: StudyContext) -> str:
 
 def result_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that influence results."""
-    return {k: v for k, v in given.items() if k not in WHERE_AND_HOW_AGAIN and v != {}}
+    return {k: v for k, v in given.items() if k not in NOT_RESULT_SETTINGS and v != {}}
 
 
 def study_command(names: Sequence[str], settings: Settings, seeds: int) -> str:
