@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from tasks.report.summary import Summary
@@ -84,8 +84,20 @@ def escape_markdown(text: str) -> str:
     return re.sub(r"(?i)(https?|ftp)(:)|(www)(\.)", r"\1\3\\\2\4", escaped)
 
 
-def markdown_table(rows: Sequence[Mapping[str, object]]) -> str:
-    """Return rows with the same columns as a Markdown table; their text is escaped."""
-    lines = [[escape_markdown(name) for name in rows[0]], ["---"] * len(rows[0])]
+def markdown_table(
+    rows: Sequence[Mapping[str, object]], right_aligned: Collection[str] = ()
+) -> str:
+    """Return rows as a Markdown table, with their text escaped; empty without rows.
+
+    Args:
+        rows: cells by the name of their column, the same columns in every row.
+        right_aligned: names of the right-aligned columns.
+    """
+    if not rows:
+        return ""
+    lines = [
+        [escape_markdown(name) for name in rows[0]],
+        ["---:" if name in right_aligned else "---" for name in rows[0]],
+    ]
     lines += [[escape_markdown(str(value)) for value in row.values()] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
