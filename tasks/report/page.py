@@ -17,6 +17,7 @@ TUTORIAL = {0: 1093, 1: 1296, 100: 6656, 1_000: 9308, 10_000: 9880}
 """Test images that the tutorial's network got right, by iterations trained."""
 MNIST_TEST_CLASSES = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 """Number of images of each digit in MNIST's test split, to recognise the data set."""
+TEMPLATES = Path(__file__).parent / "templates"
 DOTS_PER_PIXEL = 2
 """Figures are drawn for screens with two dots per CSS pixel."""
 MOST_CONFUSED = 10
@@ -25,10 +26,15 @@ WIDE = 600
 """Width in CSS pixels above which a picture gets a row of its own."""
 
 
-def make_environment(templates: Path, *, autoescape: bool = True) -> Environment:
-    """Return a Jinja environment: undefined variables are errors, block lines are removed."""
+def make_environment(*templates: Path, autoescape: bool = True) -> Environment:
+    """Return a Jinja environment: undefined variables are errors, block lines are removed.
+
+    Args:
+        templates: folders of templates, searched before that of the report and the base page.
+        autoescape: whether to escape values for HTML.
+    """
     return Environment(
-        loader=FileSystemLoader(templates),
+        loader=FileSystemLoader([*templates, TEMPLATES]),
         autoescape=autoescape,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -43,7 +49,7 @@ def render(summary: Summary, pictures: Sequence[tuple[PictureText, bytes]]) -> s
         summary: numbers of the run.
         pictures: texts and PNG file of each figure, in order.
     """
-    environment = make_environment(Path(__file__).parent / "templates")
+    environment = make_environment()
     environment.filters |= {
         "percent": percent,
         "share": share,
