@@ -313,7 +313,7 @@ def test_settings_of_every_depth_are_listed_by_section(shown: Page) -> None:
 
 
 def test_data_device_and_versions(shown: Page) -> None:
-    assert shown.table("Which")[1:] == [
+    assert shown.table("Component")[1:] == [
         ["Data", "https://mirror.invalid/mnist/"],
         ["Device", "CPU, Imaginary 9000"],
         ["versions"],
