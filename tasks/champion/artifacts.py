@@ -9,6 +9,7 @@ from tasks.champion.registry import Accuracy, Champion, Facts, percent
 from tasks.champion.rule import Decision
 from tasks.data.dataset import class_names
 from tasks.records import Classification
+from tasks.report.formatting import escape_markdown, markdown_table
 from tasks.settings import RetrainSettings
 
 ARTIFACT_KEY = "retraining-decision"
@@ -47,38 +48,45 @@ def decision_markdown(promotion: PromotionResult, retrain: RetrainSettings) -> s
     """Return the decision, the accuracies and the difference of the confusion matrices."""
     decision, after = promotion.decision, promotion.after
     in_use = f"Champion in use: `{after.id}`." if after else "There is no champion yet."
-    problems = [f"**Damaged:** {problem}." for problem in promotion.problems]
+    problems = [f"**Damaged:** {escape_markdown(problem)}." for problem in promotion.problems]
     parts = [
         f"# {decision.verdict.capitalize()}",
-        f"{decision.reason[0].upper()}{decision.reason[1:]}. {in_use}",
+        f"{escape_markdown(decision.reason[0].upper() + decision.reason[1:])}. {in_use}",
         *problems,
-        "\n".join(score_rows(promotion.facts, promotion.before, decision.champion)),
+        score_table(promotion.facts, promotion.before, decision.champion),
     ]
     if decision.p_value is not None:
-        parts.append("\n".join(test_rows(decision, retrain)))
+        parts.append(test_table(decision, retrain))
     if decision.challenger and decision.champion:
         parts.append("\n".join(difference_rows(decision.challenger, decision.champion)))
     return "\n\n".join(parts)
 
 
-def score_rows(
+def score_table(
     challenger: Facts, champion: Champion | None, classification: Classification | None
-) -> list[str]:
+) -> str:
     """Return the accuracies of both models as a Markdown table."""
+    validation, test = "Validation", "Test (reported only)"
     rows = [
-        "| | Validation | Test (reported only) |",
-        "|---|---:|---:|",
-        f"| Challenger, seed {challenger.settings['training']['seed']}"
-        f" | {percent(challenger.validation)} | {percent(challenger.test)} |",
+        {
+            "Model": f"Challenger, seed {challenger.settings['training']['seed']}",
+            validation: percent(challenger.validation),
+            test: percent(challenger.test),
+        }
     ]
     if champion:
         facts = champion.facts
-        validation = accuracy_cell(facts.validation, challenger.validation)
+        accuracy = accuracy_cell(facts.validation, challenger.validation)
         if classification:
-            validation = f"{classification.correct / classification.total:.2%}"
-        test = accuracy_cell(facts.test, challenger.test)
-        rows.append(f"| Champion `{champion.id}` | {validation} | {test} |")
-    return rows
+            accuracy = f"{classification.correct / classification.total:.2%}"
+        rows.append(
+            {
+                "Model": f"Champion {champion.id}",
+                validation: accuracy,
+                test: accuracy_cell(facts.test, challenger.test),
+            }
+        )
+    return markdown_table(rows, [validation, test])
 
 
 def accuracy_cell(champion: Accuracy, challenger: Accuracy) -> str:
@@ -87,23 +95,24 @@ def accuracy_cell(champion: Accuracy, challenger: Accuracy) -> str:
     return f"{percent(champion)}{other}"
 
 
-def test_rows(decision: Decision, retrain: RetrainSettings) -> list[str]:
+def test_table(decision: Decision, retrain: RetrainSettings) -> str:
     """Return the counts and the p-value of McNemar's test as a Markdown table."""
-    return [
-        "| Validation images classified correctly by … | |",
-        "|---|---:|",
-        f"| the challenger only | {decision.only_challenger} |",
-        f"| the champion only | {decision.only_champion} |",
-        f"| p-value, if both are equally good (exact McNemar test, one-sided; rejected below"
-        f" {retrain.alpha:g}) | {decision.p_value:.3g} |",
-        f"| allowed distance below the best champion so far | {retrain.margin:.2%} |",
-    ]
+    rows = {
+        "images that only the challenger classifies correctly": decision.only_challenger,
+        "images that only the champion classifies correctly": decision.only_champion,
+        "p-value, if both are equally good (exact McNemar test, one-sided; rejected below"
+        f" {retrain.alpha:g})": f"{decision.p_value:.3g}",
+        "allowed distance below the best champion so far": f"{retrain.margin:.2%}",
+    }
+    return markdown_table(
+        [{"Validation": name, "Value": value} for name, value in rows.items()], ["Value"]
+    )
 
 
 def difference_rows(challenger: Classification, champion: Classification) -> list[str]:
     """Return the challenger's confusion matrix minus the champion's as a Markdown table."""
     difference = np.array(challenger.confusion) - np.array(champion.confusion)
-    names = class_names(len(difference))
+    names = [escape_markdown(name) for name in class_names(len(difference))]
     return [
         "Confusion matrix of the validation split, challenger minus champion (rows true, columns"
         " predicted; better: higher on the diagonal, lower elsewhere):",
