@@ -36,7 +36,7 @@ export function makeExplorer(payload, chosen) {
     if (!(target instanceof HTMLButtonElement)) return;
     press(target);
     const { title, images } = groups[Number(target.dataset.group)];
-    gallery.show(title, images);
+    gallery.show(`${title}: ${images.length}`, images);
   });
   table.addEventListener("click", ({ target }) => {
     if (!(target instanceof HTMLButtonElement)) return;

@@ -72,7 +72,7 @@ function start(payload) {
     const label = image === null ? null : labels[image];
     const speaking = pixelsFor(network, pixels, best);
     view.render({ pixels, probabilities, winner: best, pixelsFor: speaking, label }, palette);
-    reason.render(pixels, place, palette);
+    view.mark(place, reason.render(pixels, place, palette));
     clearTimeout(quiet);
     quiet = window.setTimeout(() => {
       spoken.textContent = `${source.textContent}: ${names[best]}, ${percent(probabilities[best])}`;
@@ -82,8 +82,7 @@ function start(payload) {
   /** @param {import("./view.js").Place} chosen */
   function lookAt(chosen) {
     place = chosen;
-    view.figures.forEach((figure, i) => figure.mark(i === place.layer ? place : undefined));
-    reason.render(pixels, place, palette);
+    view.mark(place, reason.render(pixels, place, palette));
   }
 
   /** @param {number} i */
@@ -130,14 +129,10 @@ function start(payload) {
   if (images.length > 0) showImage(0);
   else clear();
   update();
-  const { channels, height, width } = network.layers[0].shape;
-  const middle = { layer: 0, channel: Math.min(channels, 1) - 1, y: height >> 1, x: width >> 1 };
-  if (network.layers.length > 1) {
-    reason.setFields(middle);
-    lookAt(middle);
-  } else {
-    panel.hidden = true; // the logits alone: there is no layer to look at
-  }
+  const { height, width } = network.layers[0].shape;
+  const middle = { layer: 0, channel: 0, y: height >> 1, x: width >> 1 };
+  reason.setFields(middle);
+  lookAt(middle);
 }
 
 start(readPayload(find("live-payload", HTMLScriptElement).text));

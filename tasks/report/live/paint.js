@@ -196,8 +196,8 @@ function paperOf(kind, palette) {
 
 /** @param {number} value */
 function shortNumber(value) {
-  if (value === 0) return "0";
-  return value.toFixed(Math.abs(value) < 9.95 ? 2 : 1).replace("0.", ".").replace("-", "−");
+  const text = value.toFixed(Math.abs(value) < 9.95 ? 2 : 1);
+  return Number(text) === 0 ? "0" : text.replace(/^(-?)0\./, "$1.").replace("-", "−");
 }
 
 /** @param {HTMLCanvasElement} canvas */

@@ -37,9 +37,9 @@ export function makeReason({ network }, chosen) {
     const { channels, height, width } = layers[layer].shape;
     return {
       layer,
-      channel: within(fields.channel, channels),
-      y: within(fields.y, height),
-      x: within(fields.x, width),
+      channel: numberIn(fields.channel, channels),
+      y: numberIn(fields.y, height),
+      x: numberIn(fields.x, width),
     };
   }
 
@@ -61,6 +61,8 @@ export function makeReason({ network }, chosen) {
      * @param {Float32Array} pixels that the network was given
      * @param {Place} at
      * @param {import("./paint.js").Palette} palette
+     * @returns {import("./view.js").Patch | undefined} what lies under the filter, of the channel
+     *   that adds most
      */
     render(pixels, at, palette) {
       const found = explain(network, pixels, at.layer, at.channel, at.y, at.x);
@@ -73,6 +75,8 @@ export function makeReason({ network }, chosen) {
       const rows = found.kind === "convolution" ? convolutionRows(found, from) : denseRows(found);
       showGrids(grids, rows, palette);
       sum.textContent = sumWords(found);
+      const { top, left, size, parts } = found;
+      return parts.length > 0 ? { channel: parts[0].channel, top, left, size } : undefined;
     },
   };
 }
@@ -84,7 +88,7 @@ export function makeReason({ network }, chosen) {
  * @param {HTMLInputElement} field
  * @param {number} count
  */
-function within(field, count) {
+function numberIn(field, count) {
   const value = Math.round(Number(field.value)) || 0;
   return Math.min(Math.max(value, 0), count - 1);
 }

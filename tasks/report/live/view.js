@@ -38,8 +38,25 @@ export function makeView({ network, names, shape }, pointed) {
   const sure = find("live-sure", HTMLElement);
   const legend = find("live-speaks-note", HTMLElement);
 
+  const patch = find("live-patch", HTMLElement);
+
   return {
     figures,
+
+    /**
+     * Mark an output, and what lies under its filter in the layer before or in the image.
+     *
+     * @param {Place} place
+     * @param {Patch | undefined} under
+     */
+    mark(place, under) {
+      figures.forEach((figure, i) => {
+        figure.mark(i === place.layer ? place : undefined);
+        figure.markPatch(i === place.layer - 1 ? under : undefined);
+      });
+      const inImage = place.layer === 0 ? under : undefined;
+      setMark(patch, shape, inImage && { ...inImage, width: inImage.size, height: inImage.size });
+    },
 
     /**
      * @param {State} state
@@ -129,7 +146,8 @@ function layerFigure({ name, shape }, index, pointed) {
   // Whole multiples keep pixels square; what is wider than the page becomes as wide as the page.
   canvas.style.width = `${tiles.width * Math.max(1, Math.min(12, Math.floor(620 / tiles.width)))}px`;
   const mark = make("span", { class: "live-mark", hidden: true });
-  const box = make("div", { class: "live-tiles" }, canvas, mark);
+  const patch = make("span", { class: "live-mark live-patch", hidden: true });
+  const box = make("div", { class: "live-tiles" }, canvas, mark, patch);
   const title = make("figcaption", {}, make("strong", { text: name }), `: ${words}`);
   const element = make("figure", { class: "live-layer" }, title, box);
 
@@ -150,16 +168,55 @@ function layerFigure({ name, shape }, index, pointed) {
      * @param {Place} [place]
      */
     mark(place) {
-      mark.hidden = !place;
-      if (!place) return;
-      const left = (place.channel % tiles.columns) * tiles.across + place.x;
-      const top = Math.floor(place.channel / tiles.columns) * tiles.down + place.y;
-      mark.style.left = `${(100 * left) / tiles.width}%`;
-      mark.style.top = `${(100 * top) / tiles.height}%`;
-      mark.style.width = `${100 / tiles.width}%`;
-      mark.style.height = `${100 / tiles.height}%`;
+      setMark(mark, tiles, place && boxOf(tiles, place.channel, place.y, place.x, 1));
+    },
+
+    /**
+     * Mark what lies under the filter of the next layer; nothing if not given.
+     *
+     * @param {Patch} [under]
+     */
+    markPatch(under) {
+      const { channel, top, left, size } = under ?? { channel: 0, top: 0, left: 0, size: 0 };
+      setMark(patch, tiles, under && boxOf(tiles, channel, top, left, size));
     },
   };
+}
+
+/** @typedef {{channel: number, top: number, left: number, size: number}} Patch */
+/** @typedef {import("./mnist-form.js").Box} Box */
+
+/**
+ * @param {ReturnType<typeof tilesOf>} tiles
+ * @param {number} channel
+ * @param {number} top
+ * @param {number} left
+ * @param {number} size
+ * @returns {Box}
+ */
+function boxOf(tiles, channel, top, left, size) {
+  return {
+    left: (channel % tiles.columns) * tiles.across + left,
+    top: Math.floor(channel / tiles.columns) * tiles.down + top,
+    width: size,
+    height: size,
+  };
+}
+
+/**
+ * Lay a mark over a part of an image; hide it if there is none.
+ *
+ * @param {HTMLElement} mark
+ * @param {{width: number, height: number}} image
+ * @param {Box} [box]
+ */
+function setMark(mark, image, box) {
+  mark.hidden = !box;
+  if (!box) return;
+  mark.style.left = `${(100 * box.left) / image.width}%`;
+  mark.style.top = `${(100 * box.top) / image.height}%`;
+  mark.style.width = `${(100 * box.width) / image.width}%`;
+  mark.style.height = `${(100 * box.height) / image.height}%`;
 }
 
 /**

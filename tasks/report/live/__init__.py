@@ -1,0 +1,1 @@
+"""The live network of the report page: what it carries, and the scripts that bring it to life."""

@@ -1,0 +1,95 @@
+"""The live network as parts of the report page: its section, script, style and their digests.
+
+The script stands in the page itself, so that the page is one file that opens from disk. Its
+modules are joined into one, since modules inside a page cannot import each other.
+"""
+
+import hashlib
+import re
+from base64 import b64encode
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+HERE = Path(__file__).parent
+IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w-]+\.js)";\n', re.MULTILINE)
+EXPORT = re.compile(r"^export (?=(?:async )?function |const |class )", re.MULTILINE)
+
+
+def section(payload: str | None, reason: str, height: int, width: int) -> str:
+    """The section of the page, as HTML.
+
+    Args:
+        payload: what the script reads, as from `pack`; None if there is none.
+        reason: why there is none, a whole sentence.
+        height, width: of the images, in pixels.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=lambda _: payload is None,  # the payload has no `<`
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("section.html.j2").render(
+        payload=payload, reason=reason if payload is None else "", height=height, width=width
+    )
+
+
+@cache
+def style() -> str:
+    """What goes into a `<style>` element."""
+    return (HERE / "live.css").read_text(encoding="utf-8")
+
+
+@cache
+def script(entry: str = "main.js") -> str:
+    """What goes into a `<script type="module">` element: a module and all that it imports."""
+    return "".join(joined(entry, done=[]))
+
+
+def joined(name: str, done: list[str]) -> list[str]:
+    """A module without its imports and exports, after the modules that it imports.
+
+    Args:
+        name: of the file.
+        done: names of the modules that are already there; this one is added.
+
+    Raises:
+        ValueError: an import or export has a form that cannot be joined.
+    """
+    if name in done:
+        return []
+    done.append(name)
+    text = (HERE / name).read_text(encoding="utf-8")
+    before = [part for other in IMPORT.findall(text) for part in joined(other, done)]
+    body = EXPORT.sub("", IMPORT.sub("", text))
+    if odd := re.search(r"^(import|export)\b.*|</script", body, re.MULTILINE):
+        raise ValueError(f"{name}: cannot be joined: {odd[0]}")
+    return [*before, body]
+
+
+def content_security_policy(styles: Iterable[str], scripts: Iterable[str]) -> str:
+    """The policy of a page with these styles and scripts, and nothing else but its pictures.
+
+    Args:
+        styles, scripts: all text between the tags of each element, to the last line break.
+    """
+    return "; ".join(
+        [
+            "default-src 'none'",
+            "img-src data:",
+            f"style-src {allowed(styles)}",
+            f"script-src {allowed(scripts)}",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
+
+
+def allowed(texts: Iterable[str]) -> str:
+    """The digests of texts, as a policy names them."""
+    digests = (hashlib.sha256(text.encode()).digest() for text in texts)
+    return " ".join(f"'sha256-{b64encode(d).decode()}'" for d in digests) or "'none'"
