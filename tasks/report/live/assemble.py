@@ -45,9 +45,14 @@ def style() -> str:
 
 
 @cache
-def script(entry: str = "main.js") -> str:
-    """What goes into a `<script type="module">` element: a module and all that it imports."""
-    return "".join(joined(entry, done=[]))
+def script(*modules: str) -> str:
+    """What goes into a `<script type="module">` element: modules and all that they import.
+
+    Args:
+        modules: names of files; all of the live network if none is given.
+    """
+    done: list[str] = []
+    return "".join(part for name in modules or ("main.js",) for part in joined(name, done))
 
 
 def joined(name: str, done: list[str]) -> list[str]:

@@ -17,6 +17,7 @@ const QUIET = 700;
 function start(payload) {
   const { network, names, shape, images, rows, labels } = payload;
   const app = find("live-app", HTMLElement);
+  const input = find("live-input", HTMLElement);
   const form = find("live-form", HTMLInputElement);
   const source = find("live-source", HTMLElement);
   const spoken = find("live-spoken", HTMLElement);
@@ -50,7 +51,8 @@ function start(payload) {
   });
   const explorer = makeExplorer(payload, (chosen) => {
     showImage(chosen);
-    find("live-input", HTMLElement).scrollIntoView({ block: "nearest" });
+    const fits = input.clientHeight < window.innerHeight;
+    input.scrollIntoView({ block: fits ? "nearest" : "start" });
   });
 
   /** Update with the next frame, however many strokes come before it. */

@@ -190,7 +190,8 @@ function sumWords(found) {
     const count = parts.length - SHOWN_CHANNELS;
     shown.push(`${signed(others)} from ${count} more`);
   }
-  const terms = parts.length > 1 ? `${shown.join(" + ")} = ${signed(found.sum)}` : signed(found.sum);
+  const added = shown.join(" + ").replaceAll("+ −", "− ");
+  const terms = parts.length > 1 ? `${added} = ${signed(found.sum)}` : signed(found.sum);
   const chain = found.after.map(({ name, value }) => `; ${name}: ${signed(value)}`).join("");
   return `Sum of the products: ${terms}; with the bias ${signed(found.bias)}: ${signed(
     found.sum + found.bias,

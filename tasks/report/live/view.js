@@ -141,7 +141,7 @@ function layerFigure({ name, shape }, index, pointed) {
     width: tiles.width,
     height: tiles.height,
     role: "img",
-    "aria-label": `${name}: ${words}, darker is more`,
+    "aria-label": `${name}: ${words}`,
   });
   // Whole multiples keep pixels square; what is wider than the page becomes as wide as the page.
   canvas.style.width = `${tiles.width * Math.max(1, Math.min(12, Math.floor(620 / tiles.width)))}px`;
