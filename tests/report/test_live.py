@@ -130,7 +130,7 @@ def test_what_cannot_be_joined_is_refused(
 ) -> None:
     (tmp_path / "odd.js").write_text(line + "\n")
     monkeypatch.setattr(assemble, "HERE", tmp_path)
-    with pytest.raises(ValueError, match="odd.js: cannot be joined"):
+    with pytest.raises(ValueError, match=r"odd\.js: cannot be joined"):
         assemble.joined("odd.js", [])
 
 

@@ -183,7 +183,7 @@ def pack(
         return Payload(
             None,
             f"The network has {count:,} weights, too many for this page: with the test images they"
-            f" would add {size / 1e6:,.1f} MB to it, and {PAYLOAD_LIMIT / 1e6:.1f} MB is the limit.",
+            f" would add {size / 1e6:,.1f} MB to it; {PAYLOAD_LIMIT / 1e6:.1f} MB is the limit.",
         )
     steps = network_steps(settings, shape)
     place = {row: i for i, row in enumerate(rows)}
