@@ -115,20 +115,21 @@ def ordered_weights(
 
 
 def count_weights(settings: NetworkSettings, shape: Shape) -> int:
-    """How many weights and biases the network has, those of normalisation not counted."""
+    """How many numbers the network has learned, which is also how many travel in the page."""
     channels, (height, width) = 1, (shape.height, shape.width)
     if settings.conv_filters:
         height, width = layer_sizes(settings, height, width)[-1][1]
+    each = 2 if settings.normalisation else 1  # a factor and a summand, or a bias
     total = 0
     sizes = for_each(len(settings.conv_filters), settings.conv_sizes)
     for filters, size in zip(settings.conv_filters, sizes, strict=True):
-        total += (size * size * channels + 1) * filters
+        total += (size * size * channels + each) * filters
         channels = filters
     inputs = height * width * channels
-    for neurons in (*settings.dense, shape.classes):
-        total += (inputs + 1) * neurons
+    for neurons in settings.dense:
+        total += (inputs + each) * neurons
         inputs = neurons
-    return total
+    return total + (inputs + 1) * shape.classes
 
 
 def choose_images(
