@@ -106,9 +106,9 @@ def test_a_network_that_is_too_large_says_so() -> None:
     )
     assert found.text is None
     assert found.reason.startswith("The network has 1,789,862 weights, too many for this page")
-    html = assemble.section(found.text, found.reason, 28, 28)
-    assert found.reason in html
-    assert "<script" not in html
+    parts = assemble.live_parts(found.text, found.reason, 28, 28)
+    assert found.reason in parts.section
+    assert "<script" not in parts.section and parts.script == ""
 
 
 def test_script_is_one_module_in_which_nothing_is_imported() -> None:

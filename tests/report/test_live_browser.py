@@ -357,7 +357,9 @@ def test_errors_are_explored_without_leaving_the_page(browser: Browser, trained:
         assert thumbnails.count() == len(rows)
         for i, row in enumerate(rows):
             thumbnails.nth(i).click()
-            expect(page.locator("#live-source")).to_have_text(f"Test image {row}, a {label}")
+            expect(page.locator("#live-source")).to_have_text(
+                f"Test image {row}, true class {label}"
+            )
             expect(page.locator("#live-winner")).to_have_text(predicted)
             bars = answer(page)
             wanted = table.loc[row, [f"p{c}" for c in range(10)]]
@@ -375,9 +377,9 @@ def test_the_page_is_operated_by_keys_alone(browser: Browser, trained: Live) -> 
         page.keyboard.press("Tab")
         page.keyboard.press("ArrowRight")
         page.keyboard.press("Enter")
-        expect(page.locator("#live-source")).to_have_text("Test image 1, a 2")
+        expect(page.locator("#live-source")).to_have_text("Test image 1, true class 2")
         spoken = page.get_by_role("status")
-        expect(spoken).to_contain_text("Test image 1, a 2: 2, ")
+        expect(spoken).to_contain_text("Test image 1, true class 2: 2, ")
         page.locator("#live-layer").select_option("conv2")
         page.get_by_role("spinbutton", name="Output").fill("35")
         expect(page.locator("#live-sum")).to_contain_text("from 13 more")

@@ -39,9 +39,9 @@ def test_the_tutorials_story() -> None:
     assert "5 × 5 weights" in filters and "moves on by 1 pixel." in filters
     assert "16 filters, so it has 16 outputs" in filters
     assert pooling.startswith(
-        "Of each 2 × 2 neighbours in an output of conv1, the largest is kept: 28 × 28 pixels become"
-        " 14 × 14; of each 2 × 2 neighbours in an output of conv2, the largest is kept: 14 × 14"
-        " pixels become 7 × 7."
+        "Of every 2 × 2 neighbouring pixels in an output of conv1, the largest is kept: 28 × 28"
+        " pixels become 14 × 14; of every 2 × 2 neighbouring pixels in an output of conv2, the"
+        " largest is kept: 14 × 14 pixels become 7 × 7."
     )
     assert layers == (
         "Each of the 36 filters of conv2 looks at all 16 outputs of conv1. The 1,764 numbers that"

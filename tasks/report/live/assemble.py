@@ -8,6 +8,7 @@ import hashlib
 import re
 from base64 import b64encode
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,26 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 HERE = Path(__file__).parent
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w-]+\.js)";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:async )?function |const |class )", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the page takes of the live network."""
+
+    section: str
+    """HTML, with the payload in it."""
+    style: str
+    """All text of a `<style>` element."""
+    script: str
+    """All text of a `<script type="module">` element after the section; empty if the page does
+    without the live network."""
+
+
+def live_parts(payload: str | None, reason: str, height: int, width: int) -> Parts:
+    """The live network as parts of the page; for the arguments see `section`."""
+    return Parts(
+        section(payload, reason, height, width), style(), "" if payload is None else script()
+    )
 
 
 def section(payload: str | None, reason: str, height: int, width: int) -> str:
@@ -34,7 +55,11 @@ def section(payload: str | None, reason: str, height: int, width: int) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template("section.html.j2").render(
-        payload=payload, reason=reason if payload is None else "", height=height, width=width
+        payload=payload,
+        reason=reason if payload is None else "",
+        height=height,
+        width=width,
+        box=max(1, round(min(height, width) * 20 / 28)),  # BOX in mnist-form.js
     )
 
 

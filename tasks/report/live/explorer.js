@@ -81,7 +81,7 @@ function fillMatrix(table, { names, confusion }, cells) {
     "tr",
     {},
     make("th", { scope: "col", text: "True" }),
-    ...names.map((name) => make("th", { scope: "col", text: name })),
+    ...names.map((name) => make("th", { scope: "col", text: name, title: name })),
   );
   const axis = make(
     "tr",
@@ -93,7 +93,7 @@ function fillMatrix(table, { names, confusion }, cells) {
     make(
       "tr",
       {},
-      make("th", { scope: "row", text: names[label] }),
+      make("th", { scope: "row", text: names[label], title: names[label] }),
       ...row.map((count, predicted) => {
         const images = cells.get(`${label},${predicted}`) ?? [];
         const kind = label === predicted ? "right" : count === 0 ? "none" : "wrong";

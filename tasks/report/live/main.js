@@ -25,11 +25,13 @@ function start(payload) {
   const panel = find("live-reason", HTMLElement);
   const panelPlace = panel.parentElement;
 
+  const { height, width } = network.layers[0].shape;
+
   let palette = paletteOf(app);
   /** @type {number | null} the test image on the surface, as it is or changed */
   let image = null;
   /** @type {import("./view.js").Place} */
-  let place = { layer: 0, channel: 0, y: 0, x: 0 };
+  let place = { layer: 0, channel: 0, y: height >> 1, x: width >> 1 };
   /** @type {Float32Array} */
   let pixels = new Float32Array(shape.height * shape.width);
   let waiting = false;
@@ -88,7 +90,7 @@ function start(payload) {
   }
 
   /** @param {number} i */
-  const imageName = (i) => `Test image ${rows[i]}, a ${names[labels[i]]}`;
+  const imageName = (i) => `Test image ${rows[i]}, true class ${names[labels[i]]}`;
 
   /** @param {number} chosen index of an image */
   function showImage(chosen) {
@@ -130,11 +132,7 @@ function start(payload) {
   recolour();
   if (images.length > 0) showImage(0);
   else clear();
-  update();
-  const { height, width } = network.layers[0].shape;
-  const middle = { layer: 0, channel: 0, y: height >> 1, x: width >> 1 };
-  reason.setFields(middle);
-  lookAt(middle);
+  reason.setFields(place);
 }
 
 start(readPayload(find("live-payload", HTMLScriptElement).text));

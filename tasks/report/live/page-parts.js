@@ -41,6 +41,12 @@ export function percent(share) {
   return `${(100 * share).toFixed(1)} %`;
 }
 
+/**
+ * @param {number} count
+ * @param {string} noun
+ */
+export const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+
 /** @param {number} value */
 export function signed(value) {
   if (!Number.isFinite(value)) return String(value);

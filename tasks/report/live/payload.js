@@ -27,7 +27,12 @@ export function readPayload(text) {
   const pixels = bytesOf(facts.images);
   return {
     ...facts,
-    network: makeNetwork(facts.shape, facts.steps, floatsOf(facts.weights)),
+    // Little-endian, as is every machine that has a browser.
+    network: makeNetwork(
+      facts.shape,
+      facts.steps,
+      new Float32Array(bytesOf(facts.weights).buffer),
+    ),
     images: facts.rows.map((_, i) => pixels.subarray(i * size, (i + 1) * size)),
   };
 }
@@ -40,10 +45,4 @@ function bytesOf(base64) {
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
   return bytes;
-}
-
-/** @param {string} base64 */
-function floatsOf(base64) {
-  const view = new DataView(bytesOf(base64).buffer);
-  return Float32Array.from({ length: view.byteLength / 4 }, (_, i) => view.getFloat32(4 * i, true));
 }

@@ -110,7 +110,10 @@ function setNumber(field, value, count) {
  */
 function convolutionWords(found, from) {
   const { top, left, size } = found;
-  const where = `rows ${top} to ${top + size - 1}, columns ${left} to ${left + size - 1} of ${from}`;
+  const where =
+    size === 1
+      ? `row ${top}, column ${left} of ${from}`
+      : `rows ${top} to ${top + size - 1}, columns ${left} to ${left + size - 1} of ${from}`;
   const outside =
     top < 0 || left < 0 || top + size > found.input.height || left + size > found.input.width;
   return `The filter lies over ${where}${outside ? "; outside, all is 0" : ""}.`;

@@ -87,7 +87,7 @@ def pooling_words(run: RunFacts) -> str:
             continue
         (tall, wide), (height, width) = layer_sizes(network, run.shape.height, run.shape.width)[n]
         sentences.append(
-            f"of each 2 × 2 neighbours in an output of conv{n + 1}, {kept[kind]} is kept:"
+            f"of every 2 × 2 neighbouring pixels in an output of conv{n + 1}, {kept[kind]} is kept:"
             f" {tall} × {wide} pixels become {height} × {width}"
         )
     if not sentences:

@@ -1,7 +1,7 @@
 // What the network makes of the input: its pixels, every layer's outputs, the probabilities.
 
 import { lastOutput } from "./explain.js";
-import { find, make, percent } from "./page-parts.js";
+import { counted, find, make, percent } from "./page-parts.js";
 import { contextOf, paintChannels, paintInk, paintSigns, tilesOf } from "./paint.js";
 
 /** @typedef {import("./network.js").Layer} Layer */
@@ -135,8 +135,8 @@ function layerFigure({ name, shape }, index, pointed) {
   const tiles = tilesOf(shape);
   const isMap = height * width > 1;
   const words = isMap
-    ? `${channels} outputs of ${height} × ${width} pixels`
-    : `${channels} neurons`;
+    ? `${counted(channels, "output")} of ${height} × ${width} pixels`
+    : counted(channels, "neuron");
   const canvas = make("canvas", {
     width: tiles.width,
     height: tiles.height,
