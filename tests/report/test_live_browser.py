@@ -237,6 +237,7 @@ class Live:
     """A page with a trained network, and what the run wrote of it."""
 
     path: Path
+    payload: str
     predictions: Any
     """Of the test split, as a pandas table."""
 
@@ -272,7 +273,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Live:
     assert packed.text is not None
     path = root.parent / "index.html"
     path.write_text(with_live((root / "latest/report/index.html").read_text(), packed.text))
-    return Live(path, table)
+    return Live(path, packed.text, table)
 
 
 def with_live(html: str, payload: str) -> str:
@@ -340,6 +341,32 @@ def test_digits_drawn_with_the_mouse_are_read(browser: Browser, trained: Live) -
         page.mouse.up()
         assert answer(page) == empty
     assert wrong == []
+
+
+FORMED = """
+(scale) => live.images.map((image) => {
+  const { height, width } = live.shape;
+  const ink = new Uint8ClampedArray(height * width * scale * scale);
+  for (let i = 0; i < ink.length; i++) {
+    const y = Math.floor(i / (width * scale) / scale);
+    ink[i] = image[y * width + Math.floor((i % (width * scale)) / scale)];
+  }
+  const surface = { ink, height: height * scale, width: width * scale };
+  return [live.inMnistForm, live.asDrawn].map((form) =>
+    form(surface, height, width).every((value, i) => Math.round(255 * value) === image[i]));
+})
+"""
+"""Whether each image, enlarged and made small again, is what it was: in MNIST's form, as drawn."""
+
+
+@pytest.mark.network
+def test_mnists_own_images_have_the_form_that_drawings_are_given(
+    browser: Browser, trained: Live, tmp_path: Path
+) -> None:
+    with computing_page(browser, trained.payload, tmp_path) as page:
+        same = np.array(page.evaluate(FORMED, 10))
+    assert len(same) > 50
+    assert same.all()
 
 
 @pytest.mark.network

@@ -34,6 +34,7 @@ function start(payload) {
   let place = { layer: 0, channel: 0, y: height >> 1, x: width >> 1 };
   /** @type {Float32Array} */
   let pixels = new Float32Array(shape.height * shape.width);
+  let pointed = false;
   let waiting = false;
   let quiet = 0;
 
@@ -42,10 +43,10 @@ function start(payload) {
     if (image !== null) source.textContent = `${imageName(image)}, changed`;
     later();
   });
-  const view = makeView(payload, (pointed) => {
-    if (narrow.matches) view.figures[pointed.layer].element.after(panel);
-    reason.setFields(pointed);
-    lookAt(pointed);
+  const view = makeView(payload, (found) => {
+    if (narrow.matches) view.figures[found.layer].element.after(panel);
+    reason.setFields(found);
+    lookAt(found);
   });
   const reason = makeReason(payload, (chosen) => {
     reason.setFields(chosen);
@@ -76,17 +77,24 @@ function start(payload) {
     const label = image === null ? null : labels[image];
     const speaking = pixelsFor(network, pixels, best);
     view.render({ pixels, probabilities, winner: best, pixelsFor: speaking, label }, palette);
-    view.mark(place, reason.render(pixels, place, palette));
+    showReason();
     clearTimeout(quiet);
     quiet = window.setTimeout(() => {
       spoken.textContent = `${source.textContent}: ${names[best]}, ${percent(probabilities[best])}`;
     }, QUIET);
   }
 
+  /** What lies under the filter is marked once somebody has asked for it. */
+  function showReason() {
+    const under = reason.render(pixels, place, palette);
+    view.mark(place, pointed ? under : undefined);
+  }
+
   /** @param {import("./view.js").Place} chosen */
   function lookAt(chosen) {
     place = chosen;
-    view.mark(place, reason.render(pixels, place, palette));
+    pointed = true;
+    showReason();
   }
 
   /** @param {number} i */

@@ -41,8 +41,7 @@ export function inMnistForm(surface, height, width) {
   const across = Math.max(1, Math.round(box.width * scale));
   const small = averages(surface, box, down, across);
   const [y, x] = centreOfMass(small, down, across);
-  // A pixel's middle is half a pixel from its edge: MNIST's centre is the corner of four pixels,
-  // and the mean of its images lies half a pixel below and to the right of it.
+  // In each of MNIST's test images, the centre of mass rounds to row 14 and column 14, from 0.
   const top = within(Math.round(height / 2 - y), 0, height - down);
   const left = within(Math.round(width / 2 - x), 0, width - across);
   for (let row = 0; row < down; row++) {
