@@ -201,8 +201,8 @@ EXPLAINED = """
         live.network, pixels, i, at % channels, y, x);
       const last = after.length ? after.at(-1).value : sum + bias;
       differences.push(Math.abs(last - output[at]));
-      if (layer.steps[1]?.facts.kind === "relu" && !layer.steps[2]) {
-        differences.push(Math.abs(Math.max(0, sum + bias) - output[at]));
+      if (layer.steps.every((step) => step.facts.step !== "pooling")) {
+        differences.push(Math.abs(sum + bias - layer.steps[0].output[at]));
       }
       if (layer.steps[1]?.facts.kind === "max") {
         differences.push(Math.abs(sum + bias - after[0].value));
