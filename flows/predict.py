@@ -4,24 +4,28 @@ python flows/predict.py --help
 """
 
 import sys
+from pathlib import Path
 
 if __name__ == "__main__":
-    # Needs no Prefect at all: `score_batch` below is for deployments.
-    from flows.predict_cli import predict
+    # This checkout's code, wherever the environment's own copy lies.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+    # Scoring by hand needs no Prefect; `score_batch` is for deployments.
+    from flows.cli.predict import predict
 
     sys.exit(predict(sys.argv[1:]))
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
-from flows.deployed import leave_reason
-from tasks.champion.score import complaint, lines, score
-from tasks.console import log
-from tasks.errors import PipelineError
+from tasks.runtime.console import log
+from tasks.runtime.errors import PipelineError
+from tasks.runtime.hooks import publish_failure_reason
+from tasks.scoring.score import complaint, lines, score
 from tasks.settings import ScoreSettings
 
 
-@flow(name="score-batch", on_failure=[leave_reason], on_crashed=[leave_reason])
+@flow(name="score-batch", on_failure=[publish_failure_reason], on_crashed=[publish_failure_reason])
 def score_batch(paths: list[str], settings: ScoreSettings = ScoreSettings()) -> int:
     """Score images with the champion, and write class probabilities as Parquet.
 

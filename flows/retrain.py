@@ -4,10 +4,14 @@ python flows/retrain.py --help
 """
 
 import sys
+from pathlib import Path
 
 if __name__ == "__main__":
-    # As in pipeline.py: options are read before Prefect is imported.
-    from flows.retrain_cli import retrain
+    # This checkout's code, wherever the environment's own copy lies.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+    # Options are read before Prefect is imported, which takes seconds.
+    from flows.cli.retrain import retrain
 
     sys.exit(retrain(sys.argv[1:]))
 
@@ -15,19 +19,19 @@ from datetime import datetime
 
 from prefect import flow, runtime
 
-from flows.deployed import leave_reason
 from flows.pipeline import train_and_report
-from tasks.champion.compare import Decision
-from tasks.champion.contest import hold_contest, user
-from tasks.champion.publish import closing_lines, publish_decision
+from tasks.champion.artifacts import closing_lines, publish_decision
+from tasks.champion.promotion import promote_if_not_worse, user
 from tasks.champion.registry import Champions
-from tasks.cluster import task_runner
-from tasks.console import log
-from tasks.data.edition import ask_edition, may_change
+from tasks.champion.rule import Decision
+from tasks.data.download import may_change
+from tasks.engine.executors import PrefectExecutor
+from tasks.engine.store import open_store
+from tasks.runtime.console import log
+from tasks.runtime.hooks import publish_failure_reason
+from tasks.runtime.threads import use_threads
 from tasks.settings import RetrainSettings, Settings
-from tasks.stage import Run
-from tasks.store import open_store
-from tasks.threads import use_threads
+from tasks.settings.runners import task_runner
 
 TIMEOUT_SECONDS = 6 * 3600
 """Training takes minutes; a run of hours hangs, and stands in the way of the next."""
@@ -36,8 +40,8 @@ TIMEOUT_SECONDS = 6 * 3600
 @flow(
     name="scheduled-retraining",
     timeout_seconds=TIMEOUT_SECONDS,
-    on_failure=[leave_reason],
-    on_crashed=[leave_reason],
+    on_failure=[publish_failure_reason],
+    on_crashed=[publish_failure_reason],
 )
 def scheduled_retraining(
     settings: Settings = Settings(), retrain: RetrainSettings = RetrainSettings()
@@ -53,21 +57,20 @@ def scheduled_retraining(
     use_threads(settings.threads)
     store = open_store(settings.artifacts)
     Champions(store)  # where none can be kept, the run ends here
-    store.prepare()
     # The day that it was to start, however late it does, and the same when it is tried again.
     settings = with_seed(settings, retrain, runtime.flow_run.scheduled_start_time)
-    settings = look_at_source_again(settings)
-    with task_runner(settings) as runner:
-        run = Run(store, refresh=frozenset(settings.refresh), runner=runner)
-        results, summary = train_and_report(run, settings)
-        outcome = hold_contest(run, results, summary, settings, retrain, by=who())
+    settings = with_new_download(settings)
+    with store.in_use(), task_runner(settings) as runner:
+        executor = PrefectExecutor(store, frozenset(settings.refresh), runner)
+        results, summary = train_and_report(executor, settings)
+        outcome = promote_if_not_worse(executor, results, summary, settings, retrain, by=who())
     publish_decision(outcome, retrain)
     log.info(closing_lines(outcome))
     return outcome.decision
 
 
 def with_seed(settings: Settings, retrain: RetrainSettings, scheduled: datetime) -> Settings:
-    """The settings with the seed that the policy asks for.
+    """Return the settings with the seed of the seed policy.
 
     Args:
         settings: with the seed for the policy `fixed`.
@@ -81,20 +84,14 @@ def with_seed(settings: Settings, retrain: RetrainSettings, scheduled: datetime)
     return settings.model_copy(update={"training": training})
 
 
-def look_at_source_again(settings: Settings) -> Settings:
-    """Settings that fetch the data anew if it may have changed.
+def with_new_download(settings: Settings) -> Settings:
+    """Return settings that run `download` again if the source may hold other files than before.
 
-    Raises:
-        PipelineError: the source cannot be asked.
+    Later stages run again only if the files have changed.
     """
     if not may_change(settings.download):
         return settings
-    edition = ask_edition(settings.download)
-    if edition is None:
-        log.info("download: the server names neither ETag nor date; fetching again")
-        return settings.model_copy(update={"refresh": (*settings.refresh, "download")})
-    download = settings.download.model_copy(update={"edition": edition})
-    return settings.model_copy(update={"download": download})
+    return settings.model_copy(update={"refresh": (*settings.refresh, "download")})
 
 
 def who() -> str:

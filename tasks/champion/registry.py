@@ -7,8 +7,9 @@
     champion/.new/                                      being written
 
 Model, record, history and pointer change in one step, the renaming of `current`: whoever opens
-it, at any moment, gets a whole model, and folders above the number that it points at are left
-over from a writer that was killed. The history is the folders up to that number. A rollback is a
+it, at any moment, gets a whole model. Folders above the number that it points at are not in use:
+a writer was killed, or somebody set the pointer back. They are never deleted, and the next number
+is above theirs. The history is the folders up to the number in use. A rollback is a
 new number with a copy of an old model, so that nothing is ever taken out of the history.
 """
 
@@ -22,9 +23,10 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from tasks.errors import PipelineError
+from tasks.engine.models import FileRef, Record
+from tasks.engine.store import Store, disk_errors
 from tasks.records import Shape
-from tasks.store import FileRef, Record, Store, disk_errors
+from tasks.runtime.errors import PipelineError
 
 NAME = re.compile(r"(\d{4,})-([0-9a-f]{12})")
 HISTORY = "see `python flows/retrain.py history`"
@@ -114,7 +116,7 @@ class Champions:
     def current_name(self) -> str | None:
         """What the pointer says; None if there is no champion."""
         try:
-            return self.pointer.readlink().name
+            target = self.pointer.readlink()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -122,6 +124,12 @@ class Champions:
                 f"{self.pointer}: not a symbolic link to a champion ({error.strerror}); remove it,"
                 f" and choose a champion with `python flows/retrain.py rollback --to ID`"
             ) from error
+        if str(target) != target.name or not NAME.fullmatch(target.name):
+            raise PipelineError(
+                f"{self.pointer}: names {str(target)!r}, which is no champion; remove it, and"
+                f" choose a champion with `python flows/retrain.py rollback --to ID`"
+            )
+        return target.name
 
     def names(self) -> list[str]:
         """Every folder with a champion's name, by number."""
@@ -146,7 +154,7 @@ class Champions:
             PipelineError: its record or its model is missing or damaged.
         """
         champion = self.read_record(name)
-        if fault := self.store.fault(champion.model):
+        if fault := self.store.problem(champion.model):
             raise PipelineError(f"champion {name}: {fault.replace('output', 'model')}")
         return champion
 
@@ -305,7 +313,7 @@ class Champions:
                     raise PipelineError(
                         f"champion: {current} was put into use in the meantime; run it again"
                     )
-                number = 1 + max(map(number_of, self.history()), default=0)
+                number = 1 + max(map(number_of, self.names()), default=0)
                 name = f"{number:04}-{model.sha256[:12]}"
                 champion = Champion(
                     id=name,
@@ -317,17 +325,10 @@ class Champions:
                     why=why,
                     replaced=current,
                 )
-                self.remove_leftovers(number)
+                shutil.rmtree(self.folder / ".new", ignore_errors=True)
                 self.write(champion, self.store.path(model))
                 self.point_at(name)
         return champion
-
-    def remove_leftovers(self, number: int) -> None:
-        """Remove what writers that were killed have left: nothing points at it."""
-        shutil.rmtree(self.folder / ".new", ignore_errors=True)
-        for name in self.names():
-            if number_of(name) >= number:
-                shutil.rmtree(self.folder / name)
 
     def write(self, champion: Champion, model: Path) -> None:
         """Write the folder of a champion, on the disk for good when this returns.
@@ -356,7 +357,7 @@ class Champions:
             PipelineError: it is not.
         """
         copy = model.model_copy(update={"path": "champion/.new/model.keras"})
-        if fault := self.store.fault(copy):
+        if fault := self.store.problem(copy):
             raise PipelineError(f"champion: {fault.replace('output', 'challenger')}; run it again")
 
     def point_at(self, name: str) -> None:
@@ -389,7 +390,7 @@ def history_lines(champions: Champions) -> list[str]:
             lines.append(f"{mark} {error}")
             continue
         facts = champion.facts
-        damaged = champions.store.fault(champion.model)
+        damaged = champions.store.problem(champion.model)
         lines.append(
             f"{mark} {name}  {champion.when}  validation {percent(facts.validation)}"
             f"  test {percent(facts.test)}  {champion.action} by {champion.by}: {champion.why}"

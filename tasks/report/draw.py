@@ -5,6 +5,9 @@ import pyarrow.parquet as pq
 from safetensors.numpy import load_file
 
 from tasks.data.dataset import class_names, read_split
+from tasks.engine.models import FileRef
+from tasks.engine.stage import stage
+from tasks.engine.store import Workspace
 from tasks.records import (
     Attribution,
     Embedding,
@@ -17,8 +20,6 @@ from tasks.records import (
     Split,
 )
 from tasks.settings import FigureSettings
-from tasks.stage import stage
-from tasks.store import FileRef, Workspace
 
 
 @stage(libraries=("matplotlib", "pillow", "numpy", "safetensors", "pyarrow"))

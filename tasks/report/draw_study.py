@@ -1,8 +1,8 @@
 """Stage: the numbers of a study → its plot."""
 
+from tasks.engine.stage import stage
+from tasks.engine.store import Workspace
 from tasks.records import Plot, StudyChart
-from tasks.stage import stage
-from tasks.store import Workspace
 
 
 @stage(libraries=("matplotlib", "pillow", "numpy"))

@@ -9,9 +9,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.records import PictureText
-from tasks.report.statistics import wilson_interval
+from tasks.report.formatting import change, duration, moment, percent, plain, share
 from tasks.report.summary import Summary
-from tasks.report.words import change, duration, moment, percent, plain, share
+from tasks.statistics import wilson_interval
 
 TUTORIAL = {0: 1093, 1: 1296, 100: 6656, 1_000: 9308, 10_000: 9880}
 """Test images that the tutorial's network got right, by iterations trained."""

@@ -9,20 +9,22 @@ import datetime
 import importlib.metadata
 import os
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.data.dataset import class_names
+from tasks.engine.executors import StageOutcome
+from tasks.engine.models import FileRef
+from tasks.engine.store import Store
 from tasks.records import (
     Device,
     Evaluation,
+    Results,
     Segment,
 )
 from tasks.report.page import render
-from tasks.report.results import Results
-from tasks.report.summary import Earlier, Milestone, Score, Summary
-from tasks.settings import WHERE_AND_HOW_AGAIN, Settings
-from tasks.stage import Run
-from tasks.store import FileRef, Store
+from tasks.report.summary import Milestone, PreviousRun, Score, Summary
+from tasks.settings import NOT_RESULT_SETTINGS, Settings
 
 
 def score(evaluation: Evaluation) -> Score:
@@ -50,8 +52,8 @@ def last_device(segments: tuple[Segment, ...]) -> Device:
     return segments[-1].device
 
 
-def earlier(store: Store, test_sha256: str, predictions_sha256: str) -> Earlier | None:
-    """What the last run that left a report reached, if it was tested on the same images.
+def previous_run(store: Store, test_sha256: str, predictions_sha256: str) -> PreviousRun | None:
+    """Return the result of the last run with a report, if its test images are the same.
 
     A report that is missing, damaged or of another version of this project is as good as none.
     """
@@ -62,20 +64,22 @@ def earlier(store: Store, test_sha256: str, predictions_sha256: str) -> Earlier 
         return None
     if last.test_sha256 != test_sha256:
         return None
-    return Earlier(
+    return PreviousRun(
         **last.test.model_dump(),
         finished=last.finished,
         same_predictions=last.predictions_sha256 == predictions_sha256,
     )
 
 
-def summarise(run: Run, settings: Settings, results: Results) -> Summary:
+def summarise(
+    store: Store, outcomes: Sequence[StageOutcome], settings: Settings, results: Results
+) -> Summary:
     """The run in numbers, beside those of the run before."""
     reached = milestones(results)
     tested = results.splits.test.file.sha256, results.evaluations[-1].predictions.sha256
     return Summary(
         test=score(results.evaluations[-1]),
-        before=earlier(run.store, *tested),
+        before=previous_run(store, *tested),
         milestones=reached,
         confusion_matrix=[list(row) for row in results.evaluations[-1].confusion],
         class_names=class_names(results.splits.shape.classes),
@@ -83,13 +87,13 @@ def summarise(run: Run, settings: Settings, results: Results) -> Summary:
         train_seconds=reached[-1].train_seconds,
         seed=settings.training.seed,
         device=last_device(results.segments),
-        settings=settings.model_dump(mode="json", exclude=WHERE_AND_HOW_AGAIN),
+        settings=settings.model_dump(mode="json", exclude=NOT_RESULT_SETTINGS),
         data_source=results.download.source,
         versions={
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in ("tensorflow", "prefect")},
         },
-        stages=list(run.outcomes),
+        stages=list(outcomes),
         test_sha256=tested[0],
         predictions_sha256=tested[1],
         finished=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),

@@ -1,11 +1,14 @@
 """The numbers of one run: what metrics.json holds and the page shows."""
 
+import json
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.engine import StageOutcome, Store
+from tasks.engine.layout import LATEST
 from tasks.records import Device, Metrics
-from tasks.stage import StageOutcome
+from tasks.runtime.errors import PipelineError
 
 
 class Facts(BaseModel):
@@ -29,8 +32,8 @@ class Milestone(Score):
     )
 
 
-class Earlier(Score):
-    """What the run before reached on the same test images."""
+class PreviousRun(Score):
+    """Result of the previous run on the same test images."""
 
     finished: str = Field(description="ISO 8601 with time zone")
     same_predictions: bool = Field(description="whether every image was classified the same")
@@ -40,7 +43,7 @@ class Summary(Facts):
     """One run in numbers."""
 
     test: Score
-    before: Earlier | None = Field(
+    before: PreviousRun | None = Field(
         None, description="the run before, if it was tested on the same images"
     )
     milestones: list[Milestone]
@@ -57,3 +60,21 @@ class Summary(Facts):
     test_sha256: str = Field(description="digest of test.parquet")
     predictions_sha256: str = Field(description="digest of predictions.parquet")
     finished: str = Field(description="ISO 8601 with time zone")
+
+
+def keys_of_latest(store: Store) -> frozenset[str]:
+    """Return the keys of the stage runs that the last report was made from.
+
+    Raises:
+        PipelineError: there is a report, and it cannot be read.
+    """
+    name = f"{LATEST}/report/metrics.json"
+    if not store.has_latest():
+        return frozenset()
+    try:
+        return frozenset(stage["key"] for stage in json.loads(store.read(name))["stages"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PipelineError(
+            f"{store.address}/{name} cannot be read, so nothing is removed: make it again with a"
+            " run"
+        ) from error

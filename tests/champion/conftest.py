@@ -5,8 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from tasks.champion.registry import Accuracy, Champions, Facts
+from tasks.engine.digests import sha256
+from tasks.engine.models import FileRef
+from tasks.engine.store import Store
 from tasks.records import Shape
-from tasks.store import FileRef, Store, sha256
 
 
 def facts(correct: int = 98, data: str = "a") -> Facts:

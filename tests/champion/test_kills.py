@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from tasks.champion.registry import Champions
-from tasks.store import Store
+from tasks.engine.store import Store
 
 KILLS = int(os.environ.get("CHAMPION_KILLS", "6"))
 
@@ -24,7 +24,9 @@ import os, sys
 from pathlib import Path
 from tasks.champion.registry import Accuracy, Champions, Facts
 from tasks.records import Shape
-from tasks.store import FileRef, Store, sha256
+from tasks.engine.models import FileRef
+from tasks.engine.store import Store
+from tasks.engine.digests import sha256
 
 store = Store(Path(sys.argv[1]))
 champions = Champions(store)

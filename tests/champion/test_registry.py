@@ -5,12 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import small_disk
+from helpers.commands import small_disk
 
-from tasks import housekeeping
 from tasks.champion.registry import Champions, history_lines
-from tasks.errors import PipelineError
-from tasks.store import FileRef, Store, sha256
+from tasks.engine import prune as housekeeping
+from tasks.engine.digests import sha256
+from tasks.engine.models import FileRef
+from tasks.engine.store import Store
+from tasks.runtime.errors import PipelineError
 
 from .conftest import facts
 
@@ -178,8 +180,31 @@ def test_what_a_killed_writer_left_is_cleared_away(champions: Champions, promote
     (champions.folder / ".current").symlink_to("0002-0123456789ab")
     assert champions.history() == [first], "what nothing points at is no history"
     second = promote("second")
-    assert champions.history() == [first, second]
-    assert sorted(p.name for p in champions.folder.iterdir()) == [first, second, "current"]
+    assert second.startswith("0003-")
+    names = sorted(p.name for p in champions.folder.iterdir())
+    assert names == [first, "0002-0123456789ab", second, "current"], "only .new is removed"
+
+
+def test_a_pointer_set_back_by_hand_loses_no_later_champion(
+    champions: Champions, promote: Promote
+) -> None:
+    first, second, third = promote("first"), promote("second"), promote("third")
+    champions.pointer.unlink()
+    champions.pointer.symlink_to(first)
+    fourth = promote("fourth")
+    assert champions.history() == [first, second, third, fourth]
+    assert champions.read(third).id == third
+
+
+@pytest.mark.parametrize("target", ["elsewhere", "../0001-0123456789ab", "/tmp"])
+def test_a_pointer_to_something_else_is_refused(
+    champions: Champions, promote: Promote, target: str
+) -> None:
+    promote("first")
+    champions.pointer.unlink()
+    champions.pointer.symlink_to(target)
+    with pytest.raises(PipelineError, match="is no champion"):
+        champions.find()
 
 
 def test_without_its_pointer_nothing_is_lost(champions: Champions, promote: Promote) -> None:
@@ -196,10 +221,10 @@ def test_pruning_the_cache_leaves_champions_alone(
     name = promote("first")
     record = store.records / f"champion-{'0' * 64}.json"
     record.write_text(
-        '{"stage": "champion", "label": "champion", "key": "%s", "material": {}, "reason": "",'
+        '{"stage": "champion", "label": "champion", "key": "%s", "key_inputs": {}, "reason": "",'
         ' "seconds": 0, "output": {}}' % ("0" * 64)
     )
-    housekeeping.prune(store, keep_latest=0, older_than=0, dry_run=False)
+    housekeeping.prune(store, frozenset(), keep_latest=0, older_than=0, dry_run=False)
     store.prepare()
     assert in_use(champions) == name
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import PIPELINE, Finished, run_pipeline
+from helpers.commands import PIPELINE, Finished, run_pipeline
 
-from tasks.data.sources import IDX_FILES
-from tasks.report import words
+from tasks.data.sources.mnist import IDX_FILES
+from tasks.report import formatting as words
 
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
 

@@ -4,23 +4,20 @@ import datetime
 import json
 import socket
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from uuid import UUID
 
-import bars
 import pyarrow.parquet as pq
 import pytest
-from commands import PREDICT, RETRAIN, Finished, run_script
+from helpers import bars
+from helpers.commands import PREDICT, RETRAIN, Finished, run_script
 
-from flows.server import free_port
-from tasks.champion.compare import Decision
 from tasks.champion.registry import Champions
-from tasks.errors import PipelineError
+from tasks.champion.rule import Decision
+from tasks.engine.store import PROJECT, Store
+from tasks.runtime.server import free_port
 from tasks.settings import DownloadSettings, RetrainSettings, Settings
-from tasks.store import PROJECT, Store
 
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
 
@@ -220,39 +217,12 @@ def test_a_run_that_takes_too_long_is_ended(prefect_server: str, tmp_path: Path)
     ]
 
 
-def test_new_data_at_an_url_is_noticed(source: Path) -> None:
-    from flows.retrain import look_at_source_again
-    from tasks.data.download import download
+def test_data_at_an_url_are_downloaded_again() -> None:
+    from flows.retrain import with_new_download
 
-    tags = {"ETag": '"1"'}
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self.send_response(200)
-            for name, value in tags.items():
-                self.send_header(name, value)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Not on standard error."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/"
-        settings = Settings(download=DownloadSettings(url=url, digests="none"))
-
-        def key() -> str:
-            return download.plan(look_at_source_again(settings).download).key
-
-        first = key()
-        assert key() == first
-        tags["ETag"] = '"2"'
-        assert key() != first
-        tags.clear()
-        assert look_at_source_again(settings).refresh == ("download",)
-        server.shutdown()
-    with pytest.raises(PipelineError, match="no connection"):
-        key()
+    settings = Settings(download=DownloadSettings(url="http://a/", digests="none"))
+    assert with_new_download(settings).refresh == ("download",)
+    assert with_new_download(Settings()) == Settings()
 
 
 def test_a_seed_from_the_date_is_that_of_the_schedule() -> None:
@@ -272,9 +242,9 @@ def test_images_are_scored_with_the_champion(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from flows.predict_cli import predict
+    from flows.cli.predict import predict
 
-    monkeypatch.setattr("flows.predict_cli.print_log_lines", lambda: None)  # meant for a process
+    monkeypatch.setattr("flows.cli.predict.print_log_lines", lambda: None)  # meant for a process
     out = tmp_path / "scores.parquet"
     images = str(source / "t10k-images-idx3-ubyte")
     options = ["--artifacts", str(root), "--out", str(out)]

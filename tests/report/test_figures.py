@@ -20,7 +20,7 @@ from scipy.stats import binomtest
 from tasks.records import ClassMetrics, ConfidenceBin
 from tasks.report import figures
 from tasks.report.figures.canvas import percent
-from tasks.report.statistics import wilson_interval
+from tasks.statistics import wilson_interval
 
 DIGITS = [str(i) for i in range(10)]
 ALPHANUMERIC = [*"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"]

@@ -11,12 +11,13 @@ from typing import Any
 import jinja2
 import pytest
 
+from tasks.engine.executors import StageOutcome
 from tasks.records import ClassMetrics, ConfusedPair, Device, Metrics, PictureText
-from tasks.report import page, words
+from tasks.report import formatting as words
+from tasks.report import page
 from tasks.report.page import render
-from tasks.report.statistics import wilson_interval
-from tasks.report.summary import Earlier, Milestone, Score, Summary
-from tasks.stage import StageOutcome
+from tasks.report.summary import Milestone, PreviousRun, Score, Summary
+from tasks.statistics import wilson_interval
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 DIGITS = [str(i) for i in range(10)]
@@ -426,7 +427,7 @@ def test_page_needs_neither_matplotlib_nor_tensorflow_nor_scipy() -> None:
     ],
 )
 def test_the_run_before_is_compared_with(correct: int, same: bool, text: str) -> None:
-    before = Earlier(
+    before = PreviousRun(
         **score(correct, 10_000), finished="2026-01-01T12:00:00+00:00", same_predictions=same
     )
     (lead,) = Page(render(summary(before=before), [])).texts("p", **{"class": "lead"})

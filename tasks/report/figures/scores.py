@@ -37,7 +37,7 @@ from tasks.report.figures.canvas import (
     text_width,
     write,
 )
-from tasks.report.statistics import wilson_interval
+from tasks.statistics import wilson_interval
 
 
 def confusion_matrix(matrix: NDArray[np.integer], class_names: Sequence[str]) -> Figure:

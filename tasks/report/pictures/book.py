@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
+from tasks.engine.store import Workspace
 from tasks.records import Picture, PictureText
 from tasks.report import figures
-from tasks.store import Workspace
 
 
 class Sketchbook:

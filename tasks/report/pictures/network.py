@@ -3,10 +3,10 @@
 import numpy as np
 import pyarrow as pa
 
-from tasks.errors import PipelineError
 from tasks.records import Attribution, Embedding, LayerOutputs
 from tasks.report import figures
 from tasks.report.pictures.book import Predicted, Sketchbook
+from tasks.runtime.errors import PipelineError
 
 Tensors = dict[str, np.ndarray]
 """Arrays by name, as they lie in a safetensors file."""

@@ -1,0 +1,1 @@
+"""Images scored with the champion."""
