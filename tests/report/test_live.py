@@ -12,7 +12,8 @@ import pytest
 
 from tasks.records import Shape
 from tasks.report.live import assemble, payload
-from tasks.report.live.payload import choose_images, count_weights, network_steps, pack
+from tasks.report.live.payload import choose_images, pack
+from tasks.report.live.steps import count_weights, network_steps
 from tasks.settings import NetworkSettings
 
 SHAPE = Shape(height=28, width=28, classes=10)

@@ -10,23 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from commands import run_pipeline
-from e2e.browser import chromium, open_page
+from helpers.browser import chromium, open_page
+from helpers.commands import run_pipeline
 from playwright.sync_api import Browser, Page, expect
-from safetensors.numpy import load_file
 
-from tasks.data.dataset import read_split
-from tasks.model.attribute import gradient_times_input
-from tasks.model.layers import layer_tensors
+from tasks.engine.executors import LocalExecutor
+from tasks.engine.store import Store
+from tasks.model.insights.attribute import gradient_times_input
+from tasks.model.insights.layer_outputs import layer_tensors
 from tasks.model.network import build_network
-from tasks.presets import PRESETS
-from tasks.records import Shape
+from tasks.model.predictions import read_predictions
+from tasks.records import Evaluation, Segment, Shape, Splits
 from tasks.report.live import assemble
+from tasks.report.live.pack import pack_live
 from tasks.report.live.payload import pack
 from tasks.settings import NetworkSettings
+from tasks.settings.presets import PRESETS
 
 pytestmark = pytest.mark.tensorflow
 
@@ -252,28 +253,27 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Live:
         *(("--source", source) if source else ()),
     )
     assert done.code == 0, done.lines
-    (checkpoint,) = root.glob("train/*/checkpoint.safetensors")
-    weights = {
-        name.removeprefix("weights/"): value
-        for name, value in load_file(checkpoint).items()
-        if name.startswith("weights/")
-    }
-    table = pq.read_table(root / "latest/predictions.parquet").to_pandas()
-    probabilities = table[[f"p{c}" for c in range(10)]].to_numpy()
-    packed = pack(
-        NetworkSettings(),
-        Shape(height=28, width=28, classes=10),
-        weights,
-        read_split(root / "latest/test.parquet").images,
-        table["label"].to_numpy(),
-        table["predicted"].to_numpy(),
-        probabilities,
-        DIGITS,
+    store = Store(root)
+
+    def output(stage: str) -> Any:
+        (record,) = [r for r in store.all_records(stage) if not r.label.endswith("-0")]
+        return record.output
+
+    splits = Splits.model_validate(output("convert"))
+    evaluation = Evaluation.model_validate(output("evaluate"))
+    live = pack_live(
+        LocalExecutor(store),
+        split=splits.test,
+        shape=splits.shape,
+        checkpoint=Segment.model_validate(output("train")).checkpoint,
+        network=NetworkSettings(),
+        predictions=evaluation.predictions,
     )
-    assert packed.text is not None
+    assert live.file
+    payload = store.path(live.file).read_text()
     path = root.parent / "index.html"
-    path.write_text(with_live((root / "latest/report/index.html").read_text(), packed.text))
-    return Live(path, packed.text, table)
+    path.write_text(with_live((root / "latest/report/index.html").read_text(), payload))
+    return Live(path, payload, read_predictions(store.path(evaluation.predictions)))
 
 
 def with_live(html: str, payload: str) -> str:

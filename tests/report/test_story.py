@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tasks.records import Shape
-from tasks.report.live.payload import count_weights
+from tasks.report.live.steps import count_weights
 from tasks.report.live.story import RunFacts, tell_story
 from tasks.settings import NetworkSettings
 

@@ -34,7 +34,7 @@ ARROW = 44
 def convolve(
     pixels: NDArray[np.floating], weights: NDArray[np.floating], stride: int = 1
 ) -> NDArray[np.float64]:
-    """The sums of products of one filter at all its places, with "same" padding.
+    """Compute the sums of products of one filter at all its places, with "same" padding.
 
     Args:
         pixels: [height, width].
@@ -55,7 +55,7 @@ def convolve(
 
 
 def patch_starts(length: int, size: int, stride: int) -> NDArray[np.intp]:
-    """First row, or column, of the patch under the filter at each place; below 0 is padding."""
+    """Return the first row (or column) under the filter at each place; below 0 is padding."""
     count = -(-length // stride)
     before = max((count - 1) * stride + size - length, 0) // 2
     return np.arange(count) * stride - before
@@ -64,7 +64,7 @@ def patch_starts(length: int, size: int, stride: int) -> NDArray[np.intp]:
 def telling_filter(
     pixels: NDArray[np.floating], weights: NDArray[np.floating], stride: int = 1
 ) -> int:
-    """The filter whose sums differ most over an image.
+    """Return the filter whose sums differ most over an image.
 
     Args:
         pixels: [height, width].
@@ -78,7 +78,7 @@ def telling_filter(
 def telling_places(
     pixels: NDArray[np.floating], sums: NDArray[np.floating], size: int, stride: int = 1
 ) -> list[tuple[int, int]]:
-    """Four places (row, column) of the output to look at, in reading order.
+    """Choose four places (row, column) of the output to look at, in reading order.
 
     The largest sum, the smallest, the one nearest to zero among those with much ink under the
     filter, and one with the least ink. Where there is room, the filter lies inside the image, and
@@ -112,7 +112,7 @@ def how_a_convolution_works(
     title: str,
     stride: int = 1,
 ) -> Figure:
-    """One filter laid over four places of an image, the products, their sums, and all sums.
+    """Draw a filter over four places of an image, the products, their sums, and all sums.
 
     Args:
         image: [height, width], 0 is white and 255 black.
@@ -195,7 +195,7 @@ def mark(
     at: tuple[int, int],
     number: str,
 ) -> None:
-    """A frame around a pixel of an image on the sheet, and its number beside it."""
+    """Draw a frame around a pixel of an image on the sheet, and its number beside it."""
     left, top, width, height = box
     across, down = width / shape[1], height / shape[0]
     x, y = left + at[1] * across, top + at[0] * down

@@ -33,20 +33,21 @@ class Parts:
 
 
 def live_parts(payload: str | None, reason: str, height: int, width: int) -> Parts:
-    """The live network as parts of the page; for the arguments see `section`."""
+    """Return the live network as parts of the page.
+
+    Args:
+        payload: what the script reads, as from `pack`; None if there is none.
+        reason: why there is none, a whole sentence.
+        height: of the images, in pixels.
+        width: of the images, in pixels.
+    """
     return Parts(
         section(payload, reason, height, width), style(), "" if payload is None else script()
     )
 
 
 def section(payload: str | None, reason: str, height: int, width: int) -> str:
-    """The section of the page, as HTML.
-
-    Args:
-        payload: what the script reads, as from `pack`; None if there is none.
-        reason: why there is none, a whole sentence.
-        height, width: of the images, in pixels.
-    """
+    """Return the section of the page as HTML; see `live_parts`."""
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=lambda _: payload is None,  # the payload has no `<`
@@ -65,13 +66,13 @@ def section(payload: str | None, reason: str, height: int, width: int) -> str:
 
 @cache
 def style() -> str:
-    """What goes into a `<style>` element."""
+    """Return the text of the `<style>` element."""
     return (HERE / "live.css").read_text(encoding="utf-8")
 
 
 @cache
 def script(*modules: str) -> str:
-    """What goes into a `<script type="module">` element: modules and all that they import.
+    """Return the text of a `<script type="module">`: modules and all that they import.
 
     Args:
         modules: names of files; all of the live network if none is given.
@@ -81,7 +82,7 @@ def script(*modules: str) -> str:
 
 
 def joined(name: str, done: list[str]) -> list[str]:
-    """A module without its imports and exports, after the modules that it imports.
+    """Return a module without imports and exports, after the modules that it imports.
 
     Args:
         name: of the file.
@@ -102,10 +103,11 @@ def joined(name: str, done: list[str]) -> list[str]:
 
 
 def content_security_policy(styles: Iterable[str], scripts: Iterable[str]) -> str:
-    """The policy of a page with these styles and scripts, and nothing else but its pictures.
+    """Return the policy of a page that has nothing but these styles, scripts and pictures.
 
     Args:
-        styles, scripts: all text between the tags of each element, to the last line break.
+        styles: all text between the tags of each `<style>`, to the last line break.
+        scripts: the same of each `<script>`.
     """
     return "; ".join(
         [
@@ -120,6 +122,6 @@ def content_security_policy(styles: Iterable[str], scripts: Iterable[str]) -> st
 
 
 def allowed(texts: Iterable[str]) -> str:
-    """The digests of texts, as a policy names them."""
+    """Return the digests of texts, as a policy names them."""
     digests = (hashlib.sha256(text.encode()).digest() for text in texts)
     return " ".join(f"'sha256-{b64encode(d).decode()}'" for d in digests) or "'none'"

@@ -4,17 +4,13 @@ import json
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.records import Shape
+from tasks.report.live.steps import Step, count_weights, network_steps
 from tasks.settings import NetworkSettings
-from tasks.sizes import for_each, layer_sizes
-
-Step = dict[str, Any]
-"""One operation of the network, in the words of `StepFacts` in network.js."""
 
 PAYLOAD_LIMIT = 3_500_000
 """Characters of the payload: with the pictures, the page stays below 5 MB."""
@@ -48,45 +44,10 @@ class Payload:
     reason: str = ""
 
 
-def network_steps(settings: NetworkSettings, shape: Shape) -> list[Step]:
-    """The operations of the network in order; dropout does nothing after training."""
-    steps: list[Step] = []
-    layers = len(settings.conv_filters)
-    sizes = for_each(layers, settings.conv_sizes)
-    strides = for_each(layers, settings.conv_strides)
-    pooling = for_each(layers, settings.pooling)
-    scaling: list[Step] = [{"step": "scaling"}] if settings.normalisation else []
-    activate = [*scaling, {"step": "activation", "kind": settings.activation}]
-    for n, filters in enumerate(settings.conv_filters):
-        steps.append(
-            {
-                "step": "convolution",
-                "layer": f"conv{n + 1}",
-                "size": sizes[n],
-                "stride": strides[n],
-                "filters": filters,
-                "bias": not settings.normalisation,
-            }
-        )
-        pool: list[Step] = []
-        if pooling[n] != "none":
-            pool = [{"step": "pooling", "kind": pooling[n]}]
-        steps += [*activate, *pool] if settings.activation_first else [*pool, *activate]
-    for n, neurons in enumerate(settings.dense, start=1):
-        bias = not settings.normalisation
-        steps.append({"step": "dense", "layer": f"fc{n}", "neurons": neurons, "bias": bias})
-        steps += activate
-    last = f"fc{len(settings.dense) + 1}"
-    steps.append({"step": "dense", "layer": last, "neurons": shape.classes, "bias": True})
-    if settings.logits_activation != "none":
-        steps.append({"step": "activation", "kind": settings.logits_activation})
-    return steps
-
-
 def ordered_weights(
     steps: Sequence[Step], weights: dict[str, NDArray[np.floating]]
 ) -> Iterator[NDArray[np.floating]]:
-    """The weights in the order in which network.js takes them.
+    """Yield the weights in the order in which network.js takes them.
 
     Args:
         steps: as from `network_steps`.
@@ -114,34 +75,17 @@ def ordered_weights(
             yield beta - mean * factor
 
 
-def count_weights(settings: NetworkSettings, shape: Shape) -> int:
-    """How many numbers the network has learned, which is also how many travel in the page."""
-    channels, (height, width) = 1, (shape.height, shape.width)
-    if settings.conv_filters:
-        height, width = layer_sizes(settings, height, width)[-1][1]
-    each = 2 if settings.normalisation else 1  # a factor and a summand, or a bias
-    total = 0
-    sizes = for_each(len(settings.conv_filters), settings.conv_sizes)
-    for filters, size in zip(settings.conv_filters, sizes, strict=True):
-        total += (size * size * channels + each) * filters
-        channels = filters
-    inputs = height * width * channels
-    for neurons in settings.dense:
-        total += (inputs + each) * neurons
-        inputs = neurons
-    return total + (inputs + 1) * shape.classes
-
-
 def choose_images(
     true: NDArray[np.integer],
     predicted: NDArray[np.integer],
     probabilities: NDArray[np.floating],
     most: int,
 ) -> Groups:
-    """The first test images, the first errors, and those the network is least certain of.
+    """Choose the first test images, the first errors, and the least certain images.
 
     Args:
-        true, predicted: [n], classes.
+        true: [n], classes.
+        predicted: [n], classes.
         probabilities: float32 [n, classes]; the least certain image has the lowest maximum.
         most: images in all.
     """
@@ -170,7 +114,8 @@ def pack(
         shape: of the images, and the number of classes.
         weights: float32, by the names of Keras, as in a checkpoint without `weights/`.
         images: uint8 [n, height, width], the test split.
-        true, predicted: [n], classes.
+        true: [n], classes.
+        predicted: [n], classes.
         probabilities: float32 [n, classes].
         names: of the classes.
     """
@@ -211,5 +156,5 @@ def pack(
 
 
 def encoded(arrays: Iterator[NDArray[np.floating]]) -> str:
-    """Arrays one after the other as little-endian float32, base64."""
+    """Encode arrays one after the other as little-endian float32, base64."""
     return b64encode(b"".join(a.astype("<f4").tobytes() for a in arrays)).decode()

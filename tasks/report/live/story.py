@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tasks.geometry import for_each, layer_sizes
 from tasks.records import Shape
-from tasks.report.live.payload import count_weights
+from tasks.report.live.steps import count_weights
 from tasks.settings import NetworkSettings
-from tasks.sizes import for_each, layer_sizes
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Caption:
 
 
 def tell_story(run: RunFacts) -> list[Caption]:
-    """The steps from an image to what the errors have in common."""
+    """Tell the steps from an image to what the errors have in common."""
     return [
         Caption("An image is numbers", image_words(run), "first-test-images"),
         Caption("A filter looks for a small pattern", filter_words(run), "convolution"),
