@@ -88,7 +88,8 @@ def main() -> None:
         os.environ["PREFECT_HOME"] = str(home)
         set_prefect_defaults()
         os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "WARNING"
-        with temporary_server() as url:
+        os.environ["PREFECT_API_AUTH_STRING"] = password = "run:benchmark"
+        with temporary_server(password) as url:
             os.environ["PREFECT_API_URL"] = url
             found = measure(asked.artifacts or f"{folder}/artifacts", home, asked.runs)
     for name, value in found.items():

@@ -173,7 +173,9 @@ def parse(app: App, arguments: list[str]) -> int:
     except CycloptsError as error:
         # What pydantic says of a value is in the context of what cyclopts makes of it.
         cause = error.__context__
-        return fail(describe(cause) if isinstance(cause, ValidationError) else str(error), 2)
+        return fail(
+            describe_invalid_value(cause) if isinstance(cause, ValidationError) else str(error), 2
+        )
     except PipelineError as error:
         return fail(str(error), 1)
     except KeyboardInterrupt:
@@ -181,7 +183,7 @@ def parse(app: App, arguments: list[str]) -> int:
     return code or 0
 
 
-def describe(error: ValidationError) -> str:
+def describe_invalid_value(error: ValidationError) -> str:
     """Return one line about the first wrong value: option, value, allowed values."""
     first = error.errors()[0]
     message = re.sub("^(Value error, |Input |String )", "", first["msg"])

@@ -32,6 +32,7 @@ def pipeline_app() -> App:
         """Train the tutorial's network on MNIST and report on it; skip what is unchanged.
 
         Args:
+            settings: All settings of the run.
             status: Run nothing; say for each stage whether it is up to date, or why it would run.
         """
         if status:
@@ -70,8 +71,9 @@ def cache_app() -> App:
 
         Args:
             key: The first digits of a key, as `ls` shows them.
+            artifacts: Folder or URL of the results.
         """
-        print(prune.describe(open_store(artifacts), key))
+        print(prune.show(open_store(artifacts), key))
         return 0
 
     @app.command(name="prune")
@@ -87,7 +89,8 @@ def cache_app() -> App:
         Args:
             keep_latest: Of each stage, keep this many of the most recently used.
             older_than: Remove only what has not been used for so many days.
-            dry_run: Say what would go, and remove nothing.
+            dry_run: Say what would be removed, and remove nothing.
+            artifacts: Folder or URL of the results.
         """
         store = open_store(artifacts)
         lines = prune.prune(

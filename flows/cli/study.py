@@ -45,7 +45,7 @@ def study_app() -> App:
             settings: Settings that all variants start from.
         """
         if not names:
-            print("\n".join(listing()))
+            print("\n".join(study_list()))
             return 0
         selected = select_names(names)
         answers: list[Any] = []
@@ -69,7 +69,7 @@ def study_app() -> App:
     return app
 
 
-def listing() -> list[str]:
+def study_list() -> list[str]:
     """Return lines with number, name, question and variants of each study."""
     from tasks.study.exercises import STUDIES
 

@@ -94,10 +94,10 @@ def receive(client: httpx.Client, url: str, limit: int, report: Callable[[int], 
     headers = {"Accept-Encoding": "identity"}
     with translate_errors(name), client.stream("GET", url, headers=headers) as response:
         check_status(response, name)
-        check_size(declared_size(response), limit, name)
+        check_length(declared_size(response), limit, name)
         for chunk in response.iter_raw():
             data += chunk
-            check_size(len(data), limit, name)
+            check_length(len(data), limit, name)
             report(len(data))
     return bytes(data)
 
@@ -125,7 +125,7 @@ def declared_size(response: httpx.Response) -> int:
     return int(text) if text.isdecimal() else 0
 
 
-def check_size(size: int, limit: int, name: str) -> None:
+def check_length(size: int, limit: int, name: str) -> None:
     """Refuse a file that is too large.
 
     Raises:

@@ -132,12 +132,12 @@ def read_module(path: Path, name: str, _identity: tuple[int, int]) -> Module:
     place = Path(importlib.util.cache_from_source(str(path))).with_suffix(".fingerprint")
     module = read_cache(place, origin)
     if module is None:
-        module = parse(text, package)
+        module = parse_module(text, package)
         write_cache(place, origin, module)
     return module
 
 
-def parse(text: bytes, package: str) -> Module:
+def parse_module(text: bytes, package: str) -> Module:
     """Return the parts of a module's text that count.
 
     Args:
@@ -257,5 +257,5 @@ def is_text(node: ast.stmt) -> bool:
     )
 
 
-EMPTY_MODULE = parse(b"", "").digest
+EMPTY_MODULE = parse_module(b"", "").digest
 """Digest of a module without code, such as most `__init__.py`."""

@@ -75,7 +75,7 @@ def days_ago(store: Store, record: StageRecord) -> str:
     return "today" if days < 1 else f"{days:.0f} days"
 
 
-def describe(store: Store, key: str) -> str:
+def show(store: Store, key: str) -> str:
     """Return one cache entry as JSON.
 
     Args:

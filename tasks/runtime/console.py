@@ -55,7 +55,7 @@ def track(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
         `update(done, note)`: steps done so far, and a short text beside them.
     """
     watcher = watch.get()
-    with (bar if console.is_terminal else lines)(label, total) as show:
+    with (bar if console.is_terminal else log_lines)(label, total) as show:
 
         def update(done: int, note: str) -> None:
             show(done, note)
@@ -85,7 +85,7 @@ def bar(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
 
 
 @contextmanager
-def lines(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
+def log_lines(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
     """Log a line from time to time."""
     last = time.monotonic()
 

@@ -32,7 +32,7 @@ ALLOWED_FAILURES = 1
 
 
 @contextmanager
-def task_runner(
+def dask_runner(
     address: str | None,
     *,
     workers: int | None = None,

@@ -8,14 +8,17 @@ has a session of its own and ends with the run.
 """
 
 import os
+import secrets
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import httpx
 
@@ -42,6 +45,7 @@ def server_for_this_run() -> Iterator[None]:
         PipelineError: the temporary server does not start.
     """
     from prefect.settings import (
+        PREFECT_API_AUTH_STRING,
         PREFECT_API_URL,
         PREFECT_SERVER_UI_ENABLED,
         get_current_settings,
@@ -51,9 +55,17 @@ def server_for_this_run() -> Iterator[None]:
     if get_current_settings().api.url:
         yield
         return
+    check_home(get_current_settings().home)
+    password = f"run:{secrets.token_urlsafe(32)}"
     with (
-        temporary_server() as url,
-        temporary_settings({PREFECT_API_URL: url, PREFECT_SERVER_UI_ENABLED: False}),
+        temporary_server(password) as url,
+        temporary_settings(
+            {
+                PREFECT_API_URL: url,
+                PREFECT_API_AUTH_STRING: password,
+                PREFECT_SERVER_UI_ENABLED: False,
+            }
+        ),
     ):
         try:
             yield
@@ -84,47 +96,87 @@ def flush_prefect() -> None:
 
 
 @contextmanager
-def temporary_server() -> Iterator[str]:
-    """Run a Prefect server on a free port of this machine, and yield the URL of its API."""
-    port = free_port()
-    url = f"http://{HOST}:{port}/api"
-    # The variables are those that Prefect sets for its own temporary servers: no user
-    # interface, and only the services that such a server needs.
-    server = subprocess.Popen(
-        [sys.executable, "-P", "-c", START, str(PROJECT), str(port), str(os.getpid())],
-        env={
-            # Prefect's services log tracebacks when they are ended on a busy machine. uvicorn
-            # still reports a server that does not start.
-            "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
-            **os.environ,
-            "PREFECT_UI_ENABLED": "0",
-            "PREFECT__SERVER_EPHEMERAL": "1",
-            "PREFECT__SERVER_FINAL": "1",
-        },
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        wait_until_ready(server, url)
-        yield url
-    finally:
-        server.terminate()
+def temporary_server(password: str) -> Iterator[str]:
+    """Run a Prefect server on a free port of this machine, and yield the URL of its API.
+
+    The port is bound here and handed to the server, so nobody else can take it.
+
+    Args:
+        password: `user:password` that clients must send.
+    """
+    with socket.socket() as listener, tempfile.TemporaryFile() as messages:
+        listener.bind((HOST, 0))
+        url = f"http://{HOST}:{listener.getsockname()[1]}"
+        server = subprocess.Popen(
+            [
+                *(sys.executable, "-P", "-c", START),
+                *(str(PROJECT), str(listener.fileno()), str(os.getpid())),
+            ],
+            env={
+                # Prefect's services log tracebacks when they are ended on a busy machine. uvicorn
+                # still reports a server that does not start.
+                "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+                **os.environ,
+                "PREFECT_SERVER_API_AUTH_STRING": password,
+                "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": url,
+                # As Prefect sets for its own temporary servers: no UI, and few services.
+                "PREFECT_UI_ENABLED": "0",
+                "PREFECT__SERVER_EPHEMERAL": "1",
+                "PREFECT__SERVER_FINAL": "1",
+            },
+            stdin=subprocess.DEVNULL,
+            stderr=messages,
+            pass_fds=[listener.fileno()],
+            start_new_session=True,
+        )
         try:
-            server.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+            wait_until_ready(server, f"{url}/api", messages)
+            yield f"{url}/api"
+        finally:
+            server.terminate()
+            try:
+                server.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
 
 
 def free_port() -> int:
-    """Return a free port."""
+    """Return a port that is free now; tests and benchmarks start servers on it."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def wait_until_ready(server: "subprocess.Popen[bytes]", url: str) -> None:
+def last_message(messages: IO[bytes]) -> str:
+    """Return the last line of the server's messages that says something."""
+    messages.seek(0)
+    lines = [line.strip() for line in messages.read().decode(errors="replace").splitlines()]
+    errors = [line for line in lines if "Error" in line]
+    return (errors or [line for line in lines if line] or ["it printed nothing"])[-1]
+
+
+def check_home(home: Path) -> None:
+    """Check that Prefect can keep its database.
+
+    Raises:
+        PipelineError: the folder cannot be created or written to.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        raise PipelineError(
+            f"PREFECT_HOME {home}: cannot be written to ({error.strerror}); set PREFECT_HOME to"
+            " another folder"
+        ) from error
+
+
+def wait_until_ready(
+    server: "subprocess.Popen[bytes]", url: str, messages: IO[bytes] | None = None
+) -> None:
     """Return once the server answers.
 
     Raises:
@@ -133,10 +185,10 @@ def wait_until_ready(server: "subprocess.Popen[bytes]", url: str) -> None:
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         if server.poll() is not None:
+            reason = last_message(messages) if messages else f"exit code {server.returncode}"
             raise PipelineError(
-                f"the temporary Prefect server ended at its start with code {server.returncode};"
-                " see its messages above; or start one with `prefect server start` and set"
-                " PREFECT_API_URL"
+                f"the temporary Prefect server did not start: {reason}; set PREFECT_HOME to another"
+                " folder, or start a server with `prefect server start` and set PREFECT_API_URL"
             )
         try:
             if httpx.get(f"{url}/health", timeout=5, trust_env=False).is_success:
@@ -157,19 +209,23 @@ def end_with(owner: int) -> None:
     os._exit(0)
 
 
-def serve(port: int, owner: int) -> None:
-    """Run the server until it is terminated or its owner has ended."""
+def serve(listener: int, owner: int) -> None:
+    """Run the server until it is terminated or its owner has ended.
+
+    Args:
+        listener: file descriptor of the bound socket.
+        owner: process id of the run.
+    """
     import uvicorn
 
     threading.Thread(target=end_with, args=(owner,), daemon=True).start()
-    uvicorn.run(
-        "prefect.server.api.server:create_app",
-        factory=True,
-        host=HOST,
-        port=port,
-        log_level="error",
-        lifespan="on",
+    config = uvicorn.Config(
+        "prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on"
     )
+    server = uvicorn.Server(config)
+    server.run(sockets=[socket.socket(fileno=listener)])
+    if not server.started:
+        sys.exit(3)
 
 
 def check() -> int:

@@ -28,5 +28,5 @@ def task_runner(
         yield None
         return
     gpu = settings.training.device == "gpu"
-    with dask.task_runner(settings.dask_address, gpu=gpu, forward_logs=forward_logs) as runner:
+    with dask.dask_runner(settings.dask_address, gpu=gpu, forward_logs=forward_logs) as runner:
         yield runner

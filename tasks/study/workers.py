@@ -59,7 +59,7 @@ def start_workers(settings: Settings, count: int | None, training: Training) -> 
     """
     address, gpu = settings.dask_address, settings.training.device == "gpu"
     # Only a worker of another cluster declares its GPUs; a local process finds them itself.
-    with dask.task_runner(
+    with dask.dask_runner(
         address, workers=count, gpu=gpu and bool(address), forward_logs=False
     ) as runner:
         workers = Workers(runner.client, training, count, local=address is None)

@@ -143,8 +143,8 @@ def test_facts_that_are_called_like_settings_are_none(store: Store) -> None:
 def test_one_record_is_shown_by_the_first_digits_of_its_key(store: Store) -> None:
     record = keep(store, "train-100", 1, days=0)
     keep(store, "train-100", 2, days=0)
-    assert json.loads(pruning.describe(store, "111")) == record.model_dump(mode="json")
+    assert json.loads(pruning.show(store, "111")) == record.model_dump(mode="json")
     with pytest.raises(PipelineError, match="no records"):
-        pruning.describe(store, "333")
+        pruning.show(store, "333")
     with pytest.raises(PipelineError, match="2 records"):
-        pruning.describe(store, "")
+        pruning.show(store, "")
