@@ -1,9 +1,8 @@
-"""The run as Prefect artifacts, so that its UI alone tells the story.
+"""Prefect artifacts of a run: tables, figures and a report for Prefect's UI.
 
-Keys stay the same from run to run, so that the UI shows the history of each. What a run finds
-on the server as it would send it is not sent again: the history of a picture holds its changes,
-and the run's `mnist-report` links to it. (A server takes 20 to 30 ms for each artifact, which was
-a quarter of a run in which nothing had changed.)
+Artifact keys are the same in every run, so the UI shows the history of each. An artifact that
+is equal to its latest version on the server is not created again: creating one takes 20 to 30 ms.
+The artifact `mnist-report` links to the latest version of each.
 """
 
 from collections.abc import Sequence
@@ -35,12 +34,12 @@ from tasks.report.summary import Summary
 from tasks.statistics import wilson_interval
 
 MOST_MISTAKES = 200
-"""Rows of the table of errors: a network that was not trained makes thousands."""
+"""Maximum number of rows in the table of errors: an untrained network makes thousands."""
 Rows = list[dict[str, Any]]
 
 
 def publish_run(store: Store, summary: Summary, results: Results) -> None:
-    """Create the artifacts of the flow run that this is called in."""
+    """Create the artifacts of the current flow run."""
     pictures = [(picture, store.path(picture.file)) for picture in results.pictures.pictures]
     predictions = store.path(results.evaluations[-1].predictions)
     titled = [
@@ -57,7 +56,7 @@ def publish_run(store: Store, summary: Summary, results: Results) -> None:
 
 
 def tables(summary: Summary, errors: Rows) -> list[tuple[str, Artifact]]:
-    """The tables with their titles."""
+    """Return the table artifacts with their titles."""
 
     def table(name: str, title: str, rows: Rows, description: str) -> tuple[str, Artifact]:
         return title, TableArtifact(key=f"mnist-{name}", table=rows, description=description)
@@ -67,7 +66,7 @@ def tables(summary: Summary, errors: Rows) -> list[tuple[str, Artifact]]:
             "milestones",
             "Milestones",
             milestone_rows(summary),
-            "Test accuracy after so many iterations",
+            "Test accuracy at each milestone",
         ),
         table("classes", "Classes", class_rows(summary), "Precision, recall and F1 of each class"),
         table(
@@ -86,9 +85,10 @@ def tables(summary: Summary, errors: Rows) -> list[tuple[str, Artifact]]:
 
 
 def figure(picture: Picture, path: Path) -> Artifact:
+    """Return the artifact of a figure."""
     return ImageArtifact(
         key=f"mnist-figure-{picture.name}",
-        # The page that shows it is on another machine, perhaps: no `file://`.
+        # The browser may run on another machine, so no `file://` address.
         image_url=embedded(path.read_bytes())[0],
         description=f"**{escape_markdown(picture.title)}.** {escape_markdown(picture.caption)}"
         f"\n\nFull size: `{path}`",
@@ -96,10 +96,10 @@ def figure(picture: Picture, path: Path) -> Artifact:
 
 
 def send_what_is_new(artifacts: Sequence[Artifact]) -> list[UUID]:
-    """Create the artifacts whose key has a latest version that is another, or none.
+    """Create the artifacts that differ from the latest version of their key.
 
     Returns:
-        Id of the latest version of each, in their order.
+        Id of the latest version of each artifact, in the given order.
     """
     keys = [str(artifact.key) for artifact in artifacts]
     with get_client(sync_client=True) as client:
@@ -109,22 +109,22 @@ def send_what_is_new(artifacts: Sequence[Artifact]) -> list[UUID]:
         )
     there = {(last.key, last.description, last.data): last.latest_id for last in latest}
 
-    def sent(artifact: Artifact) -> UUID:
+    def latest_id(artifact: Artifact) -> UUID:
         known = there.get((artifact.key, artifact.description, artifact.format()))  # type: ignore[arg-type]
         return known or cast(StoredArtifact, artifact.create()).id
 
-    return [sent(artifact) for artifact in artifacts]
+    return [latest_id(artifact) for artifact in artifacts]
 
 
 def link(artifact: UUID) -> str | None:
-    """Where the UI shows an artifact; None if there is no UI."""
+    """Return the address of an artifact in the UI; None if there is no UI."""
     if not get_current_settings().server.ui.enabled:
         return None
     return f"{PREFECT_UI_URL.value()}/artifacts/artifact/{artifact}"
 
 
 def main_pictures(pictures: Sequence[tuple[Picture, Path]]) -> list[tuple[Picture, Path]]:
-    """Those that tell the story in short: learning, last errors, confusion."""
+    """Return the figures of the summary: learning curve, last errors, confusion matrix."""
     last_errors = [name for p, _ in pictures if (name := p.name).startswith("errors-")][-1:]
     chosen = {"learning-curve", "confusion-matrix", *last_errors}
     return [(picture, path) for picture, path in pictures if picture.name in chosen]
@@ -135,11 +135,11 @@ def report_markdown(
     pictures: Sequence[tuple[Picture, Path]],
     links: Sequence[tuple[str, str | None]],
 ) -> str:
-    """Headline, milestones, pictures, stages and links as Markdown.
+    """Return headline, milestones, pictures, stages and links as Markdown.
 
     Args:
-        summary: the run in numbers.
-        pictures: the few that are shown here.
+        summary: numbers of the run.
+        pictures: figures to embed.
         links: title and address of every picture and table.
     """
     test = summary.test
@@ -170,7 +170,7 @@ def report_markdown(
 
 
 def milestone_rows(summary: Summary) -> Rows:
-    """A row for each milestone."""
+    """Return a row for each milestone."""
     return [
         {
             "iterations": f"{m.iteration:,}",
@@ -184,7 +184,7 @@ def milestone_rows(summary: Summary) -> Rows:
 
 
 def class_rows(summary: Summary) -> Rows:
-    """A row for each class."""
+    """Return a row for each class."""
     return [
         {
             "class": name,
@@ -198,7 +198,7 @@ def class_rows(summary: Summary) -> Rows:
 
 
 def stage_rows(summary: Summary) -> Rows:
-    """A row for each stage."""
+    """Return a row for each stage."""
     return [
         {
             "stage": stage.name,
@@ -212,9 +212,9 @@ def stage_rows(summary: Summary) -> Rows:
 
 
 def confusion_rows(summary: Summary) -> Rows:
-    """The confusion matrix, a row for each true class.
+    """Return the confusion matrix, a row for each true class.
 
-    The UI moves columns with bare integer names in front of the others: hence "pred 0".
+    Column names are not bare integers ("pred 0"), since the UI moves those to the front.
     """
     names = summary.class_names
     return [
@@ -224,20 +224,20 @@ def confusion_rows(summary: Summary) -> Rows:
 
 
 def mistakes(predictions: Path, names: Sequence[str], most: int = MOST_MISTAKES) -> Rows:
-    """The misclassified images, those first that the network was most sure of.
+    """Return the misclassified images, the most confident first.
 
     Args:
-        predictions: Parquet as in `records.Evaluation`.
-        names: of the classes.
-        most: rows at most.
+        predictions: Parquet file as in `records.Evaluation`.
+        names: class names.
+        most: maximum number of rows.
     """
     table = pq.ParquetFile(predictions).read().combine_chunks()
-    # DLPack shares the memory; Arrow's own way would import pandas into a run that is all cached.
+    # DLPack shares the memory. Arrow's own conversion imports pandas, which is slow to import.
     columns = {name: np.from_dlpack(table[name].chunk(0)) for name in table.column_names}
     label, predicted = columns["label"], columns["predicted"]
     wrong = np.flatnonzero(label != predicted)
-    sureness = np.array([columns[f"p{predicted[row]}"][row] for row in wrong])
-    first = wrong[np.argsort(-sureness, kind="stable")][:most]
+    confidence = np.array([columns[f"p{predicted[row]}"][row] for row in wrong])
+    first = wrong[np.argsort(-confidence, kind="stable")][:most]
     return [
         {
             "image": int(columns["index"][row]),

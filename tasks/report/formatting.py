@@ -2,14 +2,14 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from tasks.report.summary import Summary
 
 
 def plain(value: object) -> str:
-    """A setting as one would write it."""
+    """Return the value of a setting as text."""
     if value is None:
         return "default"
     if isinstance(value, bool):
@@ -20,17 +20,17 @@ def plain(value: object) -> str:
 
 
 def percent(share: float) -> str:
-    """0.988 → 98.80 %: exact for 10,000 images."""
+    """Return a share with two decimals: 0.988 → 98.80 %."""
     return f"{share:.2%}".replace("%", "\N{NO-BREAK SPACE}%")
 
 
 def share(value: float | None) -> str:
-    """0.988 → 98.8 %; a dash for what cannot be known, as the precision of no prediction."""
+    """Return a share with one decimal: 0.988 → 98.8 %; a dash if it is undefined."""
     return "–" if value is None else f"{value:.1%}".replace("%", "\N{NO-BREAK SPACE}%")
 
 
 def duration(seconds: float) -> str:
-    """0.42 → 0.4 s, 125 → 2 min 05 s, 3725 → 1 h 02 min."""
+    """Return a duration: 0.42 → 0.4 s, 125 → 2 min 05 s, 3725 → 1 h 02 min."""
     if seconds < 59.95:
         text = f"{seconds:.1f} s"
     elif (whole := round(seconds)) < 3600:
@@ -42,13 +42,13 @@ def duration(seconds: float) -> str:
 
 
 def moment(iso: str) -> str:
-    """2026-01-31T14:05:09+00:00 → 31 January 2026, 14:05 UTC."""
+    """Return a time: 2026-01-31T14:05:09+00:00 → 31 January 2026, 14:05 UTC."""
     time = datetime.fromisoformat(iso)
     return f"{time.day} {time:%B %Y, %H:%M %Z}".rstrip()
 
 
 def change(summary: Summary) -> str:
-    """How a run compares with the one before; empty if there is nothing to compare with."""
+    """Return a sentence that compares a run with the previous one; empty if there is none."""
     before = summary.before
     if before is None:
         return ""
@@ -63,7 +63,7 @@ def change(summary: Summary) -> str:
 
 
 def points(difference: float) -> str:
-    """0.0012 → +0.12 percentage points."""
+    """Return a difference of shares: 0.0012 → +0.12 percentage points."""
     return f"{100 * difference:+.2f} percentage points".replace("-", "\N{MINUS SIGN}")
 
 
@@ -74,18 +74,30 @@ def single_line(text: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Return `text` so that Markdown shows its characters as they are.
+    """Return `text` escaped for Markdown, in which every character stands for itself.
 
-    File names and class names come from users: they become no image, link, HTML or emphasis, and
-    do not end the cell of a table.
+    File names and class names come from users. Escaped, they cannot become an image, a link, HTML
+    or emphasis, and cannot end a table cell.
     """
     escaped = re.sub(r"([\\`*_\[\]<>&|~!#@])", r"\\\1", single_line(text))
     # Bare addresses become links in GitHub's Markdown, which Prefect's UI uses.
     return re.sub(r"(?i)(https?|ftp)(:)|(www)(\.)", r"\1\3\\\2\4", escaped)
 
 
-def markdown_table(rows: Sequence[Mapping[str, object]]) -> str:
-    """Return rows with the same columns as a Markdown table; their text is escaped."""
-    lines = [[escape_markdown(name) for name in rows[0]], ["---"] * len(rows[0])]
+def markdown_table(
+    rows: Sequence[Mapping[str, object]], right_aligned: Collection[str] = ()
+) -> str:
+    """Return rows as a Markdown table, with their text escaped; empty without rows.
+
+    Args:
+        rows: cells by the name of their column, the same columns in every row.
+        right_aligned: names of the right-aligned columns.
+    """
+    if not rows:
+        return ""
+    lines = [
+        [escape_markdown(name) for name in rows[0]],
+        ["---:" if name in right_aligned else "---" for name in rows[0]],
+    ]
     lines += [[escape_markdown(str(value)) for value in row.values()] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

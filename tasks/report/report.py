@@ -1,8 +1,8 @@
-"""The report of a run: page, metrics.json and pictures in `artifacts/latest/`.
+"""Report of a run: page, metrics.json and pictures in `artifacts/latest/`.
 
-Put together anew at the end of every run from records and files, without TensorFlow or
-matplotlib: what differs from run to run (which stages ran, seconds, when) stands here and in
-no stage's output.
+Written at the end of every run from records and files, without TensorFlow or matplotlib. Facts
+that differ from run to run (stages that ran, durations, time of day) are in the report only, not
+in the output of a stage.
 """
 
 import datetime
@@ -28,6 +28,7 @@ from tasks.settings import NOT_RESULT_SETTINGS, Settings
 
 
 def score(evaluation: Evaluation) -> Score:
+    """Return the accuracy of an evaluation with its counts."""
     return Score(
         correct=evaluation.correct,
         total=evaluation.total,
@@ -36,7 +37,7 @@ def score(evaluation: Evaluation) -> Score:
 
 
 def milestones(results: Results) -> list[Milestone]:
-    """Test accuracy at each milestone, with the training time up to there."""
+    """Return the test accuracy at each milestone, with the cumulative training time."""
     seconds = [0.0]
     for segment in results.segments:
         seconds.append(round(seconds[-1] + segment.seconds, 3))
@@ -47,15 +48,16 @@ def milestones(results: Results) -> list[Milestone]:
 
 
 def last_device(segments: tuple[Segment, ...]) -> Device:
+    """Return the device of the last training segment."""
     if not segments:
         return Device(kind="CPU", name="none", reason="no iteration was trained")
     return segments[-1].device
 
 
 def previous_run(store: Store, test_sha256: str, predictions_sha256: str) -> PreviousRun | None:
-    """Return the result of the last run with a report, if its test images are the same.
+    """Return the result of the previous run, if its test images are the same.
 
-    A report that is missing, damaged or of another version of this project is as good as none.
+    Returns None if its report is missing, damaged or of another version of this project.
     """
     try:
         metrics = store.read("latest/report/metrics.json")
@@ -74,7 +76,7 @@ def previous_run(store: Store, test_sha256: str, predictions_sha256: str) -> Pre
 def summarise(
     store: Store, outcomes: Sequence[StageOutcome], settings: Settings, results: Results
 ) -> Summary:
-    """The run in numbers, beside those of the run before."""
+    """Return the numbers of a run, and the result of the previous run."""
     reached = milestones(results)
     tested = results.splits.test.file.sha256, results.evaluations[-1].predictions.sha256
     return Summary(
@@ -101,7 +103,7 @@ def summarise(
 
 
 def write_report(store: Store, summary: Summary, results: Results) -> str:
-    """Replace `artifacts/latest/` by this run's results.
+    """Replace `artifacts/latest/` with the results of this run.
 
     Returns:
         Address of the page.
@@ -119,7 +121,7 @@ def write_report(store: Store, summary: Summary, results: Results) -> str:
         (report / "metrics.json").write_text(summary.model_dump_json(indent=1), encoding="utf-8")
 
         def link(file: FileRef, place: Path) -> None:
-            # Relative, so that a moved artifact root stays whole.
+            # Relative, so that the artifact root can be moved.
             place.symlink_to(os.path.relpath(store.place(file), place.parent))
 
         for picture in pictures:
@@ -133,7 +135,7 @@ def write_report(store: Store, summary: Summary, results: Results) -> str:
 
 
 def closing_lines(summary: Summary) -> str:
-    """What the run says at its end: confusion matrix, milestones, and what it had to do."""
+    """Return the last log lines of a run: confusion matrix, milestones, number of stages run."""
     cached = sum(stage.state == "cached" for stage in summary.stages)
     ran = len(summary.stages) - cached
     stages = f"{len(summary.stages)} stages: "
@@ -165,13 +167,13 @@ def closing_lines(summary: Summary) -> str:
 
 
 def labelled_rows(summary: Summary) -> list[list[str]]:
-    """The confusion matrix as text, the true class in front of each row."""
+    """Return the rows of the confusion matrix as text, each after its true class."""
     rows = zip(summary.class_names, summary.confusion_matrix, strict=True)
     return [[name, *map(str, row)] for name, row in rows]
 
 
 def as_columns(rows: list[list[str]]) -> list[str]:
-    """Rows of a table as lines with aligned columns."""
+    """Return the rows of a table as lines with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -1,4 +1,4 @@
-"""The numbers of one run: what metrics.json holds and the page shows."""
+"""Numbers of one run, as written to metrics.json and shown on the page."""
 
 import json
 from typing import Any
@@ -12,11 +12,13 @@ from tasks.runtime.errors import PipelineError
 
 
 class Facts(BaseModel):
+    """Base class of the frozen models in metrics.json."""
+
     model_config = ConfigDict(frozen=True)
 
 
 class Score(Facts):
-    """How many images of a split were classified correctly."""
+    """Number of correctly classified images of a split."""
 
     correct: int
     total: int
@@ -24,11 +26,11 @@ class Score(Facts):
 
 
 class Milestone(Score):
-    """Test accuracy after so many training iterations."""
+    """Test accuracy after a number of training iterations."""
 
     iteration: int
     train_seconds: float = Field(
-        description="what the training up to here took when it ran, in seconds"
+        description="cumulative training time, in seconds, when it was measured"
     )
 
 
@@ -40,11 +42,11 @@ class PreviousRun(Score):
 
 
 class Summary(Facts):
-    """One run in numbers."""
+    """Numbers of one run."""
 
     test: Score
     before: PreviousRun | None = Field(
-        None, description="the run before, if it was tested on the same images"
+        None, description="previous run, if it was tested on the same images"
     )
     milestones: list[Milestone]
     confusion_matrix: list[list[int]] = Field(description="classes × classes, rows true")
@@ -63,10 +65,10 @@ class Summary(Facts):
 
 
 def keys_of_latest(store: Store) -> frozenset[str]:
-    """Return the keys of the stage runs that the last report was made from.
+    """Return the keys of the stage runs behind the latest report; empty if there is none.
 
     Raises:
-        PipelineError: there is a report, and it cannot be read.
+        PipelineError: the report cannot be read.
     """
     name = f"{LATEST}/report/metrics.json"
     if not store.has_latest():

@@ -8,7 +8,13 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
-from tasks.report.formatting import duration, moment, percent
+from tasks.report.formatting import (
+    duration,
+    escape_markdown,
+    markdown_table,
+    moment,
+    percent,
+)
 from tasks.report.page import embedded, make_environment
 from tasks.statistics import Interval
 from tasks.study.answer import Answer, Row
@@ -22,7 +28,12 @@ OPTION = re.compile(r"--[a-z-]+( [^\s)-][^\s)]*)?")
 def environment(*, html: bool) -> Environment:
     """Return the environment of the templates."""
     made = make_environment(TEMPLATES, autoescape=html)
-    made.filters |= {"moment": moment, "unbroken": unbroken}
+    made.filters |= {
+        "escape_markdown": escape_markdown,
+        "markdown_table": markdown_table,
+        "moment": moment,
+        "unbroken": unbroken,
+    }
     return made
 
 
@@ -84,7 +95,8 @@ def common(answer: Answer) -> dict[str, Any]:
     return {
         "answer": answer,
         "head": list(table[0]) if table else [],
-        "table": [list(row.values()) for row in table],
+        "table": table,
+        "numbers": list(table[0])[1:] if table else [],
         "budget": budget(answer),
         "failures": [(row.variant, reason) for row in answer.rows for reason in row.failures],
         "candidates": [

@@ -28,3 +28,9 @@ def test_control_and_direction_characters_are_removed() -> None:
 def test_a_cell_of_a_table_stays_one_cell() -> None:
     table = markdown_table([{"class": "a | b\n", "images": 3}])
     assert table == "| class | images |\n| --- | --- |\n| a \\| b | 3 |"
+
+
+def test_named_columns_of_a_table_are_right_aligned() -> None:
+    rows = [{"variant": "a|b", "time": 1}]
+    assert markdown_table(rows, ["time"]).splitlines()[1:] == ["| --- | ---: |", r"| a\|b | 1 |"]
+    assert markdown_table([]) == ""

@@ -14,6 +14,7 @@ from tasks.model.costs import Costs
 from tasks.records import ChartPoint
 from tasks.report.figures import save
 from tasks.report.figures.study import study
+from tasks.report.formatting import escape_markdown
 from tasks.study.answer import Candidate
 from tasks.study.pages import unbroken
 from tasks.study.publish import add_plot, chart_of, load_answers, write_answer, write_document
@@ -88,7 +89,7 @@ def test_options_are_not_torn_apart() -> None:
 
 
 def test_the_document_has_a_table_for_each_answer(store: Store, tmp_path: Path) -> None:
-    one = answer(row("none", BASE), row("half", [9800, 9806, 9812]))
+    one = answer(row("none", BASE), row("half <b> | ", [9800, "no ![memory](x)", 9812]))
     document = tmp_path / "docs" / "EXERCISES.md"
     write_document(store, [one], "python flows/study.py all", document)
     lines = document.read_text(encoding="utf-8").splitlines()
@@ -98,7 +99,9 @@ def test_the_document_has_a_table_for_each_answer(store: Store, tmp_path: Path) 
     assert lines[head + 1].count("---") == len(cells[0])
     assert cells[2][1] == f"99.05{NBSP}% ± 0.14"
     assert "python flows/study.py all" in lines
-    assert " ".join(one.conclusions) in lines
+    assert escape_markdown(" ".join(one.conclusions)) in lines
+    assert cells[3][0].startswith(r"half \<b\> \|")
+    assert r"no \!\[memory\](x)" in document.read_text(encoding="utf-8")
 
 
 def test_the_plot_can_be_drawn_of_odd_numbers(tmp_path: Path) -> None:
