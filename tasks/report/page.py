@@ -1,4 +1,4 @@
-"""Report of one run as a self-contained HTML page: no network, no scripts, embedded pictures."""
+"""Report of one run as a self-contained HTML page: no network, embedded pictures and scripts."""
 
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
@@ -10,6 +10,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.records import PictureText
 from tasks.report.formatting import change, duration, moment, percent, plain, share
+from tasks.report.live.assemble import Parts, content_security_policy
+from tasks.report.live.story import Caption
 from tasks.report.summary import Summary
 from tasks.statistics import wilson_interval
 
@@ -17,6 +19,7 @@ TUTORIAL = {0: 1093, 1: 1296, 100: 6656, 1_000: 9308, 10_000: 9880}
 """Test images that the tutorial's network got right, by iterations trained."""
 MNIST_TEST_CLASSES = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 """Number of images of each digit in MNIST's test split, to recognise the data set."""
+TEMPLATES = Path(__file__).parent / "templates"
 DOTS_PER_PIXEL = 2
 """Figures are drawn for screens with two dots per CSS pixel."""
 MOST_CONFUSED = 10
@@ -36,22 +39,36 @@ def make_environment(templates: Path, *, autoescape: bool = True) -> Environment
     )
 
 
-def render(summary: Summary, pictures: Sequence[tuple[PictureText, bytes]]) -> str:
+def render(
+    summary: Summary,
+    pictures: Sequence[tuple[PictureText, bytes]],
+    live: Parts,
+    story: Sequence[Caption],
+) -> str:
     """Return the report of a run as a complete HTML document.
 
     Args:
         summary: numbers of the run.
         pictures: texts and PNG file of each figure, in order.
+        live: parts of the live network.
+        story: captions that explain how the program works, in order.
     """
-    environment = make_environment(Path(__file__).parent / "templates")
+    environment = make_environment(TEMPLATES)
     environment.filters |= {
         "percent": percent,
         "share": share,
         "duration": duration,
         "moment": moment,
     }
+    css = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    css += f":root {{ --classes: {len(summary.class_names)}; }}\n"
+    scripts = [live.script] if live.script else []
     return environment.get_template("report.html.j2").render(
         summary=summary,
+        css=css,
+        policy=content_security_policy([css, live.style], scripts),
+        live=live,
+        story=[(caption, first_picture(pictures, caption.picture)) for caption in story],
         change=change(summary),
         interval=wilson_interval(summary.test.correct, summary.test.total),
         milestones=[
@@ -68,6 +85,13 @@ def render(summary: Summary, pictures: Sequence[tuple[PictureText, bytes]]) -> s
         wide=WIDE,
         settings=list(sections(summary.settings)),
     )
+
+
+def first_picture(
+    pictures: Sequence[tuple[PictureText, bytes]], prefix: str
+) -> PictureText | None:
+    """Return the first picture whose name begins with a prefix; None if there is none."""
+    return next((picture for picture, _ in pictures if picture.name.startswith(prefix)), None)
 
 
 def is_mnist(summary: Summary) -> bool:

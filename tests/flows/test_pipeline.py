@@ -32,6 +32,7 @@ STAGES = [
     "export",
     "measure",
     "layer-outputs",
+    "pack-live",
     "excite",
     "attribute",
     "embed",

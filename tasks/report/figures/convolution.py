@@ -23,6 +23,7 @@ from tasks.report.figures.canvas import (
     write,
 )
 from tasks.report.figures.images import BYTES, GREYS
+from tasks.report.figures.report_figure import Predictions, ReportFigure
 
 SIGNS = colormaps["seismic"]
 PLACES = 4
@@ -186,6 +187,35 @@ def how_a_convolution_works(
     for n, (y, x) in enumerate(places):
         mark(figure, (left, last, across, down), sums.shape, (y, x), str(n + 1))
     return figure
+
+
+def convolution_figure(
+    predictions: Predictions, row: int, weights: NDArray[np.floating], stride: int
+) -> ReportFigure:
+    """Return the figure of how a filter of conv1 works on a test image.
+
+    Args:
+        predictions: predictions for the test split.
+        row: row of the test image.
+        weights: weights of conv1, [size, size, 1, filters].
+        stride: stride of conv1, in pixels.
+    """
+    image = predictions.images[row]
+    number = telling_filter(image / 255, weights, stride)
+    title = f"How a convolution works: filter {number} of conv1 at four places"
+    name = predictions.names[predictions.true[row]]
+    return ReportFigure(
+        figure=how_a_convolution_works(image, weights[:, :, 0, number], title, stride),
+        name=f"convolution-{row}",
+        title=f"A convolution of test image {row}",
+        caption=f"Filter {number} of conv1 lies over a patch of the image: red weights are"
+        " positive, blue ones negative. The ink of each pixel times the weight on it, all added"
+        " up, is one pixel of the output, before the bias is added. The four numbers show where"
+        " each sum stands among the sums at all places.",
+        alt=f"Test image {row}, true class {name}, four times, with filter {number} of conv1 at"
+        " another place each time; below each the products and their sum, and at the bottom the"
+        " sums at all places.",
+    )
 
 
 def mark(

@@ -3,25 +3,16 @@
 from safetensors.numpy import load_file
 
 from tasks.data.dataset import class_names, read_split
-from tasks.engine.models import FileRef, Record
+from tasks.engine.models import FileRef
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
 from tasks.model.predictions import read_predictions
-from tasks.records import Checkpoint, Shape, Split
+from tasks.records import Checkpoint, LiveNetwork, Shape, Split
 from tasks.report.live.payload import pack
 from tasks.settings import NetworkSettings
 
 WEIGHTS = "weights/"
 """What the names of weights begin with in a checkpoint."""
-
-
-class LiveNetwork(Record):
-    """What the live network of the report page carries."""
-
-    file: FileRef | None
-    """JSON, see `Facts` in payload.js; None if the network is too large for a page."""
-    reason: str
-    """Why there is none, a whole sentence; empty if there is one."""
 
 
 @stage(libraries=("numpy", "pandas", "pyarrow", "safetensors"))
