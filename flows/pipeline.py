@@ -58,7 +58,7 @@ def train_and_report(executor: PrefectExecutor, settings: Settings) -> tuple[Res
     results = compute_results(executor, settings)
     summary = summarise(executor.store, executor.outcomes, settings, results)
     page = write_report(executor.store, summary, settings, results)
-    publish_run(executor.store, summary, results)
+    publish_run(executor.store, summary, results, page)
     log.info(closing_lines(summary))
     log.info(ui_location())
     log.info(f"report: {page}")

@@ -28,15 +28,25 @@ WIDE = 600
 """Width in CSS pixels above which a picture gets a row of its own."""
 
 
-def make_environment(templates: Path, *, autoescape: bool = True) -> Environment:
-    """Return a Jinja environment: undefined variables are errors, block lines are removed."""
+def make_environment(*templates: Path, autoescape: bool = True) -> Environment:
+    """Return a Jinja environment: undefined variables are errors, block lines are removed.
+
+    Args:
+        templates: folders of templates, searched before that of the report and the base page.
+        autoescape: whether to escape values for HTML.
+    """
     return Environment(
-        loader=FileSystemLoader(templates),
+        loader=FileSystemLoader([*templates, TEMPLATES]),
         autoescape=autoescape,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def read_css(file: Path) -> str:
+    """Return the style of the base page, followed by that of a file."""
+    return "".join(path.read_text(encoding="utf-8") for path in (TEMPLATES / "base.css", file))
 
 
 def render(
@@ -53,14 +63,14 @@ def render(
         live: parts of the live network.
         story: captions that explain how the program works, in order.
     """
-    environment = make_environment(TEMPLATES)
+    environment = make_environment()
     environment.filters |= {
         "percent": percent,
         "share": share,
         "duration": duration,
         "moment": moment,
     }
-    css = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    css = read_css(TEMPLATES / "report.css")
     css += f":root {{ --classes: {len(summary.class_names)}; }}\n"
     scripts = [live.script] if live.script else []
     return environment.get_template("report.html.j2").render(
@@ -87,9 +97,7 @@ def render(
     )
 
 
-def first_picture(
-    pictures: Sequence[tuple[PictureText, bytes]], prefix: str
-) -> PictureText | None:
+def first_picture(pictures: Sequence[tuple[PictureText, bytes]], prefix: str) -> PictureText | None:
     """Return the first picture whose name begins with a prefix; None if there is none."""
     return next((picture for picture, _ in pictures if picture.name.startswith(prefix)), None)
 

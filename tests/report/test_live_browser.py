@@ -1,6 +1,5 @@
 """The live network in a real browser: exact, usable by everybody, and right about drawings."""
 
-import os
 import re
 from base64 import b64decode
 from collections.abc import Iterator
@@ -16,15 +15,13 @@ from helpers.browser import chromium, open_page
 from helpers.commands import run_pipeline
 from playwright.sync_api import Browser, Page, expect
 
-from tasks.engine.executors import LocalExecutor
 from tasks.engine.store import Store
 from tasks.model.insights.attribute import gradient_times_input
 from tasks.model.insights.layer_outputs import layer_tensors
 from tasks.model.network import build_network
 from tasks.model.predictions import read_predictions
-from tasks.records import Evaluation, Segment, Shape, Splits
+from tasks.records import Evaluation, LiveNetwork, Shape
 from tasks.report.live import assemble
-from tasks.report.live.pack import pack_live
 from tasks.report.live.payload import pack
 from tasks.settings import NetworkSettings
 from tasks.settings.presets import PRESETS
@@ -247,10 +244,8 @@ class Live:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Live:
     """The network of `--preset fast`, trained on MNIST."""
     root = tmp_path_factory.mktemp("live") / "artifacts"
-    source = os.environ.get("MNIST_FOLDER")
     done = run_pipeline(
-        *("--preset", "fast", "--milestones", "0", "--insights", "none", "--artifacts", root),
-        *(("--source", source) if source else ()),
+        *("--preset", "fast", "--milestones", "0", "--insights", "none", "--artifacts", root)
     )
     assert done.code == 0, done.lines
     store = Store(root)
@@ -259,38 +254,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Live:
         (record,) = [r for r in store.all_records(stage) if not r.label.endswith("-0")]
         return record.output
 
-    splits = Splits.model_validate(output("convert"))
-    evaluation = Evaluation.model_validate(output("evaluate"))
-    live = pack_live(
-        LocalExecutor(store),
-        split=splits.test,
-        shape=splits.shape,
-        checkpoint=Segment.model_validate(output("train")).checkpoint,
-        network=NetworkSettings(),
-        predictions=evaluation.predictions,
-    )
+    live = LiveNetwork.model_validate(output("pack-live"))
     assert live.file
-    payload = store.path(live.file).read_text()
-    path = root.parent / "index.html"
-    path.write_text(with_live((root / "latest/report/index.html").read_text(), payload))
-    return Live(path, payload, read_predictions(store.path(evaluation.predictions)))
-
-
-def with_live(html: str, payload: str) -> str:
-    """A report with the live network in it, under its policy."""
-    (style,) = re.findall(r"<style>(.*?)</style>", html, re.DOTALL)
-    html = html.replace(' style="--classes: 10"', "")
-    policy = assemble.content_security_policy([style, assemble.style()], [assemble.script()])
-    first = '<section aria-labelledby="milestones">'
-    for old, new in (
-        (re.findall(r"default-src[^\"]*", html)[0], policy),
-        ("</style>", f"</style><style>{assemble.style()}</style>"),
-        (first, assemble.section(payload, "", 28, 28) + first),
-        ("</body>", f'<script type="module">{assemble.script()}</script></body>'),
-    ):
-        assert old in html
-        html = html.replace(old, new, 1)
-    return html
+    evaluation = Evaluation.model_validate(output("evaluate"))
+    return Live(
+        root / "latest/report/index.html",
+        store.path(live.file).read_text(encoding="utf-8"),
+        read_predictions(store.path(evaluation.predictions)),
+    )
 
 
 def draw(page: Page, digit: str, scale: float = 1.0) -> None:

@@ -89,14 +89,7 @@ def report_figures(inputs: FigureInputs) -> Iterator[tuple[str, ReportFigure]]:
     section = "Confidence"
     yield section, calibration_figure(metrics)
 
-    section = "Filters"
-    if inputs.conv_strides:
-        weights, stride = inputs.layer_arrays["conv1/weights"], inputs.conv_strides[0]
-        for row in inputs.layers.test_images:
-            yield section, convolution_figure(last, row, weights, stride)
-    for layer, channels in (("conv1", (0,)), ("conv2", inputs.conv2_channels)):
-        for channel, weights in channels_of(layer, channels, inputs.layer_arrays):
-            yield section, weights_figure(layer, weights, channel)
+    yield from (("Filters", figure) for figure in filter_figures(inputs))
 
     for position, row in enumerate(inputs.layers.test_images):
         section = f"Layer outputs for test image {row}"
@@ -127,6 +120,21 @@ def report_figures(inputs: FigureInputs) -> Iterator[tuple[str, ReportFigure]]:
                 places, columns["label"], columns["predicted"], names, layer, len(last.images)
             ),
         )
+
+
+def filter_figures(inputs: FigureInputs) -> Iterator[ReportFigure]:
+    """Yield the figures of the convolutional layers' weights, after how they are used.
+
+    Raises:
+        PipelineError: `conv2_channels` names a channel that does not exist.
+    """
+    if inputs.conv_strides:
+        weights, stride = inputs.layer_arrays["conv1/weights"], inputs.conv_strides[0]
+        for row in inputs.layers.test_images:
+            yield convolution_figure(inputs.predictions[-1], row, weights, stride)
+    for layer, channels in (("conv1", (0,)), ("conv2", inputs.conv2_channels)):
+        for channel, weights in channels_of(layer, channels, inputs.layer_arrays):
+            yield weights_figure(layer, weights, channel)
 
 
 def channels_of(
