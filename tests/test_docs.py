@@ -92,12 +92,9 @@ def test_named_options_exist(page: Path) -> None:
         assert option in OTHER_OPTIONS or re.search(rf"\b{name}:", known), option
 
 
-OUTDATED = pytest.mark.xfail(strict=True, reason="generated before tasks/study was renamed")
-
-
 @pytest.mark.parametrize(
     "page",
-    [pytest.param(p, marks=OUTDATED) if p.name == "EXERCISES.md" else p for p in PAGES],
+    PAGES,
     ids=lambda page: page.name,
 )
 def test_named_paths_exist(page: Path) -> None:

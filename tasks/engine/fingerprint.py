@@ -37,9 +37,16 @@ not train again.
 """
 
 
-def is_counted(name: str) -> bool:
-    """Return whether a module of the project is part of fingerprints."""
-    return not any(name == ring or name.startswith(f"{ring}.") for ring in NOT_COUNTED)
+def is_counted(name: str, own: str) -> bool:
+    """Return whether a module is part of fingerprints.
+
+    Args:
+        name: dotted name of the module.
+        own: top-level package of the stage; modules beside it belong to other distributions.
+    """
+    return f"{name}.".startswith(f"{own}.") and not any(
+        f"{name}.".startswith(f"{package}.") for package in NOT_COUNTED
+    )
 
 
 class Fingerprint(NamedTuple):
@@ -59,11 +66,12 @@ def fingerprint(name: str, project: Path = PROJECT) -> Fingerprint:
         project: folder that contains the top-level packages.
     """
     found: dict[str, Module] = {}
+    own = name.partition(".")[0]
     waiting = list(with_packages(name))
     while waiting:
         name = waiting.pop()
-        path = module_path(name, project)
-        if path is None or not is_counted(name):
+        path = module_path(name, project) if is_counted(name, own) else None
+        if path is None:
             continue
         label = path.relative_to(project).as_posix()
         if label not in found:
@@ -71,25 +79,27 @@ def fingerprint(name: str, project: Path = PROJECT) -> Fingerprint:
             waiting.extend(found[label].imported)
     return Fingerprint(
         code={label: found[label].digest for label in sorted(found)},
-        imports=digest_of_imports(found.values(), project),
+        imports=digest_of_imports(found.values(), project, own),
     )
 
 
-def digest_of_imports(modules: Iterable["Module"], project: Path) -> str:
+def digest_of_imports(modules: Iterable["Module"], project: Path, own: str) -> str:
     """Return the digest of which module imports which, without their paths.
 
     It differs when a name comes from another module, although all modules stay the same.
     """
-    edges = {" ".join([module.digest, *digests_of_targets(module, project)]) for module in modules}
+    edges = {
+        " ".join([module.digest, *digests_of_targets(module, project, own)]) for module in modules
+    }
     return json_sha256(sorted(edges))
 
 
-def digests_of_targets(module: "Module", project: Path) -> list[str]:
+def digests_of_targets(module: "Module", project: Path, own: str) -> list[str]:
     """Return the digests of the modules that a module imports, without empty ones."""
     targets = [
         load_module(path, name).digest
         for name in module.imported
-        if is_counted(name) and (path := module_path(name, project))
+        if is_counted(name, own) and (path := module_path(name, project))
     ]
     return [digest for digest in targets if digest != EMPTY_MODULE]
 

@@ -152,12 +152,12 @@ def test_read_pair(tmp_path: Path) -> None:
     ],
 )
 def test_pairs_that_do_not_fit(
-    images: tuple[int, ...], labels: tuple[int, ...], named: str, fault: str
+    images: tuple[int, ...], labels: tuple[int, ...], named: str, problem: str
 ) -> None:
     with pytest.raises(PipelineError) as caught:
         idx.check_pair(np.zeros(images, np.uint8), np.zeros(labels, np.uint8), "IMAGES", "LABELS")
     assert str(caught.value).startswith(named)
-    assert fault in str(caught.value)
+    assert problem in str(caught.value)
 
 
 @pytest.mark.parametrize("rank", [4, 64, 65, 255])

@@ -112,6 +112,14 @@ def test_modules_beside_the_stage_change_nothing(project: Path) -> None:
     assert fingerprint("tasks.model.train", project).code == before
 
 
+def test_a_package_beside_the_project_is_not_counted(project: Path) -> None:
+    """As where the project is installed, in a folder with all other packages."""
+    (project / "numpy").mkdir()
+    (project / "numpy/__init__.py").write_text("version = 1\n")
+    edit(project / "tasks/model/network.py", "def build", "import numpy\n\ndef build")
+    assert not any("numpy" in path for path in fingerprint("tasks.model.train", project).code)
+
+
 def key_of_train(project: Path) -> str:
     """The part of the key that comes from code."""
     module.read_module.cache_clear()

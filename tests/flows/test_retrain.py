@@ -290,7 +290,7 @@ def test_no_server_is_a_clear_error(tmp_path: Path) -> None:
     )
     assert done.code == 1
     assert done.last.startswith(f"error: no Prefect server answers at {url}; start it with")
-    done = run_script(PROJECT / "flows" / "server.py", "check", PREFECT_API_URL=url)
+    done = run_script(PROJECT / "tasks" / "runtime" / "server.py", PREFECT_API_URL=url)
     assert done.code == 1
     assert done.lines == [
         f"error: no Prefect server answers at {url}; start one with `make server` in another"
