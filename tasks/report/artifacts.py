@@ -170,7 +170,7 @@ def report_markdown(
         ),
         "## Class by class",
         markdown_table(class_rows(summary)),
-        "## What this run did",
+        "## Stages",
         markdown_table(stage_rows(summary)),
     ]
     if listed := [

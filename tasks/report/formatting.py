@@ -52,12 +52,12 @@ def change(summary: Summary) -> str:
     before = summary.before
     if before is None:
         return ""
-    which = f"the run before ({moment(before.finished)})"
+    which = f"the previous run ({moment(before.finished)})"
     if before.same_predictions:
         return f"Every image is classified as in {which}."
     more = summary.test.correct - before.correct
     if not more:
-        return f"As many are right as in {which}, but not the same ones."
+        return f"As many images are correct as in {which}, but not the same ones."
     images = f"{abs(more):,} image{'' if abs(more) == 1 else 's'} {'more' if more > 0 else 'fewer'}"
     return f"{images} than in {which}: {points(more / summary.test.total)}."
 

@@ -352,7 +352,7 @@ def test_settings_of_every_depth_are_listed_by_section(shown: Page) -> None:
 
 
 def test_data_device_and_versions(shown: Page) -> None:
-    assert shown.table("Which")[1:] == [
+    assert shown.table("Component")[1:] == [
         ["Data", "https://mirror.invalid/mnist/"],
         ["Device", "CPU, Imaginary 9000"],
         ["versions"],
@@ -443,29 +443,29 @@ def test_page_needs_neither_matplotlib_nor_tensorflow_nor_scipy() -> None:
         (
             9_868,
             False,
-            "12 images more than in the run before (1 January 2026, 12:00 UTC):"
+            "12 images more than in the previous run (1 January 2026, 12:00 UTC):"
             " +0.12 percentage points.",
         ),
         (
             9_881,
             False,
-            "1 image fewer than in the run before (1 January 2026, 12:00 UTC):"
+            "1 image fewer than in the previous run (1 January 2026, 12:00 UTC):"
             " −0.01 percentage points.",
         ),
         (
             9_880,
             False,
-            "As many are right as in the run before (1 January 2026, 12:00 UTC),"
+            "As many images are correct as in the previous run (1 January 2026, 12:00 UTC),"
             " but not the same ones.",
         ),
         (
             9_880,
             True,
-            "Every image is classified as in the run before (1 January 2026, 12:00 UTC).",
+            "Every image is classified as in the previous run (1 January 2026, 12:00 UTC).",
         ),
     ],
 )
-def test_the_run_before_is_compared_with(correct: int, same: bool, text: str) -> None:
+def test_run_is_compared_with_the_previous_run(correct: int, same: bool, text: str) -> None:
     before = PreviousRun(
         **score(correct, 10_000), finished="2026-01-01T12:00:00+00:00", same_predictions=same
     )
@@ -473,9 +473,9 @@ def test_the_run_before_is_compared_with(correct: int, same: bool, text: str) ->
     assert text in lead
 
 
-def test_without_a_run_before_nothing_is_said_of_one() -> None:
+def test_without_a_previous_run_nothing_is_compared() -> None:
     (lead,) = Page(render(summary(), [])).texts("p", **{"class": "lead"})
-    assert "before" not in lead
+    assert "previous" not in lead
 
 
 def test_classes_and_confused_pairs_are_listed(shown: Page) -> None:
