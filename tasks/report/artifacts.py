@@ -131,7 +131,7 @@ def link(artifact: UUID) -> str | None:
 
 
 def main_pictures(pictures: Sequence[tuple[Picture, Path]]) -> list[tuple[Picture, Path]]:
-    """Return the figures of the summary: learning curve, last errors, confusion matrix, convolution."""
+    """Return learning curve, last errors, confusion matrix and first convolution, if there."""
     last_errors = [name for p, _ in pictures if (name := p.name).startswith("errors-")][-1:]
     convolutions = [name for p, _ in pictures if (name := p.name).startswith("convolution-")][:1]
     chosen = {"learning-curve", "confusion-matrix", *last_errors, *convolutions}
