@@ -30,15 +30,16 @@ def predict_app() -> App:
 
         Args:
             paths: PNG, IDX (gzipped or not) or Parquet files, or folders of PNG files.
+            settings: Output file and options.
         """
-        from tasks.scoring.score import complaint, lines, score
+        from tasks.scoring.score import problem_summary, score, summary_lines
 
         print_log_lines()
-        scored = score(paths, settings)
-        print("\n".join(lines(scored)))
-        if not scored.faults:
+        result = score(paths, settings)
+        print("\n".join(summary_lines(result)))
+        if not result.problems:
             return 0
-        print("\n".join(scored.faults), file=sys.stderr)
-        return fail(complaint(scored), 1)
+        print("\n".join(result.problems), file=sys.stderr)
+        return fail(problem_summary(result), 1)
 
     return app

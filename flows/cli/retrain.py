@@ -35,7 +35,7 @@ def retrain_app() -> App:
 
 
 def history(*, artifacts: ArtifactsOption = None) -> int:
-    """List the champions, oldest first; `*` marks the one in use."""
+    """List the champions, oldest first; `*` marks the current one."""
     from tasks.champion.registry import Champions, history_lines
 
     print("\n".join(history_lines(Champions(open_store(artifacts)))))
@@ -43,14 +43,15 @@ def history(*, artifacts: ArtifactsOption = None) -> int:
 
 
 def rollback(*, to: str | None = None, artifacts: ArtifactsOption = None) -> int:
-    """Put an earlier champion back into use; retraining will not promote the present one again.
+    """Make an earlier champion current again; retraining will not promote the present one again.
 
     Args:
-        to: Number or id of a champion, as `history` shows them. Default: the one before.
+        to: Number or id of a champion, as `history` shows them. Default: the previous one.
+        artifacts: Folder of the results.
     """
-    from tasks.champion.promotion import user
+    from tasks.champion.promotion import user_and_host
     from tasks.champion.registry import Champions
 
-    champion = Champions(open_store(artifacts)).rollback(to, by=user())
+    champion = Champions(open_store(artifacts)).rollback(to, by=user_and_host())
     print(f"champion: {champion.id}, {champion.why}")
     return 0

@@ -1,19 +1,21 @@
-"""Whether a challenger becomes the champion.
+"""The promotion rule: decide whether a challenger becomes the champion.
 
-The rule, on the validation split (the test split only reports):
+The rule uses the validation split; the test split is reported only.
 
-1. No champion yet: promoted if the challenger's accuracy reaches the floor.
+1. No champion yet, or a new task: promoted if the challenger's accuracy reaches the floor.
 2. The challenger is the champion, byte for byte, or was withdrawn by a rollback: kept.
 3. Kept if the challenger is significantly worse: one-sided exact McNemar test, p < alpha.
 4. Kept if its accuracy is more than `margin` below that of the best champion so far on the same
    images: counted from the best, so that small losses do not add up over the weeks.
-5. Otherwise it is not worse, and is promoted.
+5. Kept if its accuracy is below the floor.
+6. Otherwise it is not worse, and is promoted.
 
 McNemar's test (Psychometrika 12, 1947) looks only at the images that one model has right and
-the other wrong: if both are equally good, each of these is a fair coin. Note that "not
-significantly worse" is no proof of being as good: with MNIST's 5,000 validation images and some
-60 on which two models differ, only a difference of about 14 images shows. Hence the margin. And an
-accuracy that champions were chosen by flatters them a little; the test split's does not.
+the other wrong: if both are equally good, each of these is a fair coin. "Not significantly worse"
+does not prove that a model is as good: with MNIST's 5,000 validation images and about 60 on which
+two models differ, the test detects only differences of about 14 images. Hence the margin.
+Selection makes the champions' validation accuracy slightly optimistic; the test accuracy is not
+affected.
 """
 
 from dataclasses import dataclass
@@ -30,40 +32,40 @@ Verdict = Literal["promoted", "kept"]
 
 @dataclass(frozen=True)
 class Pairs:
-    """How often each of two models is right, image by image."""
+    """Counts of correctly classified images for two models on the same split."""
 
     total: int
     challenger: int
-    """Images that the challenger has right."""
+    """Images that the challenger classifies correctly."""
     champion: int
     only_challenger: int
-    """Images that the challenger has right and the champion wrong."""
+    """Images that only the challenger classifies correctly."""
     only_champion: int
 
 
 class Decision(Record):
-    """What became of a challenger, and why."""
+    """The verdict on a challenger, with its reason and numbers."""
 
     verdict: Verdict
     reason: str
     """One sentence."""
     challenger: Classification | None = None
-    """On the validation split; None if it was not asked, since it is the champion."""
+    """On the validation split; None if it is the champion itself."""
     champion: Classification | None = None
-    """The champion before this decision; None if there is none, or none was asked."""
+    """The champion before this decision; None if there was none or it was not compared."""
     only_challenger: int | None = None
     only_champion: int | None = None
     p_value: float | None = None
-    """Of the one-sided test that the challenger is worse."""
+    """Of the one-sided McNemar test that the challenger is worse."""
 
 
 def pair(labels: np.ndarray, challenger: np.ndarray, champion: np.ndarray) -> Pairs:
-    """Count agreements.
+    """Count the images that each model, or only one of them, classifies correctly.
 
     Args:
         labels: true classes, uint8 [n].
         challenger: predicted classes, uint8 [n].
-        champion: the same.
+        champion: predicted classes, uint8 [n].
     """
     a, b = challenger == labels, champion == labels
     return Pairs(
@@ -76,8 +78,11 @@ def pair(labels: np.ndarray, challenger: np.ndarray, champion: np.ndarray) -> Pa
 
 
 def mcnemar_worse(only_challenger: int, only_champion: int) -> float:
-    """One-sided exact p-value: how likely so few images would go to the challenger alone if both
-    models were equally good."""
+    """Return the one-sided exact p-value of McNemar's test.
+
+    It is the probability of so few images, or fewer, for the challenger alone if both models are
+    equally good.
+    """
     from scipy.stats import binomtest
 
     discordant = only_challenger + only_champion
@@ -86,14 +91,22 @@ def mcnemar_worse(only_challenger: int, only_champion: int) -> float:
     return float(binomtest(only_challenger, discordant, 0.5, alternative="less").pvalue)
 
 
-def decide_first(challenger: Classification, settings: RetrainSettings) -> Decision:
-    """Rule 1: there is no champion yet."""
+def decide_first(
+    challenger: Classification, settings: RetrainSettings, situation: str = "no champion yet"
+) -> Decision:
+    """Apply rule 1: there is no champion to compare with.
+
+    Args:
+        challenger: its classification of the validation split.
+        settings: holds the floor.
+        situation: why there is no comparison.
+    """
     accuracy = challenger.correct / challenger.total
     reached = accuracy >= settings.floor
     return Decision(
         verdict="promoted" if reached else "kept",
         reason=(
-            f"no champion yet, and {accuracy:.2%} on the validation split"
+            f"{situation}, and {accuracy:.2%} on the validation split"
             f" {'reach' if reached else 'do not reach'} the floor of {settings.floor:.2%}"
         ),
         challenger=challenger,
@@ -107,14 +120,14 @@ def decide(
     best: int,
     settings: RetrainSettings,
 ) -> Decision:
-    """Rules 3 to 5.
+    """Apply rules 3 to 6.
 
     Args:
-        challenger: on the validation split.
-        champion: on the same images.
-        pairs: both, image by image.
-        best: images that the best champion so far has right, of the same ones.
-        settings: alpha and margin.
+        challenger: its classification of the validation split.
+        champion: its classification of the same images.
+        pairs: agreement of the two models.
+        best: correctly classified images of the best champion so far, on the same split.
+        settings: alpha, margin and floor.
     """
     p_value = mcnemar_worse(pairs.only_challenger, pairs.only_champion)
     scores = f"{pairs.challenger:,} to {pairs.champion:,} of {pairs.total:,} images right"
@@ -122,12 +135,14 @@ def decide(
     verdict: Verdict = "kept"
     if p_value < settings.alpha:
         reason = f"significantly worse: {scores}, p = {p_value:.2g} < {settings.alpha:g}"
-    # The tiny number is for margins that floating point cannot hold.
+    # 1e-9 absorbs the rounding of margins that are not exact in floating point.
     elif best - pairs.challenger > settings.margin * pairs.total + 1e-9:
         reason = (
             f"worse by more than the margin: {scores}, best champion so far {best:,}, margin"
             f" {settings.margin:.2%}"
         )
+    elif pairs.challenger < settings.floor * pairs.total - 1e-9:
+        reason = f"below the floor of {settings.floor:.2%}: {scores}"
     else:
         verdict = "promoted"
         better = "better" if pairs.challenger > pairs.champion else "not worse"

@@ -94,6 +94,7 @@ def local_cluster(workers: int | None) -> dict[str, Any]:
             "threads_per_worker": 1,
             "memory_limit": None,  # else Dask pauses a worker that uses more than its share
             "dashboard_address": None,
+            "security": True,  # TLS with a key of this run: no other user can send tasks
             "preload": __name__,
             "scheduler_kwargs": {"allowed_failures": ALLOWED_FAILURES},
         }

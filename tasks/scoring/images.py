@@ -1,7 +1,7 @@
-"""Images from files of several kinds, some at a time: PNG, IDX (gzipped or not), Parquet.
+"""Read images in batches from PNG, IDX (gzipped or not) and Parquet files.
 
-The kind is told by a file's content, not its name. What is not a picture as the network knows
-them is refused in one line that names the file; nothing is resized.
+The content of a file determines its format, not its name. Files with other images than the network
+takes are reported in one line that names the file; nothing is resized.
 """
 
 import gzip
@@ -23,13 +23,12 @@ from tasks.runtime.errors import PipelineError
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"  # W3C, Portable Network Graphics, section 5.2
 PARQUET_MAGIC = b"PAR1"
-LIGHT = 128  # of 255: where the light half begins
 LEVELS_16_TO_8 = 257  # 65,535 / 255
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Some images of one file."""
+class ImageBatch:
+    """Consecutive images of one file."""
 
     file: str
     first_row: int
@@ -38,11 +37,11 @@ class Piece:
 
 
 def find_files(paths: list[str]) -> Iterator[Path]:
-    """The files that are meant: a folder stands for all PNG files in it, at any depth.
+    """Yield the files; a folder stands for all PNG files in it, at any depth.
 
     Raises:
-        PipelineError: there is no such path, or no PNG file in a folder. The generator is then
-            at its end: ask for one path at a time.
+        PipelineError: a path does not exist, or a folder holds no PNG file. This ends the
+            generator: pass one path at a time to go on with the next.
     """
     for path in map(Path, paths):
         if path.is_dir():
@@ -56,46 +55,46 @@ def find_files(paths: list[str]) -> Iterator[Path]:
             raise PipelineError(f"{path}: no such file or folder")
 
 
-def read_pieces(
-    paths: list[str], shape: Shape, size: int, refuse: Callable[[str], None]
-) -> Iterator[Piece]:
-    """Images of many files, at most `size` of them at a time.
+def read_batches(
+    paths: list[str], shape: Shape, size: int, report_problem: Callable[[str], None]
+) -> Iterator[ImageBatch]:
+    """Yield the images of files and folders, at most `size` at a time.
 
     Args:
         paths: files and folders.
-        shape: what the images must be.
-        size: images per piece at most.
-        refuse: is told of each file that is no good, in one line.
+        shape: expected size of the images.
+        size: largest number of images in a batch.
+        report_problem: called with one line for each file that cannot be read.
     """
     for path in paths:
         try:
             for file in find_files([path]):
-                yield from read_file(file, shape, size, refuse)
+                yield from read_file(file, shape, size, report_problem)
         except OSError as error:
-            refuse(f"{path}: {(error.strerror or 'unreadable').lower()}")
+            report_problem(f"{path}: {(error.strerror or 'unreadable').lower()}")
         except PipelineError as error:
-            refuse(str(error))
+            report_problem(str(error))
 
 
 def read_file(
-    path: Path, shape: Shape, size: int, refuse: Callable[[str], None]
-) -> Iterator[Piece]:
-    """Images of one file. What came before a fault in it has been given."""
+    path: Path, shape: Shape, size: int, report_problem: Callable[[str], None]
+) -> Iterator[ImageBatch]:
+    """Yield the images of one file; those before a damaged place are yielded too."""
     row = 0
     try:
         for images in open_images(path, shape, size):
-            yield Piece(str(path), row, images)
+            yield ImageBatch(str(path), row, images)
             row += len(images)
     except (PipelineError, OSError) as error:
         reason = f"{path}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
-        refuse(reason + (f" (the {row:,} images before that are scored)" if row else ""))
+        report_problem(reason + (f" (the {row:,} images before that are scored)" if row else ""))
 
 
 def open_images(path: Path, shape: Shape, size: int) -> Iterator[np.ndarray]:
-    """Images of one file as uint8 [n, height, width], n up to `size`.
+    """Yield the images of one file as uint8 [n, height, width], n up to `size`.
 
     Raises:
-        PipelineError: it is of no kind that is known, damaged, or holds other images.
+        PipelineError: the format is unknown, the file is damaged, or the images have another size.
     """
     with path.open("rb") as file:
         start = file.read(len(PNG_MAGIC))
@@ -114,6 +113,11 @@ def open_images(path: Path, shape: Shape, size: int) -> Iterator[np.ndarray]:
 
 
 def check_shape(path: Path, height: int, width: int, shape: Shape) -> None:
+    """Check that images have the size that the champion takes.
+
+    Raises:
+        PipelineError: they have another size.
+    """
     if (height, width) != (shape.height, shape.width):
         raise PipelineError(
             f"{path}: {height} × {width} pixels; the champion takes {shape.height} × {shape.width}"
@@ -121,9 +125,9 @@ def check_shape(path: Path, height: int, width: int, shape: Shape) -> None:
 
 
 def read_png(path: Path, shape: Shape) -> np.ndarray:
-    """A grey picture, uint8 [height, width].
+    """Return a grey PNG as uint8 [height, width].
 
-    Palettes, RGB with equal channels and opaque alpha are as good as grey; 16 bits are scaled.
+    Palettes, RGB with equal channels and opaque alpha count as grey; 16 bits are scaled to 8.
 
     Raises:
         PipelineError: it is damaged, of another size, in colour or partly transparent.
@@ -132,7 +136,7 @@ def read_png(path: Path, shape: Shape) -> np.ndarray:
 
     try:
         with Image.open(path) as picture:
-            check_shape(path, picture.height, picture.width, shape)  # before it is decoded
+            check_shape(path, picture.height, picture.width, shape)  # before decoding
             mode = picture.mode
             if mode.startswith("I"):
                 wide = np.asarray(picture).astype(np.float64)
@@ -154,6 +158,7 @@ def read_png(path: Path, shape: Shape) -> np.ndarray:
 
 
 def read_gzip(path: Path, shape: Shape, size: int) -> Iterator[np.ndarray]:
+    """Yield the images of a gzipped IDX file."""
     try:
         with gzip.open(path, "rb") as file:
             yield from read_idx(file, path, shape, size)
@@ -166,7 +171,7 @@ def read_gzip(path: Path, shape: Shape, size: int) -> Iterator[np.ndarray]:
 def read_idx(
     file: BinaryIO | gzip.GzipFile, path: Path, shape: Shape, size: int
 ) -> Iterator[np.ndarray]:
-    """Images of an open IDX file, read as it is asked for them."""
+    """Yield the images of an open IDX file, read batch by batch."""
     header = parse_header(file, str(path))
     if header.rank != IMAGE_RANK:
         kind = "labels" if header.rank == LABEL_RANK else f"arrays of rank {header.rank}"
@@ -188,41 +193,23 @@ def read_idx(
 
 
 def read_parquet(path: Path, shape: Shape, size: int) -> Iterator[np.ndarray]:
-    """Images of a Parquet file with a column `image` as in our splits."""
+    """Yield the images of a Parquet file with a column `image` as in the project's splits."""
     try:
         with pq.ParquetFile(path) as file:
             field = file.schema_arrow.field("image")
-            size_here = image_shape(field)
-            if size_here is None:
+            image_size = image_shape(field)
+            if image_size is None:
                 raise PipelineError(
-                    f"{path}: its column `image` holds {field.type}; wanted are the bytes of"
-                    " each image (fixed_size_binary) and the metadata `shape`, as in our splits"
+                    f"{path}: its column `image` holds {field.type}; expected are the"
+                    " bytes of each image (fixed_size_binary) and the metadata `shape`"
                 )
-            check_shape(path, *size_here, shape)
+            check_shape(path, *image_size, shape)
             for batch in file.iter_batches(size, columns=["image"]):
                 column = batch.column("image")
                 if column.null_count:
                     raise PipelineError(f"{path}: images are missing (null)")
-                yield to_pixels(column, size_here)
+                yield to_pixels(column, image_size)
     except KeyError as error:
         raise PipelineError(f"{path}: no column `image`") from error
     except (pa.ArrowException, OSError) as error:
         raise PipelineError(f"{path}: damaged Parquet ({str(error).splitlines()[0]})") from error
-
-
-def has_light_ground(images: np.ndarray) -> np.ndarray:
-    """Whether pictures are dark on light, unlike MNIST's.
-
-    Told by the outermost pixels, which are ground: most of them are light.
-
-    Args:
-        images: uint8 [n, height, width].
-
-    Returns:
-        bool [n].
-    """
-    border = np.concatenate(
-        [images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1]], axis=1
-    )
-    light: np.ndarray = np.median(border, axis=1) >= LIGHT
-    return light

@@ -1,4 +1,4 @@
-"""Images scored with the champion, in batches of bounded memory."""
+"""Score images with the champion, in batches of bounded memory."""
 
 import os
 import secrets
@@ -11,76 +11,79 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.champion.registry import Champion, Champions
+from tasks.champion.data import has_light_ground
+from tasks.champion.registry import Champion, Champions, Ground
 from tasks.engine.store import disk_errors, open_store
 from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
-from tasks.scoring.images import Piece, has_light_ground, read_pieces
+from tasks.scoring.images import ImageBatch, read_batches
 from tasks.settings import ScoreSettings
 
 FIRST_COLUMNS = ["file", "row", "predicted", "inverted", "champion"]
-"""The columns by which a predictions file is recognised."""
+"""First columns of every predictions file, which identify one."""
 
 
 @dataclass
-class Scored:
-    """What was scored, and what could not be."""
+class ScoreResult:
+    """Counts of the scored images, and problems with the others."""
 
     champion: str
     out: Path
+    ground: Ground = "dark"
+    """Ground of the images that the champion was trained on."""
     images: int = 0
     inverted: int = 0
-    faults: list[str] = field(default_factory=list)
-    """One line for each file that is no good."""
+    problems: list[str] = field(default_factory=list)
+    """One line for each file that cannot be scored."""
 
 
-def champion_in_use(champions: Champions) -> Champion:
-    """The champion, or the one before if it is damaged.
+def current_champion(champions: Champions) -> Champion:
+    """Return the current champion, or the newest intact one before it if it is damaged.
 
     Raises:
-        PipelineError: there is none.
+        PipelineError: there is no usable champion.
     """
     found = champions.find()
     if found.champion is None:
-        why = "; ".join(found.faults) or f"no champion in {champions.folder} yet"
+        why = "; ".join(found.problems) or f"no champion in {champions.folder} yet"
         raise PipelineError(f"{why}; train one with `python flows/retrain.py`")
-    for fault in found.faults:
-        log.warning(f"{fault}; using {found.champion.id}, the one before")
+    for problem in found.problems:
+        log.warning(f"{problem}; using {found.champion.id}, the one before")
     return found.champion
 
 
-def gather(pieces: Iterator[Piece], size: int) -> Iterator[list[Piece]]:
-    """Put small pieces together, so that single pictures need not be asked for one by one."""
-    waiting: list[Piece] = []
+def merge_batches(batches: Iterator[ImageBatch], size: int) -> Iterator[list[ImageBatch]]:
+    """Merge small batches, so that single pictures are not classified one by one."""
+    waiting: list[ImageBatch] = []
     count = 0
-    for piece in pieces:
-        if waiting and count + len(piece.images) > size:
+    for batch in batches:
+        if waiting and count + len(batch.images) > size:
             yield waiting
             waiting, count = [], 0
-        waiting.append(piece)
-        count += len(piece.images)
+        waiting.append(batch)
+        count += len(batch.images)
     if waiting:
         yield waiting
 
 
 def to_table(
-    pieces: list[Piece], inverted: np.ndarray, probabilities: np.ndarray, champion: str
+    batches: list[ImageBatch], inverted: np.ndarray, probabilities: np.ndarray, champion: str
 ) -> pa.Table:
-    """Scores as an Arrow table.
+    """Return the scores as an Arrow table.
 
     Args:
-        pieces: where the images are from.
-        inverted: bool [n], which were turned around.
+        batches: files and rows of the images.
+        inverted: bool [n], which images were inverted.
         probabilities: float32 [n, classes].
-        champion: its id.
+        champion: id of the champion.
 
     Returns:
         Columns `file`, `row` (int64, from 0), `predicted` (uint8), `inverted`, `champion`,
         `p0`, `p1`, …
     """
-    counts = [len(piece.images) for piece in pieces]
-    files = np.repeat([piece.file for piece in pieces], counts)
-    rows = [np.arange(n) + piece.first_row for piece, n in zip(pieces, counts, strict=True)]
+    counts = [len(batch.images) for batch in batches]
+    files = np.repeat([batch.file for batch in batches], counts)
+    rows = [np.arange(n) + batch.first_row for batch, n in zip(batches, counts, strict=True)]
     columns = {
         "file": pa.array(files, pa.string()).dictionary_encode(),
         "row": np.concatenate(rows),
@@ -93,24 +96,40 @@ def to_table(
     return pa.table(columns)
 
 
+def other_ground(images: np.ndarray, ground: Ground) -> np.ndarray:
+    """Return which images have another ground than the champion's training images.
+
+    Args:
+        images: uint8 [n, height, width].
+        ground: ground of the champion's training images.
+
+    Returns:
+        bool [n]; all False for a mixed ground.
+    """
+    if ground == "mixed":
+        return np.zeros(len(images), bool)
+    light = has_light_ground(images)
+    return ~light if ground == "light" else light
+
+
 def score_tables(
-    paths: list[str], champion: Champion, model: Path, settings: ScoreSettings, scored: Scored
+    paths: list[str], champion: Champion, model: Path, settings: ScoreSettings, result: ScoreResult
 ) -> Iterator[pa.Table]:
-    """Scores of all images that can be read, batch by batch; `scored` keeps count."""
+    """Yield the scores of all readable images, and count them in `result`."""
     shape = champion.facts.shape
     classify = None
-    pieces = read_pieces(paths, shape, settings.batch, scored.faults.append)
-    for group in gather(pieces, settings.batch):
-        if classify is None:  # not before there is something to ask about
+    batches = read_batches(paths, shape, settings.batch, result.problems.append)
+    for group in merge_batches(batches, settings.batch):
+        if classify is None:  # not before there is an image
             from tasks.model.predictions import load_classifier
 
             classify = load_classifier(model, shape)
-        images = np.concatenate([piece.images for piece in group])
-        inverted = has_light_ground(images) & (not settings.as_is)
+        images = np.concatenate([batch.images for batch in group])
+        inverted = other_ground(images, "mixed" if settings.as_is else result.ground)
         images[inverted] = 255 - images[inverted]
         yield to_table(group, inverted, classify(images), champion.id)
-        scored.images += len(images)
-        scored.inverted += int(inverted.sum())
+        result.images += len(images)
+        result.inverted += int(inverted.sum())
 
 
 def check_output(out: Path, paths: list[str]) -> None:
@@ -160,56 +179,58 @@ def is_predictions_file(path: Path) -> bool:
     return bool(names[: len(FIRST_COLUMNS)] == FIRST_COLUMNS)
 
 
-def score(paths: list[str], settings: ScoreSettings) -> Scored:
-    """Score images and write a Parquet file, which is there only when it is whole.
+def score(paths: list[str], settings: ScoreSettings) -> ScoreResult:
+    """Score images and write a complete Parquet file or none.
 
-    Files that are no good are listed, and lose nothing of the others.
+    Files that cannot be read are listed in the result; the others are scored.
 
     Raises:
         PipelineError: there is no champion, no image could be read, or the disk fails.
     """
     check_output(settings.out, paths)
     champions = Champions(open_store(settings.artifacts))
-    champion = champion_in_use(champions)
-    scored = Scored(champion.id, settings.out)
+    champion = current_champion(champions)
+    # Champions of earlier versions record no ground; MNIST's is dark.
+    result = ScoreResult(champion.id, settings.out, champion.facts.ground or "dark")
     model = champions.store.path(champion.model)
     unique = f"{os.getpid()}-{secrets.token_hex(4)}"
     part = settings.out.with_name(f".{settings.out.name}.{unique}.tmp")
     writer = None
     with disk_errors("scores", settings.out, "name another file with --out"):
         try:
-            for table in score_tables(paths, champion, model, settings, scored):
+            for table in score_tables(paths, champion, model, settings, result):
                 if writer is None:
                     part.parent.mkdir(parents=True, exist_ok=True)
                     writer = pq.ParquetWriter(part, table.schema, compression="zstd")
                 writer.write_table(table)
             if writer is None:
-                raise PipelineError(nothing_scored(scored.faults))
+                raise PipelineError(nothing_scored(result.problems))
             writer.close()
-            check_output(settings.out, paths)  # it may have been created in the meantime
+            check_output(settings.out, paths)  # a file may have been created since
             part.replace(settings.out)
         finally:
             if writer is not None:
                 writer.close()
             part.unlink(missing_ok=True)
-    return scored
+    return result
 
 
-def nothing_scored(faults: list[str]) -> str:
-    """One line about inputs of which none was any good."""
-    more = f"; and {len(faults) - 1} more" if len(faults) > 1 else ""
-    return f"no image to score: {faults[0]}{more}" if faults else "no image to score"
+def nothing_scored(problems: list[str]) -> str:
+    """Return one line about inputs without any readable image."""
+    more = f"; and {len(problems) - 1} more" if len(problems) > 1 else ""
+    return f"no image to score: {problems[0]}{more}" if problems else "no image to score"
 
 
-def lines(scored: Scored) -> list[str]:
-    """What happened, for a person."""
-    said = [f"{scored.images:,} images scored with champion {scored.champion}: {scored.out}"]
-    if scored.inverted:
-        said.append(f"{scored.inverted:,} had a light ground and were inverted")
-    return said
+def summary_lines(result: ScoreResult) -> list[str]:
+    """Return what was scored and inverted, one line each."""
+    text = [f"{result.images:,} images scored with champion {result.champion}: {result.out}"]
+    if result.inverted:
+        other = "dark" if result.ground == "light" else "light"
+        text.append(f"{result.inverted:,} had a {other} ground and were inverted")
+    return text
 
 
-def complaint(scored: Scored) -> str:
-    """One line about the files that were no good."""
-    n = len(scored.faults)
+def problem_summary(result: ScoreResult) -> str:
+    """Return one line about the files that could not be scored."""
+    n = len(result.problems)
     return f"{n} {'input was' if n == 1 else 'inputs were'} left out; the others are scored"

@@ -49,7 +49,7 @@ def promote(champions: Champions, model: Callable[[str], FileRef]) -> Callable[.
     def put(content: str, correct: int = 98, data: str = "a") -> str:
         current = champions.current_name()
         return champions.promote(
-            model(content), facts(correct, data), "a test", "good", instead_of=current
+            model(content), facts(correct, data), "a test", "good", expected_current=current
         ).id
 
     return put

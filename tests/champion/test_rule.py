@@ -15,7 +15,7 @@ from tasks.settings import RetrainSettings
 RULE = RetrainSettings()
 
 
-def asked(correct: int, total: int = 5000) -> Classification:
+def classification(correct: int, total: int = 5000) -> Classification:
     file = FileRef(path="a/b/predictions.parquet", sha256="0" * 64, size=1)
     return Classification(correct=correct, total=total, confusion=((1,),), predictions=file)
 
@@ -27,7 +27,9 @@ def verdict(
     pairs = Pairs(
         5000, 4900 + only_challenger, 4900 + only_champion, only_challenger, only_champion
     )
-    decision = decide(asked(pairs.challenger), asked(pairs.champion), pairs, best, rule)
+    decision = decide(
+        classification(pairs.challenger), classification(pairs.champion), pairs, best, rule
+    )
     return decision.verdict, decision.reason
 
 
@@ -57,7 +59,7 @@ def test_pairs_are_counted_image_by_image(rows: list[tuple[int, int, int]]) -> N
 
 @pytest.mark.parametrize(("correct", "expected"), [(4849, "kept"), (4850, "promoted")])
 def test_a_first_champion_must_reach_the_floor(correct: int, expected: str) -> None:
-    decision = decide_first(asked(correct), RULE)
+    decision = decide_first(classification(correct), RULE)
     assert decision.verdict == expected
     assert "the floor of 97.00%" in decision.reason
 
@@ -89,6 +91,13 @@ def test_small_losses_do_not_add_up() -> None:
     """The second loss of four images in a row is counted from the best champion."""
     assert verdict(30, 34)[0] == "promoted"
     assert verdict(30, 34, best=4938)[0] == "kept"
+
+
+def test_a_better_challenger_below_the_floor_is_kept_out() -> None:
+    high = RetrainSettings(floor=0.99)
+    assert verdict(30, 10, rule=high)[0] == "kept"  # 4,930 of 5,000
+    assert verdict(30, 10, rule=high)[1].startswith("below the floor of 99.00%: ")
+    assert verdict(50, 10, rule=high)[0] == "promoted"
 
 
 def test_alpha_is_a_setting() -> None:

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from helpers.commands import PIPELINE
+
 from tasks.engine.store import PROJECT
 
 STATUS = ("--status", "--source", "digits")

@@ -90,7 +90,8 @@ from tasks.model.network import build_network
 from tasks.records import Shape
 from tasks.settings import NetworkSettings
 model = build_network(NetworkSettings(), Shape(height=28, width=28, classes=10), 0)
-print(keras.config.floatx(), hashlib.sha256(b"".join(w.tobytes() for w in model.get_weights())).hexdigest())
+content = b"".join(weights.tobytes() for weights in model.get_weights())
+print(keras.config.floatx(), hashlib.sha256(content).hexdigest())
 """
 
 

@@ -1,4 +1,4 @@
-"""Images from files of all kinds: read in pieces, or refused in one line that names the file."""
+"""Images from files of all kinds: read in batches, or refused in one line that names the file."""
 
 import gzip
 import zlib
@@ -14,20 +14,20 @@ from PIL import Image
 from tasks.data import idx
 from tasks.data.convert import to_table, write_parquet
 from tasks.records import Shape
-from tasks.scoring.images import Piece, has_light_ground, read_pieces
+from tasks.scoring.images import ImageBatch, read_batches
 
 SHAPE = Shape(height=9, width=7, classes=3)
 PICTURES = np.random.default_rng(0).integers(0, 256, (5, 9, 7), dtype=np.uint8)
 
 
-def read(*paths: Path, size: int = 2) -> tuple[list[Piece], list[str]]:
+def read(*paths: Path, size: int = 2) -> tuple[list[ImageBatch], list[str]]:
     """Pieces, and what is said about files that are no good."""
-    faults: list[str] = []
-    return list(read_pieces([*map(str, paths)], SHAPE, size, faults.append)), faults
+    problems: list[str] = []
+    return list(read_batches([*map(str, paths)], SHAPE, size, problems.append)), problems
 
 
-def images(pieces: list[Piece]) -> np.ndarray:
-    return np.concatenate([piece.images for piece in pieces])
+def images(batches: list[ImageBatch]) -> np.ndarray:
+    return np.concatenate([batch.images for batch in batches])
 
 
 def as_png(path: Path, mode: str = "L", index: int = 0) -> Path:
@@ -52,37 +52,37 @@ def test_files_of_many_images_come_in_pieces(
     tmp_path: Path, write: Callable[[Path], Path], name: str
 ) -> None:
     path = write(tmp_path / name)
-    pieces, faults = read(path)
-    assert faults == []
-    assert [(p.file, p.first_row, len(p.images)) for p in pieces] == [
+    batches, problems = read(path)
+    assert problems == []
+    assert [(p.file, p.first_row, len(p.images)) for p in batches] == [
         (str(path), 0, 2),
         (str(path), 2, 2),
         (str(path), 4, 1),
     ]
-    assert (images(pieces) == PICTURES).all()
+    assert (images(batches) == PICTURES).all()
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA"])
 def test_grey_pictures_of_every_mode_are_the_same(tmp_path: Path, mode: str) -> None:
-    pieces, faults = read(as_png(tmp_path / "a.png", mode))
-    assert faults == []
-    assert (images(pieces) == PICTURES[:1]).all()
+    batches, problems = read(as_png(tmp_path / "a.png", mode))
+    assert problems == []
+    assert (images(batches) == PICTURES[:1]).all()
 
 
 def test_palettes_and_single_bits_are_grey(tmp_path: Path) -> None:
     black_and_white = (PICTURES[0] > 127).astype(np.uint8) * 255
     for name, mode in [("p.png", "P"), ("1.png", "1")]:
         Image.fromarray(black_and_white).convert(mode).save(tmp_path / name)
-    pieces, faults = read(tmp_path / "p.png", tmp_path / "1.png")
-    assert faults == []
-    assert (images(pieces) == black_and_white).all()
+    batches, problems = read(tmp_path / "p.png", tmp_path / "1.png")
+    assert problems == []
+    assert (images(batches) == black_and_white).all()
 
 
 def test_sixteen_bits_are_scaled(tmp_path: Path) -> None:
     Image.fromarray(PICTURES[0].astype(np.uint16) * 257).save(tmp_path / "a.png")
-    pieces, faults = read(tmp_path / "a.png")
-    assert faults == []
-    assert (images(pieces) == PICTURES[:1]).all()
+    batches, problems = read(tmp_path / "a.png")
+    assert problems == []
+    assert (images(batches) == PICTURES[:1]).all()
 
 
 def test_a_folder_stands_for_its_pictures(tmp_path: Path) -> None:
@@ -90,10 +90,10 @@ def test_a_folder_stands_for_its_pictures(tmp_path: Path) -> None:
     for index, name in enumerate(["a.png", "b.PNG", "more/c.png"]):
         as_png(tmp_path / name, index=index)
     (tmp_path / "notes.txt").write_text("not a picture")
-    pieces, faults = read(tmp_path)
-    assert faults == []
-    assert [Path(piece.file).name for piece in pieces] == ["a.png", "b.PNG", "c.png"]
-    assert (images(pieces) == PICTURES[:3]).all()
+    batches, problems = read(tmp_path)
+    assert problems == []
+    assert [Path(batch.file).name for batch in batches] == ["a.png", "b.PNG", "c.png"]
+    assert (images(batches) == PICTURES[:3]).all()
 
 
 def colour(path: Path) -> None:
@@ -176,11 +176,11 @@ def test_one_bad_file_is_named_and_loses_nothing_of_the_others(
 ) -> None:
     good, bad, last = as_png(tmp_path / "a"), tmp_path / "bad", as_idx(tmp_path / "z")
     write(bad)
-    pieces, faults = read(good, bad, last)
-    assert len(faults) == 1
-    assert faults[0].startswith(f"{bad}: {said}")
-    assert "\n" not in faults[0]
-    assert (images(pieces) == np.concatenate([PICTURES[:1], PICTURES])).all()
+    batches, problems = read(good, bad, last)
+    assert len(problems) == 1
+    assert problems[0].startswith(f"{bad}: {said}")
+    assert "\n" not in problems[0]
+    assert (images(batches) == np.concatenate([PICTURES[:1], PICTURES])).all()
 
 
 @pytest.mark.parametrize(
@@ -195,32 +195,23 @@ def test_what_came_before_a_fault_is_kept_and_said(
 ) -> None:
     path = as_idx(tmp_path / name)
     path.write_bytes(path.read_bytes()[:-cut])
-    pieces, (fault,) = read(path, size=1)
-    assert said in fault
-    kept = images(pieces)
+    batches, (problem,) = read(path, size=1)
+    assert said in problem
+    kept = images(batches)
     assert len(kept) > 0
     assert (kept == PICTURES[: len(kept)]).all()
-    assert fault.endswith(f"(the {len(kept)} images before that are scored)")
+    assert problem.endswith(f"(the {len(kept)} images before that are scored)")
 
 
-def test_too_long_a_file_is_told(tmp_path: Path) -> None:
+def test_too_long_a_file_is_reported(tmp_path: Path) -> None:
     path = as_idx(tmp_path / "images")
     path.write_bytes(path.read_bytes() + b"\0")
     assert "too long, more follows after 5 images" in read(path)[1][0]
 
 
-def test_a_damaged_gzip_is_told(tmp_path: Path) -> None:
+def test_a_damaged_gzip_is_reported(tmp_path: Path) -> None:
     path = as_idx(tmp_path / "images.gz")
     data = bytearray(path.read_bytes())
     data[-6] ^= 1  # in the checksum
     path.write_bytes(data)
     assert "damaged gzip" in read(path)[1][0]
-
-
-def test_a_light_ground_is_told_by_the_border() -> None:
-    digit = np.zeros((1, 9, 7), np.uint8)
-    digit[:, 2:7, 2:5] = 255
-    touching = digit.copy()
-    touching[:, 0:9, 3] = 255  # a stroke from edge to edge is no ground
-    pictures = np.concatenate([digit, 255 - digit, touching, 255 - touching])
-    assert list(has_light_ground(pictures)) == [False, True, False, True]

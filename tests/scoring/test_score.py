@@ -1,6 +1,7 @@
 """Images scored with the champion: the right numbers, and nothing lost to a file that is bad."""
 
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from helpers import bars
 from helpers.commands import small_disk
 from PIL import Image
 
-from tasks.champion.registry import Champions
+from tasks.champion.registry import Champions, Ground
 from tasks.data import idx
 from tasks.data.convert import to_table, write_parquet
 from tasks.engine.digests import sha256
@@ -19,7 +20,7 @@ from tasks.engine.models import FileRef
 from tasks.engine.store import Store
 from tasks.records import Shape
 from tasks.runtime.errors import PipelineError
-from tasks.scoring.score import check_output, complaint, lines, score
+from tasks.scoring.score import check_output, problem_summary, score, summary_lines
 from tasks.settings import NetworkSettings, ScoreSettings
 
 from ..champion.conftest import facts
@@ -43,7 +44,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build_network(network, shape, seed=0).save(store.root / "model.keras")
     path = store.root / "model.keras"
     model = FileRef(path="model.keras", sha256=sha256(path), size=path.stat().st_size)
-    Champions(store).promote(model, facts(), "a test", "good", instead_of=None)
+    Champions(store).promote(model, facts(), "a test", "good", expected_current=None)
     return store.root
 
 
@@ -90,9 +91,9 @@ def test_files_of_every_kind_give_the_model_s_numbers(
         Image.fromarray(IMAGES[n]).save(folder / f"{n}.png")
     write_idx(tmp_path / "a.idx", IMAGES[10:30])
     write_parquet(to_table(IMAGES[30:], np.zeros(20, np.uint8), 0), tmp_path / "b.parquet")
-    scored = score([str(folder), f"{tmp_path}/a.idx", f"{tmp_path}/b.parquet"], settings)
-    assert scored.faults == []
-    assert scored.images == 50
+    result = score([str(folder), f"{tmp_path}/a.idx", f"{tmp_path}/b.parquet"], settings)
+    assert result.problems == []
+    assert result.images == 50
 
     table = pq.read_table(settings.out)
     assert table.column_names == ["file", "row", "predicted", "inverted", "champion"] + [
@@ -104,18 +105,18 @@ def test_files_of_every_kind_give_the_model_s_numbers(
     assert table["file"].to_pylist()[9:11] == [str(folder / "9.png"), f"{tmp_path}/a.idx"]
     assert set(table["champion"].to_pylist()) == {Champions(Store(root)).current_name()}
     assert not any(table["inverted"].to_pylist())
-    assert lines(scored) == [
-        f"50 images scored with champion {scored.champion}: {tmp_path}/out.parquet"
+    assert summary_lines(result) == [
+        f"50 images scored with champion {result.champion}: {tmp_path}/out.parquet"
     ]
 
 
-def test_ink_on_paper_is_turned_around(
+def test_ink_on_paper_is_inverted(
     tmp_path: Path, settings: ScoreSettings, expected: np.ndarray
 ) -> None:
     both = np.concatenate([IMAGES[:5], 255 - IMAGES[:5]])
-    scored = score([write_idx(tmp_path / "a", both)], settings)
-    assert scored.inverted == 5
-    assert lines(scored)[1] == "5 had a light ground and were inverted"
+    result = score([write_idx(tmp_path / "a", both)], settings)
+    assert result.inverted == 5
+    assert summary_lines(result)[1] == "5 had a light ground and were inverted"
     table = pq.read_table(settings.out)
     assert table["inverted"].to_pylist() == [False] * 5 + [True] * 5
     assert difference(table) < 1e-4
@@ -126,15 +127,37 @@ def test_ink_on_paper_is_turned_around(
     assert difference(table) > 0.1
 
 
+@pytest.mark.parametrize(("ground", "inverted"), [("light", 5), ("mixed", 0)])
+def test_the_champion_s_own_ground_is_not_inverted(
+    tmp_path: Path, settings: ScoreSettings, root: Path, ground: Ground, inverted: int
+) -> None:
+    own = tmp_path / "own"
+    champions = Champions(Store(own))
+    champions.store.prepare()
+    shutil.copy(root / "model.keras", own)
+    path = own / "model.keras"
+    model = FileRef(path="model.keras", sha256=sha256(path), size=path.stat().st_size)
+    known = facts().model_copy(update={"ground": ground})
+    champions.promote(model, known, "a test", "good", expected_current=None)
+    both = np.concatenate([IMAGES[:5], 255 - IMAGES[:5]])
+    result = score(
+        [write_idx(tmp_path / "a", both)], settings.model_copy(update={"artifacts": own})
+    )
+    marked = pq.read_table(settings.out)["inverted"].to_pylist()
+    assert marked == [inverted > 0] * 5 + [False] * 5
+    assert result.inverted == inverted
+    assert summary_lines(result)[1:] == ["5 had a dark ground and were inverted"][:inverted]
+
+
 def test_bad_files_are_listed_and_the_rest_is_scored(
     tmp_path: Path, settings: ScoreSettings
 ) -> None:
     (tmp_path / "text").write_text("seven")
     paths = [f"{tmp_path}/text", write_idx(tmp_path / "a"), f"{tmp_path}/nowhere"]
-    scored = score(paths, settings)
-    assert scored.images == pq.read_metadata(settings.out).num_rows == 50
-    assert len(scored.faults) == 2
-    assert complaint(scored) == "2 inputs were left out; the others are scored"
+    result = score(paths, settings)
+    assert result.images == pq.read_metadata(settings.out).num_rows == 50
+    assert len(result.problems) == 2
+    assert problem_summary(result) == "2 inputs were left out; the others are scored"
 
 
 def test_without_any_image_there_is_no_file(tmp_path: Path, settings: ScoreSettings) -> None:
@@ -153,7 +176,7 @@ def test_without_a_champion_the_error_says_what_to_do(tmp_path: Path) -> None:
         score([write_idx(tmp_path / "a")], settings)
 
 
-def test_a_damaged_champion_is_told_and_the_one_before_is_asked(
+def test_a_damaged_champion_is_reported_and_the_one_before_is_used(
     tmp_path: Path, settings: ScoreSettings, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     champions = Champions(Store(root))
@@ -162,7 +185,7 @@ def test_a_damaged_champion_is_told_and_the_one_before_is_asked(
     path = root / "other.keras"
     path.write_bytes(b"other")
     other = FileRef(path="other.keras", sha256=sha256(path), size=5)
-    second = champions.promote(other, facts(), "a test", "good", instead_of=whole.id).id
+    second = champions.promote(other, facts(), "a test", "good", expected_current=whole.id).id
     (champions.folder / second / "model.keras").write_bytes(b"OTHER")
     with caplog.at_level(logging.WARNING, logger="mnist"):
         assert score([write_idx(tmp_path / "a")], settings).champion == whole.id
