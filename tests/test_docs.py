@@ -85,7 +85,7 @@ def test_printed_targets_and_their_options_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_named_options_exist(page: Path) -> None:
-    sources = (PROJECT / "tasks" / "settings" / "__init__.py", *PROJECT.glob("flows/cli/*.py"))
+    sources = (*PROJECT.glob("tasks/settings/*.py"), *PROJECT.glob("flows/cli/*.py"))
     known = " ".join(path.read_text(encoding="utf-8") for path in sources)
     for option in OPTION.findall(page.read_text(encoding="utf-8")):
         name = option.removeprefix("--").replace("-", "_")

@@ -18,7 +18,7 @@ from tasks.engine.stage import key_view, stage
 from tasks.engine.store import Store, Workspace
 from tasks.records import FileRef
 from tasks.runtime.errors import PipelineError
-from tasks.settings import StageSettings
+from tasks.settings.base import StageSettings
 
 
 class Words(StageSettings):

@@ -17,9 +17,9 @@ from tasks.settings import (
     ScheduleSettings,
     ScoreSettings,
     Settings,
-    StageSettings,
     TrainingSettings,
 )
+from tasks.settings.base import StageSettings
 from tasks.settings.presets import PRESETS, Preset
 
 DIGEST = "0123456789abcdef" * 4

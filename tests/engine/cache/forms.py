@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from tasks.engine.models import FileRef, NotInKey, Record
-from tasks.settings import StageSettings
+from tasks.settings.base import StageSettings
 
 
 class GatherSettings(StageSettings):
