@@ -16,6 +16,7 @@ from tasks.model.metrics import measure
 from tasks.model.train import initialise, train
 from tasks.records import Checkpoint, Download, Evaluation, Results, Segment, Splits
 from tasks.report.draw import draw
+from tasks.report.live.pack import pack_live
 from tasks.settings import Settings
 from tasks.study.result import RunResult, summarise_run
 
@@ -80,6 +81,14 @@ def compute_results(executor: Executor, settings: Settings) -> Results:
         network=network,
         test_images=settings.figures.test_images,
     )
+    live = pack_live(
+        executor,
+        split=test,
+        shape=shape,
+        checkpoint=checkpoint,
+        network=network,
+        predictions=predictions,
+    )
     excitation = attribution = embedding = None
     if "excite" in insights:
         excitation = excite(executor, shape=shape, checkpoint=checkpoint, network=network)
@@ -108,6 +117,7 @@ def compute_results(executor: Executor, settings: Settings) -> Results:
         evaluations=tuple(evaluations),
         curves=tuple(segment.curve for segment in segments),
         metrics=metrics,
+        network=network,
         layers=layers,
         excitation=excitation,
         attribution=attribution,
@@ -115,7 +125,7 @@ def compute_results(executor: Executor, settings: Settings) -> Results:
         settings=settings.figures,
     )
     return Results(
-        downloaded, splits, tuple(segments), tuple(evaluations), metrics, model, pictures
+        downloaded, splits, tuple(segments), tuple(evaluations), metrics, model, live, pictures
     )
 
 

@@ -57,8 +57,8 @@ def train_and_report(executor: PrefectExecutor, settings: Settings) -> tuple[Res
     """Run all stages, then write the report and its artifacts."""
     results = compute_results(executor, settings)
     summary = summarise(executor.store, executor.outcomes, settings, results)
-    page = write_report(executor.store, summary, results)
-    publish_run(executor.store, summary, results)
+    page = write_report(executor.store, summary, settings, results)
+    publish_run(executor.store, summary, results, page)
     log.info(closing_lines(summary))
     log.info(ui_location())
     log.info(f"report: {page}")

@@ -3,6 +3,7 @@
     Download → Splits → Checkpoint (0) → Checkpoint (1) → … , each × test → Evaluation
     last Evaluation → Metrics; last Checkpoint → LayerOutputs, Excitation,
     Attribution, Embedding; all of them → Pictures
+    last Checkpoint × last Evaluation → LiveNetwork
 
 Facts enter the keys of the stages below, but for those marked `NotInKey`, which differ
 from run to run. There is no code here that makes results.
@@ -226,6 +227,15 @@ class Pictures(Record):
     pictures: tuple[Picture, ...]
 
 
+class LiveNetwork(Record):
+    """Contents of the live network of the report page."""
+
+    file: FileRef | None
+    """JSON, see `Facts` in payload.js; None if the network is too large for a page."""
+    reason: str
+    """Why there is none, a whole sentence; empty if there is one."""
+
+
 @dataclass(frozen=True)
 class Results:
     """The records of all stages of a run."""
@@ -238,6 +248,7 @@ class Results:
     metrics: Metrics
     """Of the last evaluation."""
     model: Model
+    live: LiveNetwork
     pictures: Pictures
 
 

@@ -38,8 +38,15 @@ MOST_MISTAKES = 200
 Rows = list[dict[str, Any]]
 
 
-def publish_run(store: Store, summary: Summary, results: Results) -> None:
-    """Create the artifacts of the current flow run."""
+def publish_run(store: Store, summary: Summary, results: Results, page: str) -> None:
+    """Create the artifacts of the current flow run.
+
+    Args:
+        store: where the files are.
+        summary: numbers of the run.
+        results: records of the run.
+        page: address of the report page.
+    """
     pictures = [(picture, store.path(picture.file)) for picture in results.pictures.pictures]
     predictions = store.path(results.evaluations[-1].predictions)
     titled = [
@@ -50,7 +57,7 @@ def publish_run(store: Store, summary: Summary, results: Results) -> None:
     links = [(title, link(known)) for (title, _), known in zip(titled, ids, strict=True)]
     create_markdown_artifact(
         key="mnist-report",
-        markdown=report_markdown(summary, main_pictures(pictures), links),
+        markdown=report_markdown(summary, main_pictures(pictures), links, page_note(page, results)),
         description=f"{percent(summary.test.accuracy)} on the test split",
     )
 
@@ -124,9 +131,10 @@ def link(artifact: UUID) -> str | None:
 
 
 def main_pictures(pictures: Sequence[tuple[Picture, Path]]) -> list[tuple[Picture, Path]]:
-    """Return the figures of the summary: learning curve, last errors, confusion matrix."""
+    """Return learning curve, last errors, confusion matrix and first convolution, if there."""
     last_errors = [name for p, _ in pictures if (name := p.name).startswith("errors-")][-1:]
-    chosen = {"learning-curve", "confusion-matrix", *last_errors}
+    convolutions = [name for p, _ in pictures if (name := p.name).startswith("convolution-")][:1]
+    chosen = {"learning-curve", "confusion-matrix", *last_errors, *convolutions}
     return [(picture, path) for picture, path in pictures if picture.name in chosen]
 
 
@@ -134,6 +142,7 @@ def report_markdown(
     summary: Summary,
     pictures: Sequence[tuple[Picture, Path]],
     links: Sequence[tuple[str, str | None]],
+    note: str,
 ) -> str:
     """Return headline, milestones, pictures, stages and links as Markdown.
 
@@ -141,6 +150,7 @@ def report_markdown(
         summary: numbers of the run.
         pictures: figures to embed.
         links: title and address of every picture and table.
+        note: Markdown that names the report page.
     """
     test = summary.test
     low, high = wilson_interval(test.correct, test.total)
@@ -150,6 +160,7 @@ def report_markdown(
         f" {percent(high)}. {change(summary)}",
         f"Seed {summary.seed}, trained on {escape_markdown(summary.device.name)} in"
         f" {duration(summary.train_seconds)}; data from {escape_markdown(summary.data_source)}.",
+        note,
         markdown_table(milestone_rows(summary)),
         *(
             f"## {escape_markdown(picture.title)}\n\n"
@@ -167,6 +178,19 @@ def report_markdown(
     ]:
         parts += ["## All pictures and tables", "\n".join(listed)]
     return "\n\n".join(parts)
+
+
+def page_note(page: str, results: Results) -> str:
+    """Return the address of the report page and a word on its live network, as Markdown.
+
+    Args:
+        page: path or URL of the page.
+        results: records of the run.
+    """
+    live = results.live.reason or (
+        "The trained network runs in that page: draw a digit there, and see every layer's outputs."
+    )
+    return f"Report page: `{page}`. {escape_markdown(live)}"
 
 
 def milestone_rows(summary: Summary) -> Rows:

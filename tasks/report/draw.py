@@ -12,6 +12,7 @@ from tasks.data.dataset import class_names, read_split
 from tasks.engine.models import FileRef
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
+from tasks.geometry import for_each
 from tasks.records import (
     Attribution,
     Embedding,
@@ -24,7 +25,7 @@ from tasks.records import (
     Shape,
     Split,
 )
-from tasks.settings import FigureSettings
+from tasks.settings import FigureSettings, NetworkSettings
 
 
 @stage(libraries=("matplotlib", "pillow", "numpy", "safetensors", "pyarrow"))
@@ -35,6 +36,7 @@ def draw(
     evaluations: tuple[Evaluation, ...],
     curves: tuple[FileRef, ...],
     metrics: Metrics,
+    network: NetworkSettings,
     layers: LayerOutputs,
     excitation: Excitation | None,
     attribution: Attribution | None,
@@ -50,6 +52,7 @@ def draw(
         evaluations: evaluation of the test split at each milestone.
         curves: Parquet file of batch accuracy and loss of each training segment.
         metrics: metrics of the last evaluation.
+        network: settings of the network.
         layers: weights of the last checkpoint, and outputs for `settings.test_images`.
         excitation: input that excites each class most; None if switched off.
         attribution: attribution maps of the first errors; None if switched off.
@@ -81,6 +84,7 @@ def draw(
         metrics=metrics,
         layers=layers,
         layer_arrays=tensors(layers.file),
+        conv_strides=for_each(len(network.conv_filters), network.conv_strides),
         conv2_channels=settings.conv2_channels,
         excitation=tensors(excitation.file) if excitation else None,
         attribution=(attribution, tensors(attribution.file)) if attribution else None,

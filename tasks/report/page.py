@@ -1,4 +1,4 @@
-"""Report of one run as a self-contained HTML page: no network, no scripts, embedded pictures."""
+"""Report of one run as a self-contained HTML page: no network, embedded pictures and scripts."""
 
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
@@ -10,6 +10,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.records import PictureText
 from tasks.report.formatting import change, duration, moment, percent, plain, share
+from tasks.report.live.assemble import Parts, content_security_policy
+from tasks.report.live.story import Caption
 from tasks.report.summary import Summary
 from tasks.statistics import wilson_interval
 
@@ -42,12 +44,24 @@ def make_environment(*templates: Path, autoescape: bool = True) -> Environment:
     )
 
 
-def render(summary: Summary, pictures: Sequence[tuple[PictureText, bytes]]) -> str:
+def read_css(file: Path) -> str:
+    """Return the style of the base page, followed by that of a file."""
+    return "".join(path.read_text(encoding="utf-8") for path in (TEMPLATES / "base.css", file))
+
+
+def render(
+    summary: Summary,
+    pictures: Sequence[tuple[PictureText, bytes]],
+    live: Parts,
+    story: Sequence[Caption],
+) -> str:
     """Return the report of a run as a complete HTML document.
 
     Args:
         summary: numbers of the run.
         pictures: texts and PNG file of each figure, in order.
+        live: parts of the live network.
+        story: captions that explain how the program works, in order.
     """
     environment = make_environment()
     environment.filters |= {
@@ -56,8 +70,15 @@ def render(summary: Summary, pictures: Sequence[tuple[PictureText, bytes]]) -> s
         "duration": duration,
         "moment": moment,
     }
+    css = read_css(TEMPLATES / "report.css")
+    css += f":root {{ --classes: {len(summary.class_names)}; }}\n"
+    scripts = [live.script] if live.script else []
     return environment.get_template("report.html.j2").render(
         summary=summary,
+        css=css,
+        policy=content_security_policy([css, live.style], scripts),
+        live=live,
+        story=[(caption, first_picture(pictures, caption.picture)) for caption in story],
         change=change(summary),
         interval=wilson_interval(summary.test.correct, summary.test.total),
         milestones=[
@@ -74,6 +95,11 @@ def render(summary: Summary, pictures: Sequence[tuple[PictureText, bytes]]) -> s
         wide=WIDE,
         settings=list(sections(summary.settings)),
     )
+
+
+def first_picture(pictures: Sequence[tuple[PictureText, bytes]], prefix: str) -> PictureText | None:
+    """Return the first picture whose name begins with a prefix; None if there is none."""
+    return next((picture for picture, _ in pictures if picture.name.startswith(prefix)), None)
 
 
 def is_mnist(summary: Summary) -> bool:

@@ -22,6 +22,8 @@ from tasks.records import (
     Results,
     Segment,
 )
+from tasks.report.live.assemble import live_parts
+from tasks.report.live.story import RunFacts, tell_story
 from tasks.report.page import render
 from tasks.report.summary import Milestone, PreviousRun, Score, Summary
 from tasks.settings import NOT_RESULT_SETTINGS, Settings
@@ -102,16 +104,33 @@ def summarise(
     )
 
 
-def write_report(store: Store, summary: Summary, results: Results) -> str:
+def run_facts(summary: Summary, settings: Settings, results: Results) -> RunFacts:
+    """Return the numbers of a run that the story needs."""
+    return RunFacts(
+        results.splits.shape,
+        summary.class_names,
+        settings.network,
+        results.splits.train.rows,
+        settings.training.batch_size,
+        [(m.iteration, m.correct, m.total) for m in summary.milestones],
+        [(p.true, p.predicted, p.count) for p in summary.metrics.confused],
+    )
+
+
+def write_report(store: Store, summary: Summary, settings: Settings, results: Results) -> str:
     """Replace `artifacts/latest/` with the results of this run.
 
     Returns:
         Address of the page.
     """
     pictures = results.pictures.pictures
+    live, shape = results.live, results.splits.shape
+    payload = store.path(live.file).read_text(encoding="utf-8") if live.file else None
     page = render(
         summary,
         [(picture, store.path(picture.file).read_bytes()) for picture in pictures],
+        live_parts(payload, live.reason, shape.height, shape.width),
+        tell_story(run_facts(summary, settings, results)),
     )
 
     def fill(folder: Path) -> None:

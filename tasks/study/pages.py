@@ -15,7 +15,8 @@ from tasks.report.formatting import (
     moment,
     percent,
 )
-from tasks.report.page import embedded, make_environment
+from tasks.report.live.assemble import content_security_policy
+from tasks.report.page import embedded, make_environment, read_css
 from tasks.statistics import Interval
 from tasks.study.answer import Answer, Row
 from tasks.study.conclusions import change, significance_note
@@ -51,13 +52,19 @@ def answer_page(answer: Answer, png: bytes | None) -> str:
     """
     picture = embedded(png) if png else None
     template = environment(html=True).get_template("answer.html.j2")
-    return template.render(**common(answer), picture=picture)
+    return template.render(**common(answer), **style(), picture=picture)
 
 
 def index_page(answers: Sequence[Answer]) -> str:
     """Return the list of all answers, with links to their pages."""
     template = environment(html=True).get_template("index.html.j2")
-    return template.render(answers=answers)
+    return template.render(answers=answers, **style())
+
+
+def style() -> dict[str, str]:
+    """Return the style of a page, and the policy that allows nothing else."""
+    css = read_css(TEMPLATES / "study.css")
+    return {"css": css, "policy": content_security_policy([css], [])}
 
 
 def answers_markdown(answers: Sequence[Answer], command: str, pictures: str) -> str:

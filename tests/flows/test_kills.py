@@ -27,6 +27,7 @@ STAGES = (
     "export",
     "measure",
     "layer-outputs",
+    "pack-live",
     "excite",
     "attribute",
     "embed",

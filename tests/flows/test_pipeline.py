@@ -32,6 +32,7 @@ STAGES = [
     "export",
     "measure",
     "layer-outputs",
+    "pack-live",
     "excite",
     "attribute",
     "embed",
@@ -150,6 +151,7 @@ def test_numbers_are_in_the_prefect_ui(first_run: Finished, root: Path) -> None:
     assert set(by_key) == set(keys)
     metrics = metrics_of(root)
     assert words.percent(metrics["test"]["accuracy"]) in by_key["mnist-report"].data
+    assert str(root / "latest/report/index.html") in by_key["mnist-report"].data
     rows = json.loads(by_key["mnist-confusion-matrix"].data)
     assert [[row[f"pred {c}"] for c in range(10)] for row in rows] == metrics["confusion_matrix"]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.records import Attribution, Evaluation, LayerOutputs, Metrics
+from tasks.report.figures.convolution import convolution_figure
 from tasks.report.figures.images import (
     confident_errors_figure,
     confused_pairs_figure,
@@ -48,6 +49,8 @@ class FigureInputs:
     layers: LayerOutputs
     layer_arrays: Arrays
     """Weights and outputs of the layers."""
+    conv_strides: Sequence[int]
+    """Stride of each convolutional layer, in pixels."""
     conv2_channels: tuple[int, ...]
     """Input channels of conv2 whose filters are shown."""
     excitation: Arrays | None
@@ -86,10 +89,7 @@ def report_figures(inputs: FigureInputs) -> Iterator[tuple[str, ReportFigure]]:
     section = "Confidence"
     yield section, calibration_figure(metrics)
 
-    section = "Filters"
-    for layer, channels in (("conv1", (0,)), ("conv2", inputs.conv2_channels)):
-        for channel, weights in channels_of(layer, channels, inputs.layer_arrays):
-            yield section, weights_figure(layer, weights, channel)
+    yield from (("Filters", figure) for figure in filter_figures(inputs))
 
     for position, row in enumerate(inputs.layers.test_images):
         section = f"Layer outputs for test image {row}"
@@ -120,6 +120,21 @@ def report_figures(inputs: FigureInputs) -> Iterator[tuple[str, ReportFigure]]:
                 places, columns["label"], columns["predicted"], names, layer, len(last.images)
             ),
         )
+
+
+def filter_figures(inputs: FigureInputs) -> Iterator[ReportFigure]:
+    """Yield the figures of the convolutional layers' weights, after how they are used.
+
+    Raises:
+        PipelineError: `conv2_channels` names a channel that does not exist.
+    """
+    if inputs.conv_strides:
+        weights, stride = inputs.layer_arrays["conv1/weights"], inputs.conv_strides[0]
+        for row in inputs.layers.test_images:
+            yield convolution_figure(inputs.predictions[-1], row, weights, stride)
+    for layer, channels in (("conv1", (0,)), ("conv2", inputs.conv2_channels)):
+        for channel, weights in channels_of(layer, channels, inputs.layer_arrays):
+            yield weights_figure(layer, weights, channel)
 
 
 def channels_of(

@@ -25,7 +25,9 @@ pytestmark = [pytest.mark.server, pytest.mark.tensorflow, pytest.mark.slow]
 
 TRAIN = {"train-1", "train-3"}
 EVALUATE = {"evaluate-0", "evaluate-1", "evaluate-3"}
-LAST = {"measure", "export", "layer-outputs", "excite", "attribute", "embed", "draw"}
+LAST = {
+    *("measure", "export", "layer-outputs", "pack-live", "excite", "attribute", "embed", "draw"),
+}
 ALL = {"download", "convert", "initialise"} | TRAIN | EVALUATE | LAST
 
 
@@ -222,5 +224,6 @@ def test_another_process_writes_the_same_bytes(first: Tiny, tmp_path: Path) -> N
     assert found == outputs(first.store.root)
     assert {path.partition("/")[0] for path in found} == {
         *("download", "convert", "initialise", "train"),
-        *("evaluate", "export", "layer-outputs", "excite", "attribute", "embed", "draw"),
+        *("evaluate", "export", "layer-outputs", "pack-live"),
+        *("excite", "attribute", "embed", "draw"),
     }
