@@ -103,7 +103,7 @@ def test_the_report_artifact_tells_the_story(
         pictures.first.wait_for()
         shown = pictures.evaluate_all(NATURAL_SIZES)
         page.screenshot(path=tmp_path / "report.png", full_page=True)
-    names = ("learning-curve", "errors-300", "confusion-matrix")
+    names = ("learning-curve", "errors-300", "confusion-matrix", "convolution-0")
     assert shown == [size(report / f"{name}.png") for name in names]
     assert wrong == []
 

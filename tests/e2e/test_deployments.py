@@ -343,7 +343,7 @@ def test_a_killed_worker_s_run_is_found_crashed_and_the_next_one_goes_on(
     first_worker: "subprocess.Popen[bytes]",
     parameters: Callable[..., dict[str, Any]],
 ) -> None:
-    long = parameters(6001, alpha=1e-300, margin=1)
+    long = parameters(20_001, alpha=1e-300, margin=1)
     killed = site.run(RETRAINING, long)
     saved = site.root / "train"
     until = time.monotonic() + 90

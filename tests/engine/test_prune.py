@@ -66,7 +66,7 @@ def test_a_dry_run_removes_nothing(store: Store) -> None:
     records = [keep(store, "train-100", n, days=50) for n in range(3)]
     lines = pruning.prune(store, keys_of_latest(store), keep_latest=0, older_than=0, dry_run=True)
     assert gone(store, records) == []
-    assert lines[-1] == "3 stage runs, 0.00 MB would go"
+    assert lines[-1] == "3 stage runs, 0.00 MB would be removed"
 
 
 def test_what_latest_needs_stays(store: Store) -> None:

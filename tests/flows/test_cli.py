@@ -42,7 +42,7 @@ def test_help_explains_every_setting_with_its_default() -> None:
     [
         (["--seed", "-1"], "error: --seed -1: should be greater than or equal to 0"),
         (["--device", "tpu"], "error: --device tpu: should be 'auto', 'cpu' or 'gpu'"),
-        (["--batch-size", "0"], "error: --batch-size 0: should be greater than 0"),
+        (["--batch-size", "0"], "error: --batch-size 0: should be greater than or equal to 1"),
         (
             ["--milestones", "1,x"],
             "error: --milestones x: should be a valid integer, unable to parse string as an"

@@ -308,7 +308,7 @@ def test_images_are_scored_with_the_champion(
         (RETRAIN, ["--floor", "2"], "error: --floor 2: should be less than or equal to 1"),
         (RETRAIN, ["--alpha", "0"], "error: --alpha 0: should be greater than 0"),
         (RETRAIN, ["rollback", "9"], "error: Unused Tokens: ['9']."),
-        (PREDICT, ["--batch", "0", "a"], "error: --batch 0: should be greater than 0"),
+        (PREDICT, ["--batch", "0", "a"], "error: --batch 0: should be greater than or equal to 1"),
         (PREDICT, [], "error: Parameter PATHS requires an argument."),
     ],
 )
