@@ -1,0 +1,1 @@
+"""Pictures from people, scored with the champion."""
