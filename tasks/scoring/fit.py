@@ -26,7 +26,7 @@ NOISE_FACTOR = 3.0  # standard deviations of the ground's noise that do not coun
 FAINT = 0.2  # share of the ink's contrast below which a pixel counts as ground
 FINE = 4  # working pixels per pixel of the result
 
-STROKE = 2.6  # pixels of 28; thinner strokes are thickened to this, see benchmarks/drawings.py
+STROKE = 3.0  # pixels of 28; thinner strokes are thickened to this, see benchmarks/drawings.py
 THICK_STROKE = 4.5  # thicker strokes are thinned to this
 
 
@@ -265,9 +265,9 @@ def surface_basis(height: int, width: int) -> np.ndarray:
 
 
 def crop_frame(picture: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Crop a wide frame around the sheet.
+    """Crop to the sheet, if what surrounds it is another ground, such as a table or a frame.
 
-    If most of the picture differs from its outermost pixels, these are a frame.
+    A sheet is a region that fills a rectangle, is large, and has something on it.
 
     Args:
         picture: float [h, w] in [0, 1].
@@ -275,18 +275,21 @@ def crop_frame(picture: np.ndarray) -> tuple[np.ndarray, bool]:
     Returns:
         The picture within the frame, and whether there was one.
     """
-    rest = picture - np.median(ring(picture))
-    other = np.abs(rest) > max(LEAST_CONTRAST, 0.3 * np.abs(rest).max())
-    if other.mean() < 0.5:
+    from scipy import ndimage
+
+    rest = np.abs(picture - np.median(ring(picture)))
+    labels, areas = label_components(rest > max(LEAST_CONTRAST, 0.3 * rest.max()))
+    if not areas.size or areas.max() < 0.15 * picture.size:
         return picture, False
-    rows, columns = (np.flatnonzero(other.mean(axis=a) > 0.5) for a in (1, 0))
-    if len(rows) < 8 or len(columns) < 8:
+    sheet = labels == 1 + areas.argmax()
+    box = ndimage.find_objects(sheet.astype(int))[0]
+    filled = ndimage.binary_fill_holes(sheet)
+    holes = filled.sum() - sheet.sum()
+    if filled[box].mean() < 0.93 or not 0.005 < holes / filled.sum() < 0.4:
         return picture, False
     inset = max(1, round(0.02 * max(picture.shape)))
-    inner = picture[
-        rows[0] + inset : rows[-1] + 1 - inset, columns[0] + inset : columns[-1] + 1 - inset
-    ]
-    return inner, True
+    rows, columns = (slice(s.start + inset, s.stop - inset) for s in box)
+    return picture[rows, columns], True
 
 
 def find_ink(picture: np.ndarray) -> tuple[np.ndarray, bool]:
