@@ -1,9 +1,8 @@
 """Pictures of digits brought into MNIST's form. Pure functions of arrays.
 
-MNIST's form: light ink on a ground of 0, the longer side of the ink 20 of 28 pixels, the centre
-of mass of the ink in the middle (LeCun, Bottou, Bengio, Haffner 1998). A drawing, scan or
-photograph goes through these steps: estimate the ground, separate ink from it, drop frames and
-specks, crop, even out the stroke width, scale, centre.
+A drawing, scan or photograph goes through these steps: estimate the ground, separate ink from it,
+drop frames and specks, crop, scale, even out the stroke width, centre. The result is in MNIST's
+form (data/mnist_form.py), so that a second pass leaves it alone.
 """
 
 from dataclasses import dataclass
@@ -11,13 +10,9 @@ from typing import Literal
 
 import numpy as np
 
-Fit = Literal["auto", "mnist", "none"]
+from tasks.data.mnist_form import BOX, has_mnist_form, put_in_field, reduce_by
 
-BOX = 20 / 28  # longer side of MNIST's digits, as a share of the field
-CENTRE = 14 / 28  # place of their centre of mass: index 14 of 0 to 27
-SHORTEST = 19 / 28  # the longer side is 19 pixels for 16 of 70,000 images, else 20
-OFF_CENTRE = 0.53 / 28  # largest distance of the centre of mass from 14, here 0.52 pixels
-PEAK = 254  # the brightest pixel of each of the 70,000 images is 254 or 255
+Fit = Literal["auto", "mnist", "none"]
 
 WORKING_SIDE = 512  # pixels; larger pictures are reduced to this
 GROUND_SIDE = 64  # pixels of the reduced picture that the ground is estimated from
@@ -38,8 +33,10 @@ class Fitted:
     """uint8 [height, width], light ink on 0."""
     steps: tuple[str, ...]
     """Steps taken, in plain words; empty if the picture was left alone."""
-    ink: np.ndarray
-    """bool [h, w], ink found in the picture after reduction; empty if it was left alone."""
+    stroke: float = 0.0
+    """Mean width of strokes before it was evened out, in pixels of 28; 0 if it was not measured."""
+    digits: int = 1
+    """Parts side by side that look like digits; 0 for a blank picture."""
 
     @property
     def summary(self) -> str:
@@ -57,59 +54,6 @@ class Ground:
     """Standard deviation of the ground about its level."""
 
 
-def has_mnist_form(images: np.ndarray) -> np.ndarray:
-    """Tell images that are in MNIST's form already.
-
-    The limits are those of MNIST itself: all 70,000 images pass.
-
-    Args:
-        images: uint8 [n, height, width].
-
-    Returns:
-        bool [n].
-    """
-    n, height, width = images.shape
-    if height != width or n == 0:
-        return np.zeros(n, bool)
-    ink = images > 0
-    sides = np.stack([extent(ink.any(axis=2)), extent(ink.any(axis=1))])
-    longer = sides.max(axis=0)
-    centres = np.stack([centre_of_mass(images, axis) for axis in (1, 2)])
-    off = np.abs(centres - height * CENTRE).max(axis=0)
-    form: np.ndarray = (
-        (longer >= np.floor(height * SHORTEST))
-        & (longer <= np.ceil(height * BOX))
-        & (off <= height * OFF_CENTRE)
-        & (images.max(axis=(1, 2)) >= PEAK)
-    )
-    return form
-
-
-def extent(occupied: np.ndarray) -> np.ndarray:
-    """Return the distance from the first to the last True of each row, both included.
-
-    Args:
-        occupied: bool [n, length].
-    """
-    length = occupied.shape[1]
-    first, last = occupied.argmax(axis=1), length - occupied[:, ::-1].argmax(axis=1)
-    size: np.ndarray = np.where(occupied.any(axis=1), last - first, 0)
-    return size
-
-
-def centre_of_mass(images: np.ndarray, axis: int) -> np.ndarray:
-    """Return the centre of mass of each image along one axis, in pixels; 0 if it is black.
-
-    Args:
-        images: any number type, [n, height, width].
-        axis: 1 for the rows, 2 for the columns.
-    """
-    profile = images.sum(axis=3 - axis, dtype=np.float64)
-    total = profile.sum(axis=1)
-    moment = profile @ np.arange(profile.shape[1])
-    return np.divide(moment, total, out=np.zeros_like(total), where=total > 0)
-
-
 def fit_images(images: np.ndarray, mode: Fit) -> list[Fitted]:
     """Fit many images of the network's own size; see `fit_picture`.
 
@@ -124,9 +68,9 @@ def fit_images(images: np.ndarray, mode: Fit) -> list[Fitted]:
         alone = has_mnist_form(images)
         inverted = ~alone & has_mnist_form(255 - images)
     return [
-        untouched(image)
+        Fitted(image, ())
         if alone[i]
-        else Fitted(255 - image, ("inverted",), no_ink())
+        else Fitted(255 - image, ("inverted",))
         if inverted[i]
         else fit_to_mnist(image / 255, height, width)
         for i, image in enumerate(images)
@@ -154,16 +98,6 @@ def fit_picture(picture: np.ndarray, height: int, width: int, mode: Fit) -> Fitt
     return fit_to_mnist(levels / 255, height, width)
 
 
-def untouched(image: np.ndarray) -> Fitted:
-    """Return an image as it is."""
-    return Fitted(image, (), no_ink())
-
-
-def no_ink() -> np.ndarray:
-    """Return an empty mask."""
-    return np.zeros((0, 0), bool)
-
-
 def fit_to_mnist(picture: np.ndarray, height: int, width: int) -> Fitted:
     """Bring a picture into MNIST's form.
 
@@ -177,15 +111,15 @@ def fit_to_mnist(picture: np.ndarray, height: int, width: int) -> Fitted:
     ink, light_ground = find_ink(picture)
     steps = ["frame removed"] if framed else []
     if not ink.any():
-        return Fitted(np.zeros((height, width), np.uint8), (*steps, "blank"), ink > 0)
+        return Fitted(np.zeros((height, width), np.uint8), (*steps, "blank"), digits=0)
     if light_ground:
         steps.append("inverted")
     ink, dropped = drop_specks(ink)
     if dropped:
         steps.append("specks removed")
-    image, change = place(crop(ink), height, width)
+    image, stroke, change = place(crop(ink), height, width)
     steps += ["cropped", "scaled", *([change] if change else []), "centred"]
-    return Fitted(image, tuple(steps), ink >= 0.5)
+    return Fitted(image, tuple(steps), stroke, count_digits(ink > 0.25))
 
 
 def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -402,6 +336,29 @@ def drop_specks(ink: np.ndarray) -> tuple[np.ndarray, bool]:
     return np.where(near, ink, 0.0), bool(gone.any())
 
 
+def count_digits(mask: np.ndarray) -> int:
+    """Count parts that look like digits side by side: tall, large, and apart from left to right.
+
+    Args:
+        mask: bool [h, w], ink.
+    """
+    from scipy import ndimage
+
+    labels, areas = label_components(mask)
+    boxes = ndimage.find_objects(labels)
+    heights = np.array([rows.stop - rows.start for rows, _ in boxes])
+    if not heights.size:
+        return 0
+    count, end = 0, -1
+    for i in sorted(range(len(boxes)), key=lambda i: boxes[i][1].start):
+        if areas[i] < 0.15 * areas.max() or heights[i] < 0.6 * heights.max():
+            continue
+        columns = boxes[i][1]
+        count += columns.start > end
+        end = max(end, columns.stop)
+    return count
+
+
 def crop(ink: np.ndarray) -> np.ndarray:
     """Crop to the ink's bounding box.
 
@@ -413,7 +370,7 @@ def crop(ink: np.ndarray) -> np.ndarray:
     return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def place(ink: np.ndarray, height: int, width: int) -> tuple[np.ndarray, str]:
+def place(ink: np.ndarray, height: int, width: int) -> tuple[np.ndarray, float, str]:
     """Scale ink to the box, even out its stroke width, and put it into the field.
 
     Args:
@@ -422,7 +379,8 @@ def place(ink: np.ndarray, height: int, width: int) -> tuple[np.ndarray, str]:
         width: of the field.
 
     Returns:
-        The image, uint8 [height, width]; and `thickened`, `thinned` or nothing.
+        The image, uint8 [height, width]; the width of strokes before, in pixels of 28; and
+        `thickened`, `thinned` or nothing.
     """
     field = min(height, width)
     box = round(field * BOX) * FINE
@@ -435,10 +393,10 @@ def place(ink: np.ndarray, height: int, width: int) -> tuple[np.ndarray, str]:
     if abs(grow) > 0.1 * unit:
         fine = grow_strokes(fine, grow)
         change = "thickened" if grow > 0 else "thinned"
-    canvas = centre(fine, height * FINE, width * FINE, height, width)
-    image = canvas.reshape(height, FINE, width, FINE).mean(axis=(1, 3))
-    peak = image.max()
-    return np.rint(np.clip(image / peak, 0, 1) * 255).astype(np.uint8), change
+    fine = crop(fine)
+    size = np.maximum(1, np.rint(np.array(fine.shape) * box / max(fine.shape))).astype(int)
+    fine = np.clip(resize(fine, *size), 0, 1)
+    return put_in_field(reduce_by(fine, FINE), height, width), stroke, change
 
 
 def scale_to(ink: np.ndarray, side: int) -> np.ndarray:
@@ -491,28 +449,3 @@ def grow_strokes(ink: np.ndarray, distance: float) -> np.ndarray:
     signed = ndimage.distance_transform_edt(mask) - ndimage.distance_transform_edt(~mask)
     grown: np.ndarray = np.clip(signed + distance + np.where(mask, 0.0, 1.0), 0, 1)
     return np.maximum(grown, padded) if distance > 0 else np.minimum(grown, padded)
-
-
-def centre(ink: np.ndarray, rows: int, columns: int, height: int, width: int) -> np.ndarray:
-    """Put ink into an empty field so that its centre of mass is in the middle.
-
-    Args:
-        ink: float [h, w] in [0, 1].
-        rows: of the field, in working pixels.
-        columns: of the field, in working pixels.
-        height: of the final image.
-        width: of the final image.
-
-    Returns:
-        float [rows, columns].
-    """
-    margin = max(ink.shape) + max(rows, columns)
-    wide = np.zeros((rows + 2 * margin, columns + 2 * margin))
-    starts = []
-    for axis, (length, final) in enumerate(((rows, height), (columns, width))):
-        middle = (final * CENTRE + 0.5) * length / final - 0.5
-        found = centre_of_mass(ink[np.newaxis], axis + 1)[0]
-        starts.append(margin + round(middle - found))
-    y, x = starts
-    wide[y : y + ink.shape[0], x : x + ink.shape[1]] = ink
-    return wide[margin : margin + rows, margin : margin + columns]

@@ -1,0 +1,106 @@
+"""One page of pictures: as they came, as the network saw them, and its answers."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageFont
+
+COLUMNS = 5
+MOST = 200  # pictures on a page
+TILE = 112  # pixels of each picture's side
+GAP = 12
+TEXT_HEIGHT = 44
+PAPER, INK, GREY, WARNING = "#ffffff", "#1a1a1a", "#6b6b6b", "#b00020"
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture and the answer to it."""
+
+    name: str
+    """Printable."""
+    original: np.ndarray
+    """uint8 [h, w], of any size."""
+    seen: np.ndarray
+    """uint8 [height, width], light on dark, as the network saw it."""
+    answer: str
+    """The class's name."""
+    probability: float
+    mark: str = ""
+    """`blank`, `no digit`, `several digits`, or nothing."""
+
+
+def draw_contact_sheet(entries: list[Entry], title: str) -> "Image.Image":
+    """Draw the first `MOST` pictures on one page.
+
+    Args:
+        entries: at least one.
+        title: of the page.
+
+    Returns:
+        A Pillow image in colour.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    shown = entries[:MOST]
+    columns = min(COLUMNS, len(shown))
+    rows = -(-len(shown) // columns)
+    cell = 2 * TILE + 3 * GAP
+    head = 64
+    size = (max(columns * cell + GAP, 560), head + rows * (TILE + TEXT_HEIGHT + GAP) + GAP)
+    page = Image.new("RGB", size, PAPER)
+    draw = ImageDraw.Draw(page)
+    large, small = ImageFont.load_default(18), ImageFont.load_default(13)
+    draw.text((GAP, GAP), cut(title, large, size[0] - 2 * GAP), INK, large)
+    explanation = "left: as it came · right: as the network saw it · answer and probability"
+    if len(entries) > MOST:
+        explanation += f" · the first {MOST} of {len(entries):,} pictures"
+    draw.text((GAP, GAP + 26), explanation, GREY, small)
+    for i, entry in enumerate(shown):
+        x = GAP + (i % columns) * cell
+        y = head + (i // columns) * (TILE + TEXT_HEIGHT + GAP)
+        paste(page, entry.original, x, y)
+        paste(page, entry.seen, x + TILE + GAP, y)
+        colour = WARNING if entry.mark else INK
+        draw.text((x, y + TILE + 3), describe(entry), colour, large)
+        draw.text((x, y + TILE + 25), cut(entry.name, small, cell - 2 * GAP), GREY, small)
+    return page
+
+
+def describe(entry: Entry) -> str:
+    """Return the answer and its probability, or the mark."""
+    if entry.mark in {"blank", "no digit"}:
+        return f"{MISSING}  {entry.mark}"
+    answer = f"{entry.answer}  {entry.probability:.1%}".replace("%", " %")
+    return f"{answer}  {entry.mark}?" if entry.mark else answer
+
+
+def paste(page: "Image.Image", picture: np.ndarray, x: int, y: int) -> None:
+    """Put a picture into a tile, with its aspect kept; small ones show their pixels."""
+    from PIL import Image, ImageDraw
+
+    image = Image.fromarray(picture)
+    scale = TILE / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    how = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
+    left, top = x + (TILE - size[0]) // 2, y + (TILE - size[1]) // 2
+    page.paste(image.resize(size, how), (left, top))
+    outline = (left - 1, top - 1, left + size[0], top + size[1])
+    ImageDraw.Draw(page).rectangle(outline, outline="#c8c8c8")
+
+
+def cut(text: str, font: "ImageFont.FreeTypeFont | ImageFont.ImageFont", width: int) -> str:
+    """Shorten a text in its middle until it fits, in pixels."""
+    if font.getlength(text) <= width:
+        return text
+    keep = len(text)
+    while keep > 2:
+        keep -= 1
+        shorter = f"{text[: keep // 3]}…{text[-(keep - keep // 3) :]}"
+        if font.getlength(shorter) <= width:
+            return shorter
+    return "…"
