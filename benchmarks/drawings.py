@@ -31,7 +31,10 @@ STROKES: dict[int, list[list[tuple[float, float]]]] = {
     2: [[(0.1, 0.25), (0.4, 0), (0.85, 0.2), (0.6, 0.6), (0.05, 1), (0.95, 1)]],
     3: [[(0.1, 0.1), (0.6, 0), (0.85, 0.25), (0.4, 0.48), (0.9, 0.7), (0.6, 1), (0.05, 0.9)]],
     4: [[(0.55, 0), (0.05, 0.65), (0.95, 0.65)], [(0.7, 0.35), (0.68, 1)]],
-    5: [[(0.2, 0), (0.15, 0.45), (0.6, 0.4), (0.9, 0.7), (0.6, 1), (0.05, 0.9)], [(0.2, 0), (0.9, 0)]],
+    5: [
+        [(0.2, 0), (0.15, 0.45), (0.6, 0.4), (0.9, 0.7), (0.6, 1), (0.05, 0.9)],
+        [(0.2, 0), (0.9, 0)],
+    ],
     6: [[(0.75, 0), (0.3, 0.3), (0.1, 0.75), (0.5, 1), (0.85, 0.75), (0.55, 0.5), (0.15, 0.7)]],
     7: [[(0.05, 0.05), (0.9, 0), (0.6, 0.5), (0.4, 1)]],
     8: [[(0.8, 0.15), (0.4, 0), (0.2, 0.25), (0.8, 0.7), (0.5, 1), (0.15, 0.75), (0.8, 0.15)]],
@@ -100,7 +103,9 @@ def centre_line(digit: np.ndarray) -> np.ndarray:
             n, e, s, w = ring[0], ring[2], ring[4], ring[6]
             count = ring.sum(axis=0)
             turns = (~ring & np.roll(ring, -1, axis=0)).sum(axis=0)
-            open_sides = (~(n & e & s) & ~(e & s & w)) if step == 0 else (~(n & e & w) & ~(n & s & w))
+            open_sides = (
+                (~(n & e & s) & ~(e & s & w)) if step == 0 else (~(n & e & w) & ~(n & s & w))
+            )
             gone = line & (count >= 2) & (count <= 6) & (turns == 1) & open_sides
             line[gone] = False
             changed |= bool(gone.any())
@@ -167,7 +172,9 @@ def framed(rng: np.random.Generator, digit: np.ndarray) -> Picture:
         line[gap // 2 : -(gap // 2), gap // 2 : -(gap // 2)] = True
         line[gap:-gap, gap:-gap] = False
         return to_bytes(np.where(line, 0.1, padded))
-    return to_bytes(np.pad(sheet, int(rng.integers(side // 20 + 1, side // 4)), constant_values=0.05))
+    return to_bytes(
+        np.pad(sheet, int(rng.integers(side // 20 + 1, side // 4)), constant_values=0.05)
+    )
 
 
 def specked(rng: np.random.Generator, digit: np.ndarray) -> Picture:
@@ -294,9 +301,13 @@ def no_digits(fashion: np.ndarray | None, each: int = EACH) -> Iterator[tuple[st
     yield "noise, 28 × 28", [rng.integers(0, 256, (28, 28)).astype(np.uint8) for _ in range(each)]
     yield "noise, smooth", [smooth_noise(rng) for _ in range(each)]
     yield "blank", [np.full((28 + i, 40), i % 256, np.uint8) for i in range(each)]
-    yield "blank paper", [
-        to_bytes(0.7 + lighting(rng, (90, 120)) + grain(rng, (90, 120), 0.03)) for _ in range(each)
-    ]
+    yield (
+        "blank paper",
+        [
+            to_bytes(0.7 + lighting(rng, (90, 120)) + grain(rng, (90, 120), 0.03))
+            for _ in range(each)
+        ],
+    )
     yield "scribble", [scribble(rng) for _ in range(each)]
 
 

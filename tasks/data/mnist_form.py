@@ -101,7 +101,7 @@ def reduce_by(ink: np.ndarray, factor: int) -> np.ndarray:
     height, width = ink.shape
     padded = np.pad(ink, ((0, -height % factor), (0, -width % factor)))
     rows, columns = padded.shape
-    means: np.ndarray = padded.reshape(
-        rows // factor, factor, columns // factor, factor
-    ).mean(axis=(1, 3))
+    means: np.ndarray = padded.reshape(rows // factor, factor, columns // factor, factor).mean(
+        axis=(1, 3)
+    )
     return means

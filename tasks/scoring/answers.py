@@ -4,8 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tasks.scoring.fit import Mark
+
 LISTED = 20  # pictures with a line each; more are counted
 LEAST_CERTAIN = 5
+NO_CLASS = {"blank", "no digit"}  # marks of pictures that get no class
 
 
 @dataclass(frozen=True)
@@ -17,8 +20,7 @@ class Answer:
     answer: str
     """The class's name."""
     probability: float
-    mark: str = ""
-    """`blank`, `no digit`, `several digits`, or nothing."""
+    mark: Mark = ""
 
 
 def percent(share: float) -> str:
@@ -50,23 +52,19 @@ def answer_lines(answers: Sequence[Answer]) -> list[str]:
     """
     if len(answers) <= LISTED:
         return table(answers)
-    sure = [a for a in answers if a.mark in {"", "several digits"}]
+    sure = [a for a in answers if a.mark not in NO_CLASS]
     lines = [plural(len(answers), "picture")]
     counts = Counter(a.answer for a in sure)
     width = max((len(c) for c in counts), default=0)
     digits = max((len(f"{n:,}") for n in counts.values()), default=0)
     lines += [f"  {name:<{width}}  {counts[name]:>{digits},}" for name in sorted(counts)]
     marks = Counter(a.mark for a in answers if a.mark)
-    lines += [f"{said(mark, count)}" for mark, count in sorted(marks.items())]
+    lines += [said(mark, count) for mark, count in sorted(marks.items())]
     if sure:
+        least = sorted(sure, key=lambda answer: answer.probability)[:LEAST_CERTAIN]
         lines.append("least certain:")
-        lines += ["  " + line for line in table(sorted(sure, key=by_certainty)[:LEAST_CERTAIN])]
+        lines += ["  " + line for line in table(least)]
     return lines
-
-
-def by_certainty(answer: Answer) -> float:
-    """Return what answers are sorted by, the least certain first."""
-    return answer.probability
 
 
 def said(mark: str, count: int) -> str:
@@ -80,18 +78,18 @@ def said(mark: str, count: int) -> str:
     return f"{plural(count, 'picture')} {one if count == 1 else many}"
 
 
-def table(answers: Sequence[Answer]) -> list[str]:
-    """Say each answer in a line, in columns.
+def say_answer(answer: Answer) -> tuple[str, str, str]:
+    """Return the class, its probability, and the mark; no class for a picture without a digit."""
+    if answer.mark in NO_CLASS:
+        return "–", "", answer.mark
+    return answer.answer, percent(answer.probability), f"{answer.mark}?" if answer.mark else ""
 
-    A picture that is blank or no digit gets no class.
-    """
-    names = max((len(a.name) for a in answers), default=0)
-    wide = max((len(a.answer) for a in answers), default=0)
-    lines = []
-    for a in answers:
-        if a.mark in {"blank", "no digit"}:
-            lines.append(f"{a.name:<{names}}  {'–':<{wide}}  {a.mark}")
-        else:
-            more = f"  {a.mark}?" if a.mark else ""
-            lines.append(f"{a.name:<{names}}  {a.answer:<{wide}}  {percent(a.probability):>7}{more}")
-    return lines
+
+def table(answers: Sequence[Answer]) -> list[str]:
+    """Say each answer in a line, in columns."""
+    rows = [(a.name, *say_answer(a)) for a in answers]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        f"{name:<{widths[0]}}  {answer:<{widths[1]}}  {share:>{widths[2]}}  {mark}".rstrip()
+        for name, answer, share, mark in rows
+    ]

@@ -1,9 +1,12 @@
 """One page of pictures: as they came, as the network saw them, and its answers."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from tasks.scoring.answers import Answer, say_answer
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFont
@@ -14,24 +17,17 @@ TILE = 112  # pixels of each picture's side
 GAP = 12
 TEXT_HEIGHT = 44
 PAPER, INK, GREY, WARNING = "#ffffff", "#1a1a1a", "#6b6b6b", "#b00020"
-MISSING = "–"
 
 
 @dataclass(frozen=True)
 class Entry:
     """One picture and the answer to it."""
 
-    name: str
-    """Printable."""
     original: np.ndarray
     """uint8 [h, w], of any size."""
     seen: np.ndarray
     """uint8 [height, width], light on dark, as the network saw it."""
-    answer: str
-    """The class's name."""
-    probability: float
-    mark: str = ""
-    """`blank`, `no digit`, `several digits`, or nothing."""
+    answer: Answer
 
 
 def draw_contact_sheet(entries: list[Entry], title: str) -> "Image.Image":
@@ -44,7 +40,7 @@ def draw_contact_sheet(entries: list[Entry], title: str) -> "Image.Image":
     Returns:
         A Pillow image in colour.
     """
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
     shown = entries[:MOST]
     columns = min(COLUMNS, len(shown))
@@ -54,7 +50,7 @@ def draw_contact_sheet(entries: list[Entry], title: str) -> "Image.Image":
     size = (max(columns * cell + GAP, 560), head + rows * (TILE + TEXT_HEIGHT + GAP) + GAP)
     page = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(page)
-    large, small = ImageFont.load_default(18), ImageFont.load_default(13)
+    large, small = load_font(17), load_font(12)
     draw.text((GAP, GAP), cut(title, large, size[0] - 2 * GAP), INK, large)
     explanation = "left: as it came · right: as the network saw it · answer and probability"
     if len(entries) > MOST:
@@ -65,18 +61,20 @@ def draw_contact_sheet(entries: list[Entry], title: str) -> "Image.Image":
         y = head + (i // columns) * (TILE + TEXT_HEIGHT + GAP)
         paste(page, entry.original, x, y)
         paste(page, entry.seen, x + TILE + GAP, y)
-        colour = WARNING if entry.mark else INK
-        draw.text((x, y + TILE + 3), describe(entry), colour, large)
-        draw.text((x, y + TILE + 25), cut(entry.name, small, cell - 2 * GAP), GREY, small)
+        colour = WARNING if entry.answer.mark else INK
+        said = "  ".join(part for part in say_answer(entry.answer) if part)
+        draw.text((x, y + TILE + 3), said, colour, large)
+        draw.text((x, y + TILE + 25), cut(entry.answer.name, small, cell - 2 * GAP), GREY, small)
     return page
 
 
-def describe(entry: Entry) -> str:
-    """Return the answer and its probability, or the mark."""
-    if entry.mark in {"blank", "no digit"}:
-        return f"{MISSING}  {entry.mark}"
-    answer = f"{entry.answer}  {entry.probability:.1%}".replace("%", " %")
-    return f"{answer}  {entry.mark}?" if entry.mark else answer
+def load_font(size: int) -> "ImageFont.FreeTypeFont":
+    """Load matplotlib's own font: it has more letters than Pillow's, and is there everywhere."""
+    import matplotlib
+    from PIL import ImageFont
+
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return ImageFont.truetype(path, size)
 
 
 def paste(page: "Image.Image", picture: np.ndarray, x: int, y: int) -> None:
@@ -93,7 +91,7 @@ def paste(page: "Image.Image", picture: np.ndarray, x: int, y: int) -> None:
     ImageDraw.Draw(page).rectangle(outline, outline="#c8c8c8")
 
 
-def cut(text: str, font: "ImageFont.FreeTypeFont | ImageFont.ImageFont", width: int) -> str:
+def cut(text: str, font: "ImageFont.FreeTypeFont", width: int) -> str:
     """Shorten a text in its middle until it fits, in pixels."""
     if font.getlength(text) <= width:
         return text

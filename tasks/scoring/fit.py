@@ -13,6 +13,7 @@ import numpy as np
 from tasks.data.mnist_form import BOX, has_mnist_form, put_in_field, reduce_by
 
 Fit = Literal["auto", "mnist", "none"]
+Mark = Literal["", "blank", "no digit", "several digits"]
 
 WORKING_SIDE = 512  # pixels; larger pictures are reduced to this
 GROUND_SIDE = 64  # pixels of the reduced picture that the ground is estimated from
@@ -22,6 +23,8 @@ FAINT = 0.2  # share of the ink's contrast below which a pixel counts as ground
 FINE = 4  # working pixels per pixel of the result
 
 STROKE = 3.0  # pixels of 28; thinner strokes are thickened to this, see benchmarks/drawings.py
+WIDEST_STROKE = 6.5  # at most 5.4 in MNIST's test split; what is wider is a blob
+COARSEST_PAPER = 0.15  # standard deviation of grey levels; what varies more is not blank
 THICK_STROKE = 4.5  # thicker strokes are thinned to this
 
 
@@ -33,10 +36,8 @@ class Fitted:
     """uint8 [height, width], light ink on 0."""
     steps: tuple[str, ...]
     """Steps taken, in plain words; empty if the picture was left alone."""
-    stroke: float = 0.0
-    """Mean width of strokes before it was evened out, in pixels of 28; 0 if it was not measured."""
-    digits: int = 1
-    """Parts side by side that look like digits; 0 for a blank picture."""
+    mark: Mark = ""
+    """Reason not to take the picture for one digit, as far as its ink tells."""
 
     @property
     def summary(self) -> str:
@@ -111,7 +112,9 @@ def fit_to_mnist(picture: np.ndarray, height: int, width: int) -> Fitted:
     ink, light_ground = find_ink(picture)
     steps = ["frame removed"] if framed else []
     if not ink.any():
-        return Fitted(np.zeros((height, width), np.uint8), (*steps, "blank"), digits=0)
+        empty = np.zeros((height, width), np.uint8)
+        mark: Mark = "no digit" if picture.std() > COARSEST_PAPER else "blank"
+        return Fitted(empty, (*steps, "no ink found"), mark)
     if light_ground:
         steps.append("inverted")
     ink, dropped = drop_specks(ink)
@@ -119,7 +122,9 @@ def fit_to_mnist(picture: np.ndarray, height: int, width: int) -> Fitted:
         steps.append("specks removed")
     image, stroke, change = place(crop(ink), height, width)
     steps += ["cropped", "scaled", *([change] if change else []), "centred"]
-    return Fitted(image, tuple(steps), stroke, count_digits(ink > 0.25))
+    if count_digits(ink > 0.25) > 1:
+        return Fitted(image, tuple(steps), "several digits")
+    return Fitted(image, tuple(steps), "no digit" if stroke > WIDEST_STROKE else "")
 
 
 def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -1,27 +1,20 @@
-"""Pictures that are no digit, or several: told apart from those that the network knows.
+"""Pictures that are nothing like a digit, by what the network's last hidden layer sees.
 
-Three rules, each with its own mark:
-
-- blank: no ink was found.
-- one blob: the strokes are wider than those of any digit.
-- unlike: the picture is farther from all training images, as the network's last hidden layer
-  sees them, than 99 % of the validation images are (nearest neighbours: Sun et al. 2022,
-  "Out-of-distribution detection with deep nearest neighbors").
-
-All functions are pure.
+A picture is marked if it is farther from all training images than 99 % of the validation images
+are (nearest neighbours: Sun et al. 2022, "Out-of-distribution detection with deep nearest
+neighbors"). What the ink alone tells, fit.py has marked before: blank pictures, blobs, several
+digits. All functions are pure.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.scoring.fit import Mark
+
 NEIGHBOURS = 2000  # training images that are kept to compare with
 FALSE_ALARMS = 0.01  # share of validation images beyond the limit
-WIDEST_STROKE = 6.5  # pixels of 28; at most 5.4 in MNIST's test split and in 471 drawings
-
-BLANK = "blank"
-UNLIKE = "no digit"
-SEVERAL = "several digits"
 
 
 @dataclass(frozen=True)
@@ -82,27 +75,15 @@ def distances(features: np.ndarray, familiar: Familiar) -> np.ndarray:
     return distance
 
 
-def find_marks(
-    far: np.ndarray, limit: float, strokes: np.ndarray, digits: np.ndarray
-) -> list[str]:
-    """Mark pictures that should not be taken for one digit.
+def mark_unlike(marks: Sequence[Mark], far: np.ndarray, limit: float) -> list[Mark]:
+    """Mark pictures that are unlike any training image, where they have no mark yet.
 
     Args:
+        marks: `Fitted.mark` of each picture.
         far: float [n], `distances`.
         limit: of the distance.
-        strokes: float [n], width of strokes in pixels of 28; 0 if not measured.
-        digits: int [n], parts that look like digits; 0 for a blank picture.
-
-    Returns:
-        BLANK, SEVERAL, UNLIKE or nothing, for each picture.
     """
     return [
-        BLANK
-        if count == 0
-        else SEVERAL
-        if count > 1
-        else UNLIKE
-        if distance > limit or stroke > WIDEST_STROKE
-        else ""
-        for distance, stroke, count in zip(far, strokes, digits, strict=True)
+        mark or ("no digit" if distance > limit else "")
+        for mark, distance in zip(marks, far, strict=True)
     ]

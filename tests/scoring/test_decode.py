@@ -32,9 +32,7 @@ def encode(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
-    return (
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-    )
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def insert_chunk(png: bytes, kind: bytes, body: bytes) -> bytes:
@@ -207,9 +205,10 @@ def test_names_are_printed_escaped(tmp_path: Path) -> None:
     assert printable("naïve 数字.png") == "naïve 数字.png"
 
 
-SAMPLES = [encode(Image.fromarray(sample(9, 7)).convert(m), k) for k, m in zip(
-    FORMATS, ("P", "L", "RGB", "RGB", "RGBA", "P"), strict=True
-)] + [encode(Image.fromarray(sample(9, 7)), "TIFF", compression="tiff_lzw")]
+SAMPLES = [
+    encode(Image.fromarray(sample(9, 7)).convert(m), k)
+    for k, m in zip(FORMATS, ("P", "L", "RGB", "RGB", "RGBA", "P"), strict=True)
+] + [encode(Image.fromarray(sample(9, 7)), "TIFF", compression="tiff_lzw")]
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
