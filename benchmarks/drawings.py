@@ -14,7 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from tasks.data.idx import decompress, loads
-from tasks.scoring.fit import Fit, fit_picture
+from tasks.model.device import load_tensorflow
+from tasks.model.features import Reader, compile_reader
+from tasks.scoring.calibrate import calibration_error, fit_temperature, softmax
+from tasks.scoring.fit import Fitted, Mark, fit_images, fit_picture
+from tasks.scoring.unusual import Familiar, choose_rows, distances, learn_familiar, mark_unlike
 
 SEED = 20260101
 EACH = 300  # pictures of each kind
@@ -23,23 +27,6 @@ LETTERS = "abcdefghkmnpqrtuwxyACDEFGHJKLMNPRTUVWXY"  # without those that look l
 
 Picture = np.ndarray
 Change = Callable[[np.random.Generator, np.ndarray], Picture]
-
-# Strokes of each digit: corners of curves in a square, x to the right and y down, from 0 to 1.
-STROKES: dict[int, list[list[tuple[float, float]]]] = {
-    0: [[(0.5, 0), (0.1, 0.2), (0.05, 0.6), (0.4, 1), (0.9, 0.75), (0.9, 0.25), (0.5, 0)]],
-    1: [[(0.3, 0.25), (0.55, 0), (0.55, 1)]],
-    2: [[(0.1, 0.25), (0.4, 0), (0.85, 0.2), (0.6, 0.6), (0.05, 1), (0.95, 1)]],
-    3: [[(0.1, 0.1), (0.6, 0), (0.85, 0.25), (0.4, 0.48), (0.9, 0.7), (0.6, 1), (0.05, 0.9)]],
-    4: [[(0.55, 0), (0.05, 0.65), (0.95, 0.65)], [(0.7, 0.35), (0.68, 1)]],
-    5: [
-        [(0.2, 0), (0.15, 0.45), (0.6, 0.4), (0.9, 0.7), (0.6, 1), (0.05, 0.9)],
-        [(0.2, 0), (0.9, 0)],
-    ],
-    6: [[(0.75, 0), (0.3, 0.3), (0.1, 0.75), (0.5, 1), (0.85, 0.75), (0.55, 0.5), (0.15, 0.7)]],
-    7: [[(0.05, 0.05), (0.9, 0), (0.6, 0.5), (0.4, 1)]],
-    8: [[(0.8, 0.15), (0.4, 0), (0.2, 0.25), (0.8, 0.7), (0.5, 1), (0.15, 0.75), (0.8, 0.15)]],
-    9: [[(0.85, 0.2), (0.5, 0), (0.15, 0.25), (0.45, 0.5), (0.85, 0.2), (0.8, 0.6), (0.6, 1)]],
-}
 
 
 def enlarge(digit: np.ndarray, side: int) -> np.ndarray:
@@ -68,7 +55,8 @@ def large(rng: np.random.Generator, digit: np.ndarray) -> np.ndarray:
 
 def to_bytes(picture: np.ndarray) -> Picture:
     """Return grey levels in [0, 1] as uint8."""
-    return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    result: np.ndarray = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    return result
 
 
 def lay(ink: np.ndarray, paper: float | np.ndarray, pen: float) -> np.ndarray:
@@ -81,7 +69,8 @@ def turn(rng: np.random.Generator, digit: np.ndarray, degrees: float) -> np.ndar
     from scipy import ndimage
 
     angle = rng.uniform(-degrees, degrees)
-    return np.clip(ndimage.rotate(digit, angle, reshape=False, order=1), 0, 1)
+    result: np.ndarray = np.clip(ndimage.rotate(digit, angle, reshape=False, order=1), 0, 1)
+    return result
 
 
 def centre_line(digit: np.ndarray) -> np.ndarray:
@@ -124,7 +113,8 @@ def thin(digit: np.ndarray, side: int, width: float) -> np.ndarray:
 
     line = centre_line(np.pad(enlarge(digit, side) > 0.5, 1))[1:-1, 1:-1]
     away = ndimage.distance_transform_edt(~line)
-    return np.clip(width * side / 56 + 0.5 - away, 0, 1)
+    result: np.ndarray = np.clip(width * side / 56 + 0.5 - away, 0, 1)
+    return result
 
 
 def lighting(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -139,7 +129,8 @@ def grain(rng: np.random.Generator, shape: tuple[int, ...], sigma: float) -> np.
     """Return the grain of paper: noise that is smooth over a pixel or so."""
     from scipy import ndimage
 
-    return ndimage.gaussian_filter(rng.normal(0, 2 * sigma, shape), 0.7)
+    result: np.ndarray = ndimage.gaussian_filter(rng.normal(0, 2 * sigma, shape), 0.7)
+    return result
 
 
 def jpeg(picture: Picture, quality: int) -> Picture:
@@ -226,30 +217,6 @@ CHANGES: dict[str, Change] = {
 }
 
 
-def drawn(rng: np.random.Generator, digit: int) -> Picture:
-    """Draw a digit from strokes as with a pen, in a square of 280 pixels, black on white."""
-    from PIL import Image, ImageDraw
-    from scipy.interpolate import make_interp_spline
-
-    side = 280
-    picture = Image.new("L", (side, side), 255)
-    pen = ImageDraw.Draw(picture)
-    size, slant = rng.uniform(100, 220), rng.uniform(-0.25, 0.15)
-    narrow, width = rng.uniform(0.55, 0.9), int(rng.integers(4, 22))
-    start = rng.uniform(15, side - size - 15, 2) if size < side - 30 else np.array([15.0, 15.0])
-    for corners in STROKES[digit]:
-        points = np.array(corners) + rng.normal(0, 0.035, (len(corners), 2))
-        if len(points) > 3:
-            spline = make_interp_spline(np.linspace(0, 1, len(points)), points, k=2)
-            points = spline(np.linspace(0, 1, 60))
-        x = points[:, 0] * narrow + slant * (0.5 - points[:, 1])
-        path = np.stack([x, points[:, 1]], axis=1) * size + start
-        pen.line([tuple(p) for p in path], fill=0, width=width, joint="curve")
-        for px, py in path:
-            pen.ellipse([px - width / 2, py - width / 2, px + width / 2, py + width / 2], fill=0)
-    return np.asarray(picture)
-
-
 def printed(rng: np.random.Generator, text: str) -> Picture:
     """Print a text in a font chosen at random, black on white."""
     from PIL import Image, ImageDraw, ImageFont
@@ -280,8 +247,6 @@ def development_set(
         rows = rng.choice(len(images), each, replace=False)
         yield kind, [change(rng, images[i] / 255) for i in rows], labels[rows]
     digits = np.arange(each) % 10
-    rng = np.random.default_rng([SEED, 100])
-    yield "drawn from strokes", [drawn(rng, int(d)) for d in digits], digits
     rng = np.random.default_rng([SEED, 101])
     yield "printed in 40 fonts", [printed(rng, str(d)) for d in digits], digits
 
@@ -338,11 +303,91 @@ def as_before(picture: Picture) -> np.ndarray:
     return 255 - image if np.median(edge) >= 128 else image
 
 
-def fitted(pictures: list[Picture], mode: Fit) -> np.ndarray:
-    """Fit pictures to 28 × 28, uint8 [n, 28, 28]."""
-    return np.stack([fit_picture(picture, 28, 28, mode).image for picture in pictures])
+def read_all(read: Reader, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return features and logits of any number of images."""
+    parts = [read(images[i : i + 1024]) for i in range(0, len(images), 1024)]
+    return np.concatenate([f for f, _ in parts]), np.concatenate([x for _, x in parts])
+
+
+def answers(
+    read: Reader, familiar: Familiar, fitted: list[Fitted]
+) -> tuple[np.ndarray, list[Mark]]:
+    """Return the class and the mark of each picture."""
+    features, logits = read_all(read, np.stack([f.image for f in fitted]))
+    far = distances(features, familiar)
+    return logits.argmax(axis=1), mark_unlike([f.mark for f in fitted], far, familiar.limit)
+
+
+def measure(read: Reader, data: Path, fashion: Path | None) -> Iterator[str]:
+    """Measure one network.
+
+    Args:
+        read: the network.
+        data: folder with MNIST's four files.
+        fashion: Fashion-MNIST's test images, if there.
+
+    Yields:
+        Lines of Markdown.
+    """
+    names = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
+    images, labels = (load(data / f"{name}.gz") for name in names)
+    names = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+    test_images, test_labels = (load(data / f"{name}.gz") for name in names)
+    validation, training = images[:5000], images[5000:]
+    features, logits = read_all(read, validation)
+    chosen = training[choose_rows(len(training))]
+    familiar = learn_familiar(read_all(read, chosen)[0], features)
+    temperature = fit_temperature(logits, labels[:5000])
+
+    changed = sum(bool(f.steps) for part in (images, test_images) for f in fit_images(part, "auto"))
+    predicted, marks = answers(read, familiar, fit_images(test_images, "auto"))
+    shares = softmax(read_all(read, test_images)[1], temperature)
+    yield f"MNIST's 70,000 images changed by --fit auto: {changed}"
+    yield f"test accuracy: {np.mean(predicted == test_labels):.2%}; marked: {marked(marks)}"
+    yield (
+        f"temperature {temperature:.2f}; calibration error on the test split:"
+        f" {calibration_error(softmax(read_all(read, test_images)[1]), test_labels):.2%} before,"
+        f" {calibration_error(shares, test_labels):.2%} after"
+    )
+    yield "\n| digits | without --fit | with --fit auto | marked |\n|---|---|---|---|"
+    for kind, pictures, truth in development_set(test_images, test_labels):
+        before = read(np.stack([as_before(p) for p in pictures]))[1].argmax(axis=1)
+        fitted = [fit_picture(p, 28, 28, "auto") for p in pictures]
+        predicted, marks = answers(read, familiar, fitted)
+        shares = np.array([np.mean(before == truth), np.mean(predicted == truth)])
+        yield f"| {kind} | {shares[0]:.1%} | {shares[1]:.1%} | {marked(marks)} |"
+    yield "\n| no digits | marked |\n|---|---|"
+    for kind, pictures in no_digits(None if fashion is None else load(fashion)):
+        fitted = [fit_picture(p, 28, 28, "auto") for p in pictures]
+        yield f"| {kind} | {marked(answers(read, familiar, fitted)[1])} |"
+
+
+def marked(marks: list[Mark]) -> str:
+    """Return the share of pictures with a mark."""
+    return f"{np.mean([bool(mark) for mark in marks]):.1%}"
 
 
 def load(path: Path) -> np.ndarray:
     """Read an IDX file, gzipped or not."""
     return loads(decompress(path.read_bytes(), str(path)), str(path))
+
+
+def main() -> None:
+    """Measure the networks named on the command line."""
+    parser = argparse.ArgumentParser(description="Accuracy on pictures out of MNIST's form")
+    parser.add_argument("models", type=Path, nargs="+", help="exported models, .keras")
+    parser.add_argument("--data", type=Path, required=True, help="folder with MNIST's four files")
+    parser.add_argument("--fashion", type=Path, help="Fashion-MNIST's t10k-images-idx3-ubyte.gz")
+    arguments = parser.parse_args()
+    load_tensorflow()
+    import keras
+
+    for model in arguments.models:
+        print(f"\n{model}\n")
+        network = keras.models.load_model(model, compile=False)
+        for said in measure(compile_reader(network, 28, 28), arguments.data, arguments.fashion):
+            print(said, flush=True)
+
+
+if __name__ == "__main__":
+    main()

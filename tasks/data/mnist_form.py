@@ -29,7 +29,8 @@ def has_mnist_form(images: np.ndarray) -> np.ndarray:
     if height != width or n == 0:
         return np.zeros(n, bool)
     ink = images > 0
-    longer = np.maximum(extent(ink.any(axis=2)), extent(ink.any(axis=1)))
+    rows, columns = np.any(ink, axis=2), np.any(ink, axis=1)
+    longer = np.maximum(extent(rows), extent(columns))
     centres = np.stack([centre_of_mass(images, axis) for axis in (1, 2)])
     off = np.abs(centres - height * CENTRE).max(axis=0)
     form: np.ndarray = (
@@ -88,7 +89,8 @@ def put_in_field(ink: np.ndarray, height: int, width: int) -> np.ndarray:
         starts.append(min(max(start, 0), length - ink.shape[axis]))
     y, x = starts
     field[y : y + ink.shape[0], x : x + ink.shape[1]] = ink
-    return np.rint(field * (255 / field.max())).astype(np.uint8)
+    image: np.ndarray = np.rint(field * (255 / field.max())).astype(np.uint8)
+    return image
 
 
 def reduce_by(ink: np.ndarray, factor: int) -> np.ndarray:

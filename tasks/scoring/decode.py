@@ -90,7 +90,7 @@ def read_regular(path: Path) -> bytes:
     """
     name = printable(path)
     try:
-        check_regular(os.stat(path), name)
+        check_regular(path.stat(), name)
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
             check_regular(os.fstat(descriptor), name)  # the name may mean another file by now
@@ -158,7 +158,7 @@ def decode_picture(data: bytes, name: str) -> Decoded:
             try:
                 decoded = decode(bare)
                 return Decoded(decoded.pixels, (*decoded.notes, "damaged extra data ignored"))
-            except Exception:  # noqa: S110 (the first error says more)
+            except Exception:  # the first error says more
                 pass
         raise PipelineError(f"{name}: damaged {kind}{reason(error)}") from error
 
@@ -254,7 +254,8 @@ def scale_levels(levels: np.ndarray) -> np.ndarray:
     full = next((scale for scale in FULL_SCALES if top <= scale), top)
     if levels.dtype.kind == "f" and top <= 1:
         full = 1
-    return np.rint(np.clip(values / full, 0, 1) * 255).astype(np.uint8)
+    scaled: np.ndarray = np.rint(np.clip(values / full, 0, 1) * 255).astype(np.uint8)
+    return scaled
 
 
 def flatten(rgba: np.ndarray) -> np.ndarray:
@@ -292,7 +293,8 @@ def colour_to_grey(rgb: np.ndarray) -> np.ndarray:
     spreads = rgb.reshape(-1, 3).std(axis=0)
     if spreads.max() > 2 * luminance.std():
         return np.ascontiguousarray(rgb[..., spreads.argmax()])
-    return np.rint(luminance).astype(np.uint8)
+    grey: np.ndarray = np.rint(luminance).astype(np.uint8)
+    return grey
 
 
 def drop_extras(png: bytes) -> bytes:

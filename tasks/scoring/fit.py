@@ -418,7 +418,8 @@ def scale_to(ink: np.ndarray, side: int) -> np.ndarray:
     if scale > 1:
         scaled = ndimage.gaussian_filter(scaled, 0.5 * scale)
         scaled *= 1 / max(1e-9, np.percentile(scaled[scaled > 0.25], 90))
-    return np.clip(scaled, 0, 1)
+    clipped: np.ndarray = np.clip(scaled, 0, 1)
+    return clipped
 
 
 def stroke_width(ink: np.ndarray) -> float:
@@ -452,5 +453,6 @@ def grow_strokes(ink: np.ndarray, distance: float) -> np.ndarray:
     padded = np.pad(ink, margin)
     mask = padded > 0.5
     signed = ndimage.distance_transform_edt(mask) - ndimage.distance_transform_edt(~mask)
-    grown: np.ndarray = np.clip(signed + distance + np.where(mask, 0.0, 1.0), 0, 1)
-    return np.maximum(grown, padded) if distance > 0 else np.minimum(grown, padded)
+    moved = np.clip(signed + distance + np.where(mask, 0.0, 1.0), 0, 1)
+    grown: np.ndarray = (np.maximum if distance > 0 else np.minimum)(moved, padded)
+    return grown

@@ -7,7 +7,7 @@ from tasks.data.mnist_form import has_mnist_form, put_in_field, reduce_by
 
 
 def digit(height: int = 20, width: int = 10) -> np.ndarray:
-    """A filled rectangle in MNIST's form."""
+    """Return a filled rectangle in MNIST's form."""
     return put_in_field(np.ones((height, width)), 28, 28)
 
 

@@ -21,7 +21,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 
 
 def sample(height: int = 20, width: int = 30) -> np.ndarray:
-    """A grey gradient, uint8 [height, width]."""
+    """Return a grey gradient, uint8 [height, width]."""
     return np.linspace(0, 255, height * width).astype(np.uint8).reshape(height, width)
 
 
