@@ -16,6 +16,7 @@ Fit = Literal["auto", "mnist", "none"]
 Mark = Literal["", "blank", "no digit", "several digits"]
 
 WORKING_SIDE = 512  # pixels; larger pictures are reduced to this
+SMALLEST_SHEET = 10  # pixels; what is smaller has no frame around it
 GROUND_SIDE = 64  # pixels of the reduced picture that the ground is estimated from
 LEAST_CONTRAST = 0.06  # of the range of grey levels; less than this is a blank picture
 NOISE_FACTOR = 3.0  # standard deviations of the ground's noise that do not count as ink
@@ -111,7 +112,7 @@ def fit_to_mnist(picture: np.ndarray, height: int, width: int) -> Fitted:
     picture, framed = crop_frame(picture)
     ink, light_ground = find_ink(picture)
     steps = ["frame removed"] if framed else []
-    if not ink.any():
+    if not (ink > 0.25).any():
         empty = np.zeros((height, width), np.uint8)
         mark: Mark = "no digit" if picture.std() > COARSEST_PAPER else "blank"
         return Fitted(empty, (*steps, "no ink found"), mark)
@@ -194,7 +195,8 @@ def estimate_ground(picture: np.ndarray) -> Ground:
         scale = spread((values - level)[ground])
     full = (surface_basis(*picture.shape) @ coefficients).reshape(picture.shape)
     rest = picture - full
-    return Ground(full, spread(rest[np.abs(rest) <= 0.5 * np.abs(rest).max() + 1e-9]))
+    near = np.abs(rest) <= 0.5 * np.abs(rest).max()  # without ink
+    return Ground(full, spread(rest[near] if near.any() else rest))
 
 
 def surface_basis(height: int, width: int) -> np.ndarray:
@@ -224,6 +226,8 @@ def crop_frame(picture: np.ndarray) -> tuple[np.ndarray, bool]:
     box = ndimage.find_objects(sheet.astype(int))[0]
     filled = ndimage.binary_fill_holes(sheet)
     holes = filled.sum() - sheet.sum()
+    if min(filled[box].shape) < SMALLEST_SHEET:
+        return picture, False
     if filled[box].mean() < 0.93 or not 0.005 < holes / filled.sum() < 0.4:
         return picture, False
     inset = max(1, round(0.02 * max(picture.shape)))
@@ -417,7 +421,7 @@ def scale_to(ink: np.ndarray, side: int) -> np.ndarray:
     scaled = resize(padded, height, width)
     if scale > 1:
         scaled = ndimage.gaussian_filter(scaled, 0.5 * scale)
-        scaled *= 1 / max(1e-9, np.percentile(scaled[scaled > 0.25], 90))
+        scaled /= np.percentile(scaled[scaled > 0.25 * scaled.max()], 90)
     clipped: np.ndarray = np.clip(scaled, 0, 1)
     return clipped
 

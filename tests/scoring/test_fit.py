@@ -4,6 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from tasks.data.drawn import draw_digits
@@ -182,3 +185,21 @@ def test_other_sizes_of_networks(side: int) -> None:
     fitted = fit_picture(1 - enlarge(DIGITS[0]), side, side, "auto")
     rows = np.flatnonzero(fitted.image.any(axis=1))
     assert abs((rows[-1] - rows[0] + 1) - side * 20 / 28) <= 1
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    arrays(
+        np.uint8,
+        st.tuples(st.integers(1, 14), st.integers(1, 14)),
+        elements=st.sampled_from([0, 1, 3, 20, 60, 200, 254, 255]),
+        fill=st.sampled_from([0, 100, 255]),
+    ),
+    st.integers(1, 9),
+)
+def test_whatever_the_picture_there_is_an_image(picture: np.ndarray, factor: int) -> None:
+    """It is in MNIST's form, unless nothing was found or the ink is far to one side."""
+    fitted = fit_picture(np.kron(picture, np.ones((factor, factor), np.uint8)), 28, 28, "mnist")
+    assert (fitted.image.shape, fitted.image.dtype) == ((28, 28), np.uint8)
+    assert fitted.image.max() == (0 if "no ink found" in fitted.steps else 255)
