@@ -22,10 +22,10 @@ import numpy as np
 from cyclopts import App
 
 from benchmarks import stages, unchanged
-from tasks.console import console
 from tasks.data.dataset import batch_indices, read_split
+from tasks.engine.store import default_root
 from tasks.model.device import cpu_name
-from tasks.store import default_root
+from tasks.runtime.console import console
 
 PROJECT = Path(__file__).resolve().parents[1]
 Comparison = Literal["training", "unchanged", "data", "memory"]
@@ -81,7 +81,7 @@ def training(rounds: int, root: Path, other_python: str) -> Measured:
 def milliseconds(
     python: str, script: str, folder: str, *arguments: str, **environment: str
 ) -> float | None:
-    """What a script of `ways/` measures; None if its package is missing."""
+    """Return the milliseconds that a script of `ways/` measures; None if its package is missing."""
     done = subprocess.run(
         [python, "-m", f"benchmarks.ways.{script}", folder, *arguments],
         cwd=PROJECT,

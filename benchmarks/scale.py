@@ -9,10 +9,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from flows.cli import set_prefect_defaults
-from flows.server import temporary_server
-from tasks.stage import Run, stage
-from tasks.store import FileRef, Record, Workspace, open_store
+from flows.cli.common import set_prefect_defaults
+from tasks.engine.executors import PrefectExecutor
+from tasks.engine.models import FileRef, Record
+from tasks.engine.stage import stage
+from tasks.engine.store import Workspace, open_store
+from tasks.runtime.server import temporary_server
 
 RUNS = 200
 MEGABYTE = 1_000_000
@@ -24,7 +26,7 @@ class Piece(Record):
 
 @stage()
 def piece(work: Workspace, number: int) -> Piece:
-    """A megabyte that hardly compresses."""
+    """Write a megabyte that hardly compresses."""
     work.output("piece.bin").write_bytes(number.to_bytes(4) * (MEGABYTE // 4))
     return Piece(file=work.finished("piece.bin"))
 
@@ -34,7 +36,7 @@ def cpu_seconds(home: Path) -> float:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             mine = str(home).encode() in (folder / "environ").read_bytes()
-            if mine and b"flows.server" in (folder / "cmdline").read_bytes():
+            if mine and b"tasks.runtime.server" in (folder / "cmdline").read_bytes():
                 fields = (folder / "stat").read_text().rpartition(")")[2].split()
                 return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         except OSError:
@@ -52,7 +54,7 @@ def measure(artifacts: str, home: Path, runs: int) -> dict[str, float]:
 
     @flow
     def many(numbers: list[int]) -> float:
-        run, begun = Run(store), time.monotonic()
+        run, begun = PrefectExecutor(store), time.monotonic()
         for number in numbers:
             piece(run, number)
         return (time.monotonic() - begun) / len(numbers)
@@ -86,7 +88,8 @@ def main() -> None:
         os.environ["PREFECT_HOME"] = str(home)
         set_prefect_defaults()
         os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "WARNING"
-        with temporary_server() as url:
+        os.environ["PREFECT_API_AUTH_STRING"] = password = "run:benchmark"
+        with temporary_server(password) as url:
             os.environ["PREFECT_API_URL"] = url
             found = measure(asked.artifacts or f"{folder}/artifacts", home, asked.runs)
     for name, value in found.items():

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from tasks.data.convert import convert
 from tasks.data.dataset import read_split
+from tasks.engine.store import Store
 from tasks.records import IdxFiles
 from tasks.settings import ConvertSettings
-from tasks.store import Store
 
 PROJECT = Path(__file__).resolve().parents[1]
 

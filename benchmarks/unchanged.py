@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.server import free_port, wait_until_ready
+from tasks.runtime.server import free_port, wait_until_ready
 
 PROJECT = Path(__file__).resolve().parents[1]
 STAGES = 17  # of a run of 300 iterations, with four milestones
@@ -31,7 +31,7 @@ def seconds(command: list[str], folder: Path, **environment: str) -> float:
 
 @contextmanager
 def running_server(home: Path) -> Iterator[str]:
-    """A Prefect server as `prefect server start` gives it; yields the URL of its API."""
+    """Start a Prefect server with `prefect server start` and yield the URL of its API."""
     port = free_port()
     server = subprocess.Popen(
         [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)],

@@ -1,59 +1,65 @@
-"""MNIST from download to report: the main job, top to bottom.
+"""MNIST from download to report.
 
 python flows/pipeline.py --help
 """
 
 import sys
+from pathlib import Path
 
 if __name__ == "__main__":
-    # Options are read before Prefect is imported: what is wrong with them is said at once,
-    # and the project's settings for Prefect are in place by then.
-    from flows.pipeline_cli import pipeline
+    # This checkout's code, wherever the environment's own copy lies.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+    # Options are read before Prefect is imported, which takes seconds.
+    from flows.cli.pipeline import pipeline
 
     sys.exit(pipeline(sys.argv[1:]))
 
 from prefect import flow
 
-from flows.deployed import leave_reason
-from flows.mnist import compute_results
-from flows.server import where_to_look
-from tasks.cluster import task_runner
-from tasks.console import log
-from tasks.report.publish import publish
+from flows.graph import compute_results
+from tasks.engine import PrefectExecutor, open_store
+from tasks.records import Results
+from tasks.report.artifacts import publish_run
 from tasks.report.report import closing_lines, summarise, write_report
-from tasks.report.results import Results
 from tasks.report.summary import Summary
+from tasks.runtime.console import log
+from tasks.runtime.hooks import publish_failure_reason
+from tasks.runtime.server import ui_location
+from tasks.runtime.threads import use_threads
 from tasks.settings import Settings
-from tasks.stage import Run
-from tasks.store import open_store
-from tasks.threads import use_threads
+from tasks.settings.runners import task_runner
 
 
-@flow(name="mnist-pipeline", on_failure=[leave_reason], on_crashed=[leave_reason])
+@flow(
+    name="mnist-pipeline",
+    on_failure=[publish_failure_reason],
+    on_crashed=[publish_failure_reason],
+)
 def mnist_pipeline(settings: Settings = Settings()) -> Summary:
-    """Download, convert, train, evaluate and report; what is unchanged is skipped.
+    """Download, convert, train, evaluate and report; skip unchanged stages.
 
     Args:
-        settings: every knob, with the tutorial's values as defaults.
+        settings: all settings, with the tutorial's values as defaults.
 
     Returns:
-        The run in numbers, as in `artifacts/latest/report/metrics.json`.
+        The numbers of the run, as in `artifacts/latest/report/metrics.json`.
     """
     use_threads(settings.threads)
     store = open_store(settings.artifacts)
-    store.prepare()
-    with task_runner(settings) as runner:
-        run = Run(store, refresh=frozenset(settings.refresh), runner=runner)
-        return train_and_report(run, settings)[1]
+    with store.in_use(), task_runner(settings) as runner:
+        executor = PrefectExecutor(store, frozenset(settings.refresh), runner)
+        _, summary = train_and_report(executor, settings)
+    return summary
 
 
-def train_and_report(run: Run, settings: Settings) -> tuple[Results, Summary]:
-    """What a flow run does in which a network is trained."""
-    results = compute_results(run, settings)
-    summary = summarise(run, settings, results)
-    page = write_report(run.store, summary, results)
-    publish(run.store, summary, results)
+def train_and_report(executor: PrefectExecutor, settings: Settings) -> tuple[Results, Summary]:
+    """Run all stages, then write the report and its artifacts."""
+    results = compute_results(executor, settings)
+    summary = summarise(executor.store, executor.outcomes, settings, results)
+    page = write_report(executor.store, summary, settings, results)
+    publish_run(executor.store, summary, results, page)
     log.info(closing_lines(summary))
-    log.info(where_to_look())
+    log.info(ui_location())
     log.info(f"report: {page}")
     return results, summary

@@ -1,48 +1,52 @@
-"""Images scored with the champion.
+"""Score images with the champion.
 
 python flows/predict.py --help
 """
 
 import sys
+from pathlib import Path
 
 if __name__ == "__main__":
-    # Needs no Prefect at all: `score_batch` below is for deployments.
-    from flows.predict_cli import predict
+    # Import this checkout's code, not a copy installed in the environment.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+    # Scoring by hand needs no Prefect; `score_batch` is for deployments.
+    from flows.cli.predict import predict
 
     sys.exit(predict(sys.argv[1:]))
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
-from flows.deployed import leave_reason
-from tasks.champion.score import complaint, lines, score
-from tasks.console import log
-from tasks.errors import PipelineError
+from tasks.runtime.console import log
+from tasks.runtime.errors import PipelineError
+from tasks.runtime.hooks import publish_failure_reason
+from tasks.scoring.score import problem_summary, score, summary_lines
 from tasks.settings import ScoreSettings
 
 
-@flow(name="score-batch", on_failure=[leave_reason], on_crashed=[leave_reason])
+@flow(name="score-batch", on_failure=[publish_failure_reason], on_crashed=[publish_failure_reason])
 def score_batch(paths: list[str], settings: ScoreSettings = ScoreSettings()) -> int:
     """Score images with the champion, and write class probabilities as Parquet.
 
     Args:
         paths: PNG, IDX or Parquet files, or folders of PNG files, as the worker sees them.
-        settings: where to write, and how.
+        settings: output file and options.
 
     Returns:
-        How many images were scored.
+        Number of images scored.
 
     Raises:
-        PipelineError: some files were no good; what could be scored is written.
+        PipelineError: some files could not be read; the scores of the others are written.
     """
-    scored = score(paths, settings)
-    said = lines(scored)
-    log.info("\n".join([*said, *scored.faults]))
+    result = score(paths, settings)
+    summary = summary_lines(result)
+    log.info("\n".join([*summary, *result.problems]))
     create_markdown_artifact(
         key="scores",
-        markdown="\n".join([*said, "", *(f"- {fault}" for fault in scored.faults)]),
-        description="How many images were scored, and what was left out",
+        markdown="\n".join([*summary, "", *(f"- {problem}" for problem in result.problems)]),
+        description="Number of images scored, and files that were left out",
     )
-    if scored.faults:
-        raise PipelineError(complaint(scored))
-    return scored.images
+    if result.problems:
+        raise PipelineError(problem_summary(result))
+    return result.images

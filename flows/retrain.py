@@ -1,103 +1,147 @@
-"""Scheduled retraining: the main job as challenger, compared with the champion.
+"""Scheduled retraining: train a challenger and compare it with the champion.
 
 python flows/retrain.py --help
 """
 
 import sys
+from pathlib import Path
 
 if __name__ == "__main__":
-    # As in pipeline.py: options are read before Prefect is imported.
-    from flows.retrain_cli import retrain
+    # Import this checkout's code, not a copy installed in the environment.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+    # Options are read before Prefect is imported, which takes seconds.
+    from flows.cli.retrain import retrain
 
     sys.exit(retrain(sys.argv[1:]))
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from prefect import flow, runtime
 
-from flows.deployed import leave_reason
 from flows.pipeline import train_and_report
-from tasks.champion.compare import Decision
-from tasks.champion.contest import hold_contest, user
-from tasks.champion.publish import closing_lines, publish_decision
+from tasks.champion.artifacts import closing_lines, publish_decision
+from tasks.champion.data import challenger_data, check_same_task
+from tasks.champion.promotion import promote_if_not_worse, user_and_host
 from tasks.champion.registry import Champions
-from tasks.cluster import task_runner
-from tasks.console import log
-from tasks.data.edition import ask_edition, may_change
+from tasks.champion.rule import Decision
+from tasks.data.download import may_change
+from tasks.engine.executors import PrefectExecutor
+from tasks.engine.stage import Plan, R
+from tasks.engine.store import open_store
+from tasks.records import Download, Splits
+from tasks.runtime.console import log
+from tasks.runtime.hooks import publish_failure_reason
+from tasks.runtime.threads import use_threads
 from tasks.settings import RetrainSettings, Settings
-from tasks.stage import Run
-from tasks.store import open_store
-from tasks.threads import use_threads
+from tasks.settings.runners import task_runner
 
 TIMEOUT_SECONDS = 6 * 3600
-"""Training takes minutes; a run of hours hangs, and stands in the way of the next."""
+"""Training takes minutes; a run of hours hangs and blocks the next one."""
 
 
 @flow(
     name="scheduled-retraining",
     timeout_seconds=TIMEOUT_SECONDS,
-    on_failure=[leave_reason],
-    on_crashed=[leave_reason],
+    on_failure=[publish_failure_reason],
+    on_crashed=[publish_failure_reason],
 )
 def scheduled_retraining(
     settings: Settings = Settings(), retrain: RetrainSettings = RetrainSettings()
 ) -> Decision:
-    """Train a challenger on the data as it is now; it replaces the champion if it is not worse.
+    """Train a challenger on the current data and promote it if it is not worse.
 
-    What is unchanged is skipped: if the data, the code and the seed are, so is everything.
+    Unchanged stages are skipped.
 
     Args:
-        settings: how the challenger is trained.
-        retrain: when it becomes the champion.
+        settings: settings of the challenger's training.
+        retrain: limits of the promotion rule, and the seed policy.
     """
     use_threads(settings.threads)
     store = open_store(settings.artifacts)
-    Champions(store)  # where none can be kept, the run ends here
-    store.prepare()
-    # The day that it was to start, however late it does, and the same when it is tried again.
+    champions = Champions(store)
+    champions.find()  # report a bad pointer before training
+    # The scheduled day, also if the run starts late or is retried.
     settings = with_seed(settings, retrain, runtime.flow_run.scheduled_start_time)
-    settings = look_at_source_again(settings)
-    with task_runner(settings) as runner:
-        run = Run(store, refresh=frozenset(settings.refresh), runner=runner)
-        results, summary = train_and_report(run, settings)
-        outcome = hold_contest(run, results, summary, settings, retrain, by=who())
-    publish_decision(outcome, retrain)
-    log.info(closing_lines(outcome))
-    return outcome.decision
+    settings = with_new_download(settings)
+    with store.in_use(), task_runner(settings) as runner:
+        executor = CheckingExecutor(store, frozenset(settings.refresh), runner)
+        if not retrain.new_task:
+            executor.check = partial(check_data, champions, settings)
+        results, summary = train_and_report(executor, settings)
+        promotion = promote_if_not_worse(
+            executor, results, summary, settings, retrain, by=promoter()
+        )
+    publish_decision(promotion, retrain)
+    log.info(closing_lines(promotion))
+    return promotion.decision
+
+
+@dataclass
+class CheckingExecutor(PrefectExecutor):
+    """Executor that checks the data after `convert`, before anything is trained."""
+
+    check: Callable[[Download, Splits], None] | None = None
+    download: Download | None = None
+
+    def execute(self, plan: Plan[R]) -> R:
+        """Return the stage's result, and check the data as soon as they are known."""
+        result = super().execute(plan)
+        if isinstance(result, Download):
+            self.download = result
+        elif isinstance(result, Splits) and self.check and self.download:
+            self.check(self.download, result)
+        return result
+
+
+def check_data(
+    champions: Champions, settings: Settings, download: Download, splits: Splits
+) -> None:
+    """Check that the data are of the same kind as the champion's.
+
+    Args:
+        champions: registry of the champions.
+        settings: settings of the run.
+        download: downloaded data set.
+        splits: converted data set.
+
+    Raises:
+        PipelineError: they are of another kind.
+    """
+    if champion := champions.find().champion:
+        data = challenger_data(champions.store, download, splits)
+        check_same_task(champion, data, settings.download)
 
 
 def with_seed(settings: Settings, retrain: RetrainSettings, scheduled: datetime) -> Settings:
-    """The settings with the seed that the policy asks for.
+    """Return the settings with the seed of the seed policy.
 
     Args:
-        settings: with the seed for the policy `fixed`.
-        retrain: names the policy.
-        scheduled: when the run was to start, UTC.
+        settings: settings with the seed for the policy `fixed`.
+        retrain: holds the policy.
+        scheduled: scheduled start of the run, UTC.
     """
     if retrain.seed_policy == "fixed":
         return settings
     training = settings.training.model_copy(update={"seed": int(f"{scheduled:%Y%m%d}")})
-    log.info(f"seed {training.seed}, from the day that the run is scheduled for")
+    log.info(f"seed {training.seed}, from the scheduled day")
     return settings.model_copy(update={"training": training})
 
 
-def look_at_source_again(settings: Settings) -> Settings:
-    """Settings that fetch the data anew if it may have changed.
+def with_new_download(settings: Settings) -> Settings:
+    """Return settings that run `download` again if the source may hold other files than before.
 
-    Raises:
-        PipelineError: the source cannot be asked.
+    Later stages run again only if the files have changed.
     """
     if not may_change(settings.download):
         return settings
-    edition = ask_edition(settings.download)
-    if edition is None:
-        log.info("download: the server names neither ETag nor date; fetching again")
-        return settings.model_copy(update={"refresh": (*settings.refresh, "download")})
-    download = settings.download.model_copy(update={"edition": edition})
-    return settings.model_copy(update={"download": download})
+    return settings.model_copy(update={"refresh": (*settings.refresh, "download")})
 
 
-def who() -> str:
-    """Who promotes a model in this flow run."""
+def promoter() -> str:
+    """Return the name of this flow run with its deployment or user."""
     name = runtime.deployment.name
-    return f"flow run {runtime.flow_run.name} ({f'deployment {name}' if name else user()})"
+    return f"flow run {runtime.flow_run.name} ({f'deployment {name}' if name else user_and_host()})"

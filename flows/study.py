@@ -1,13 +1,17 @@
-"""The exercises: many settings side by side, answered by measurement.
+"""The tutorial's exercises, answered by measurement of many settings.
 
 python flows/study.py --help
 """
 
 import sys
+from pathlib import Path
 
 if __name__ == "__main__":
-    # As in pipeline.py: options are read before Prefect is imported.
-    from flows.study_cli import study
+    # This checkout's code, wherever the environment's own copy lies.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+    # Options are read before Prefect is imported, which takes seconds.
+    from flows.cli.study import study
 
     sys.exit(study(sys.argv[1:]))
 
@@ -18,101 +22,108 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import serialize_context
 
-from flows.deployed import leave_reason
-from flows.mnist import prepare_data, train_and_score
-from flows.server import where_to_look
-from flows.workers import Workers, workers
-from tasks.console import log
-from tasks.report.words import duration, percent
+from flows.graph import prepare_data, train_and_score, variant_dependencies
+from tasks.engine.executors import PrefectExecutor, RepeatedExecutor
+from tasks.engine.store import Store, open_store
+from tasks.report.formatting import duration, percent
+from tasks.runtime.console import log
+from tasks.runtime.hooks import publish_failure_reason
+from tasks.runtime.server import ui_location
+from tasks.runtime.threads import use_threads
 from tasks.settings import Settings
-from tasks.stage import Run
-from tasks.store import Store, open_store
-from tasks.study.again import RepeatedRun
-from tasks.study.answer import Answer, Outcome
-from tasks.study.conduct import Terms, conduct
+from tasks.study.answer import Answer
 from tasks.study.design import Job
+from tasks.study.exercises import BY_NAME
 from tasks.study.pages import answer_markdown, table_rows
-from tasks.study.publish import answer_lines, plot_bytes, with_plot, write_answer
-from tasks.study.studies import BY_NAME
-from tasks.study.trial import Trial
-from tasks.threads import use_threads
+from tasks.study.publish import add_plot, answer_lines, plot_bytes, write_answer
+from tasks.study.result import Outcome, RunResult
+from tasks.study.run import StudyContext, run_study
+from tasks.study.workers import Training, Workers, start_workers
 
 
-@flow(name="mnist-study", on_failure=[leave_reason], on_crashed=[leave_reason])
+@flow(name="mnist-study", on_failure=[publish_failure_reason], on_crashed=[publish_failure_reason])
 def mnist_study(
     studies: Sequence[str],
     settings: Settings = Settings(),
     seeds: int = 3,
-    at_a_time: int | None = None,
+    workers: int | None = None,
 ) -> list[Answer]:
-    """Answer exercises: run the variants of each study, compare them, say what follows.
+    """Answer exercises: run the variants of each study, compare them, and draw conclusions.
 
     Args:
-        studies: their names.
-        settings: what the variants start from; the preset is `fast` where nothing is said.
-        seeds: of each variant, one after the other from that in the settings.
-        at_a_time: how many variants are trained at the same time; by default one on each core, or
-            by each of Dask's workers.
+        studies: names of the studies.
+        settings: settings that the variants start from; the default preset is `fast`.
+        seeds: number of runs of each variant, with consecutive seeds from that in the settings.
+        workers: number of variants to train at the same time; None: one for each core of this
+            machine, or for each worker at `settings.dask_address`.
     """
     use_threads(settings.threads)
     store = open_store(settings.artifacts)
-    store.prepare()
-    run = Run(store, refresh=frozenset(settings.refresh))
-    downloaded, splits = prepare_data(run, settings)
-    terms = Terms(settings, seeds, splits.shape, downloaded.source)
-    answers = []
-    with workers(settings, at_a_time) as pool:
-        office = Office(pool)
-        for name in studies:
-            log.info(f"\nstudy: {name}")
-            answer = with_plot(run, conduct(BY_NAME[name], terms, office.compute))
-            page = write_answer(store, answer)
-            publish(store, answer)
-            log.info(f"{answer_lines(answer)}\nanswer: {page}")
-            answers.append(answer)
-    log.info(where_to_look())
+    with store.in_use():
+        executor = PrefectExecutor(store, frozenset(settings.refresh))
+        downloaded, splits = prepare_data(executor, settings)
+        context = StudyContext(settings, seeds, splits.shape, downloaded.source)
+        answers = []
+        with start_workers(settings, workers, Training(train_job, variant_dependencies)) as pool:
+            runner = JobRunner(pool)
+            for name in studies:
+                log.info(f"\nstudy: {name}")
+                answer = add_plot(executor, run_study(BY_NAME[name], context, runner.compute))
+                page = write_answer(store, answer)
+                publish(store, answer)
+                log.info(f"{answer_lines(answer)}\nanswer: {page}")
+                answers.append(answer)
+    log.info(ui_location())
     log.info(f"all answers: {store.address}/studies/index.html")
     return answers
 
 
-@flow(name="train-variant", flow_run_name="{name}")
-def train_variant(name: str, settings: Settings, again: int = 0, weights_seed: int = 0) -> Trial:
-    """One variant with one seed.
+@flow(name="train-variant")
+def train_variant(settings: Settings, repetition: int = 0, weights_seed: int = 0) -> RunResult:
+    """Train and score one variant with one seed.
 
     Args:
-        name: of the flow run.
-        settings: all of them.
-        again: a number that trains anew what is kept already.
-        weights_seed: of the initial weights.
+        settings: settings of the variant.
+        repetition: number that trains again with the same settings; 0 is the ordinary run.
+        weights_seed: seed of the initial weights.
     """
     store = open_store(settings.artifacts)
-    run = RepeatedRun(store, refresh=frozenset(settings.refresh), again=again)
-    return train_and_score(run, settings, weights_seed)
+    executor = PrefectExecutor(store, frozenset(settings.refresh))
+    return train_and_score(RepeatedExecutor(executor, "train", repetition), settings, weights_seed)
 
 
-class Office:
-    """Hands jobs to the workers, none twice, and says how far a study is."""
+def train_job(job: Job) -> RunResult:
+    """Train a variant as a flow run of its own."""
+    variant = train_variant.with_options(flow_run_name=job.name)
+    return variant(job.settings, job.repetition, job.weights_seed)
 
-    def __init__(self, pool: Workers) -> None:
-        self.pool = pool
-        self.known: dict[str, Outcome] = {}
+
+class JobRunner:
+    """Run jobs on the workers, none twice, and log the progress."""
+
+    def __init__(self, workers: Workers) -> None:
+        self.workers = workers
+        self.outcomes: dict[str, Outcome] = {}
 
     def compute(self, jobs: Sequence[Job]) -> Mapping[str, Outcome]:
-        """See `conduct.Compute`."""
-        new = list({job.identity: job for job in jobs if job.identity not in self.known}.values())
+        """Return the outcome of each job; see `Compute` in tasks/study/run.py."""
+        new = list(
+            {job.identity: job for job in jobs if job.identity not in self.outcomes}.values()
+        )
         done = 0
 
-        def tell(job: Job, outcome: Trial | str) -> None:
+        def report(job: Job, outcome: RunResult | str) -> None:
             nonlocal done
             done += 1
-            self.known[job.identity] = outcome
-            log.info(f"[{done} of {len(new)}] {job.name}: {in_short(outcome)}")
+            self.outcomes[job.identity] = outcome
+            log.info(f"[{done} of {len(new)}] {job.name}: {describe_outcome(outcome)}")
 
-        self.pool.run(new, cloudpickle.dumps(serialize_context()), tell)
-        return self.known
+        self.workers.run(new, cloudpickle.dumps(serialize_context()), report)
+        return self.outcomes
 
 
-def in_short(outcome: Trial | str) -> str:
+def describe_outcome(outcome: RunResult | str) -> str:
+    """Return the outcome of a job for the log."""
     if isinstance(outcome, str):
         return f"failed: {outcome}"
     return (
@@ -122,7 +133,7 @@ def in_short(outcome: Trial | str) -> str:
 
 
 def publish(store: Store, answer: Answer) -> None:
-    """The answer as artifacts of the flow run."""
+    """Publish the answer as artifacts of the flow run."""
     create_table_artifact(
         key=f"study-{answer.name}-variants", table=table_rows(answer), description=answer.question
     )

@@ -3,15 +3,16 @@
     Download → Splits → Checkpoint (0) → Checkpoint (1) → … , each × test → Evaluation
     last Evaluation → Metrics; last Checkpoint → LayerOutputs, Excitation,
     Attribution, Embedding; all of them → Pictures
+    last Checkpoint × last Evaluation → LiveNetwork
 
-Facts enter the keys of the stages below, but for those marked `OutsideKey`, which differ
+Facts enter the keys of the stages below, but for those marked `NotInKey`, which differ
 from run to run. There is no code here that makes results.
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from tasks.settings import OutsideKey
-from tasks.store import FileRef, Record
+from tasks.engine.models import FileRef, NotInKey, Record
 
 
 class IdxFiles(Record):
@@ -65,8 +66,6 @@ class Device(Record):
     reason: str
     """Why this one was chosen."""
     precision: Literal["float32", "mixed_float16"] = "float32"
-    replicas: int = 1
-    """How many of these processors a batch is spread over."""
     xla: bool = False
     """Whether the update is compiled by XLA."""
 
@@ -86,10 +85,10 @@ class Segment(Record):
     """What it ended with."""
     curve: FileRef
     """Parquet: iteration int32, accuracy and loss float32 of the batches reported."""
-    device: Annotated[Device, OutsideKey]
-    seconds: Annotated[float, OutsideKey]
+    device: Annotated[Device, NotInKey]
+    seconds: Annotated[float, NotInKey]
     """What the iterations took, without loading and compiling."""
-    cpu_seconds: Annotated[float, OutsideKey]
+    cpu_seconds: Annotated[float, NotInKey]
     """Processor time of that: on a machine that others use too, the better measure."""
 
 
@@ -103,8 +102,6 @@ class Evaluation(Record):
     """Images by class: rows true, columns predicted."""
     predictions: FileRef
     """Parquet: index int32, label uint8, predicted uint8, probabilities p0 … float32."""
-    metrics: FileRef
-    """JSON: the numbers above."""
 
 
 class ClassMetrics(Record):
@@ -228,6 +225,31 @@ class Pictures(Record):
     """The figures in the order of the story."""
 
     pictures: tuple[Picture, ...]
+
+
+class LiveNetwork(Record):
+    """Contents of the live network of the report page."""
+
+    file: FileRef | None
+    """JSON, see `Facts` in payload.js; None if the network is too large for a page."""
+    reason: str
+    """Why there is none, a whole sentence; empty if there is one."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """The records of all stages of a run."""
+
+    download: Download
+    splits: Splits
+    segments: tuple[Segment, ...]
+    evaluations: tuple[Evaluation, ...]
+    """Of the test split: before training, then after each segment."""
+    metrics: Metrics
+    """Of the last evaluation."""
+    model: Model
+    live: LiveNetwork
+    pictures: Pictures
 
 
 class Classification(Record):

@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks.ways import clock
 from tasks.model.device import load_tensorflow
-from tasks.model.processing import choose_processing, placed_on, resident
+from tasks.model.placement import choose_placement, placed_on, resident
 from tasks.model.trainer import make_trainer
 from tasks.records import Shape
 from tasks.settings import NetworkSettings, TrainingSettings
@@ -14,7 +14,7 @@ REPORT_EVERY = 100
 load_tensorflow()
 images, labels, batches = clock.data()
 settings, layers = TrainingSettings(precision="float32"), NetworkSettings()
-device = choose_processing(settings, layers)
+device = choose_placement(settings, layers)
 with placed_on(device):
     shape = Shape(height=28, width=28, classes=10)
     steps = make_trainer(layers, shape, settings, None, device).steps

@@ -1,1 +1,1 @@
-"""The model in use: compared with challengers, kept with its history, asked about images."""
+"""Registry of champions, and the rule for promoting a challenger."""

@@ -1,4 +1,4 @@
-"""Champions on disk, and which one is in use.
+"""Registry of champions in the artifact root.
 
     champion/0001-<first 12 of the model's SHA-256>/   one promotion or rollback; never changed
         model.keras
@@ -6,10 +6,11 @@
     champion/current -> 0007-…                          the one in use
     champion/.new/                                      being written
 
-Model, record, history and pointer change in one step, the renaming of `current`: whoever opens
-it, at any moment, gets a whole model, and folders above the number that it points at are left
-over from a writer that was killed. The history is the folders up to that number. A rollback is a
-new number with a copy of an old model, so that nothing is ever taken out of the history.
+Renaming `current` changes model, record, history and pointer in one step: a reader gets a complete
+model at every moment. Folders with a higher number than the current one are not in use: a writer
+was killed, or the pointer was set back by hand. They are never deleted, and the next number is
+higher than theirs. The history consists of the folders up to the current number. A rollback adds
+a new number with a copy of an old model, so that the history only grows.
 """
 
 import datetime
@@ -22,16 +23,20 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from tasks.errors import PipelineError
+from tasks.engine.models import FileRef, Record
+from tasks.engine.store import Store, disk_errors
 from tasks.records import Shape
-from tasks.store import FileRef, Record, Store, disk_errors
+from tasks.runtime.errors import PipelineError
 
 NAME = re.compile(r"(\d{4,})-([0-9a-f]{12})")
+Ground = Literal["dark", "light", "mixed"]
+"""Brightness of the pixels around the object in the images of a data set."""
+
 HISTORY = "see `python flows/retrain.py history`"
 
 
 class Accuracy(Record):
-    """How many images of a split a model has right, and which images these were."""
+    """Accuracy of a model on a split, with the digest of the split."""
 
     correct: int
     total: int
@@ -40,63 +45,72 @@ class Accuracy(Record):
 
 
 class Facts(Record):
-    """What is known of a model that was promoted."""
+    """Facts about a promoted model: data, accuracies, settings, versions."""
 
     shape: Shape
     validation: Accuracy
     test: Accuracy
     settings: dict[str, Any] = Field(default_factory=dict)
-    """Those that it was trained with."""
+    """Settings of the run that trained it."""
     versions: dict[str, str] = Field(default_factory=dict)
+    source: str = ""
+    """Source of the data, as `download` records it; empty in records of earlier versions."""
+    train: str = ""
+    """SHA-256 of the training split; empty in records of earlier versions."""
+    ground: Ground | None = None
+    """Ground of the images; None in records of earlier versions."""
 
 
 class Champion(Record):
-    """The file `record.json`: a model, and how it came to be in use."""
+    """Content of `record.json`: a model with the reason for its promotion."""
 
     id: str
-    """Number and the first digits of the model's digest; the name of its folder."""
+    """Number and first 12 digits of the model's SHA-256; also the name of its folder."""
     action: Literal["promoted", "rolled back"]
     model: FileRef
     facts: Facts
     by: str
-    """Who: a flow run, or a user."""
+    """Flow run or user that promoted it."""
     when: str
     """ISO 8601 with time zone."""
     why: str
     replaced: str | None
-    """Id of the champion before."""
+    """Id of the previous champion."""
 
     @property
     def number(self) -> int:
+        """Return the number in the history, from 1."""
         return number_of(self.id)
 
     @property
-    def digits(self) -> str:
-        """The first digits of the model's digest."""
-        return digits_of(self.id)
+    def short_digest(self) -> str:
+        """Return the first 12 digits of the model's SHA-256."""
+        return short_digest_of(self.id)
 
 
 def number_of(name: str) -> int:
+    """Return the number in a champion's id."""
     return int(name.partition("-")[0])
 
 
-def digits_of(name: str) -> str:
+def short_digest_of(name: str) -> str:
+    """Return the digits of the model's SHA-256 in a champion's id."""
     return name.partition("-")[2]
 
 
 @dataclass(frozen=True)
-class Found:
-    """The champion that can be used."""
+class Lookup:
+    """The newest usable champion, and the problems with those before it in line."""
 
     champion: Champion | None
-    """None if there is none."""
-    faults: tuple[str, ...] = ()
-    """What is wrong with those that should have been used before it."""
+    """None if there is no usable champion."""
+    problems: tuple[str, ...] = ()
+    """One line for each champion that had to be skipped."""
 
 
 @dataclass(frozen=True)
 class Champions:
-    """The champions of an artifact root. Reading takes no lock and writes nothing."""
+    """Champions of an artifact root. Reading takes no lock and writes nothing."""
 
     store: Store
 
@@ -105,16 +119,26 @@ class Champions:
 
     @property
     def folder(self) -> Path:
-        return self.store.root / "champion"
+        """Return the folder of the champions.
+
+        Raises:
+            PipelineError: it is a symbolic link, which may lead out of the root.
+        """
+        return self.store.inside("champion")
 
     @property
     def pointer(self) -> Path:
+        """Return the path of the symbolic link to the current champion."""
         return self.folder / "current"
 
     def current_name(self) -> str | None:
-        """What the pointer says; None if there is no champion."""
+        """Return the id of the current champion, or None if there is none.
+
+        Raises:
+            PipelineError: `current` is not a symbolic link to a champion.
+        """
         try:
-            return self.pointer.readlink().name
+            target = self.pointer.readlink()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -122,43 +146,54 @@ class Champions:
                 f"{self.pointer}: not a symbolic link to a champion ({error.strerror}); remove it,"
                 f" and choose a champion with `python flows/retrain.py rollback --to ID`"
             ) from error
+        if str(target) != target.name or not NAME.fullmatch(target.name):
+            raise PipelineError(
+                f"{self.pointer}: names {str(target)!r}, which is no champion; remove it, and"
+                f" choose a champion with `python flows/retrain.py rollback --to ID`"
+            )
+        return target.name
 
     def names(self) -> list[str]:
-        """Every folder with a champion's name, by number."""
-        if not self.folder.is_dir():
+        """Return the names of all champion folders by number."""
+        folder = self.folder
+        try:
+            names = [path.name for path in folder.iterdir()]
+        except FileNotFoundError:
             return []
-        return sorted(
-            (path.name for path in self.folder.iterdir() if NAME.fullmatch(path.name)),
-            key=number_of,
-        )
+        except OSError as error:
+            reason = (error.strerror or "unreadable").lower()
+            raise PipelineError(f"{folder}: {reason}; move it away or restore it") from error
+        return sorted(filter(NAME.fullmatch, names), key=number_of)
 
     def history(self) -> list[str]:
-        """Ids up to the one in use, oldest first."""
+        """Return the ids up to the current champion, oldest first."""
         current = self.current_name()
         if current is None:
             return self.names()  # the pointer was removed by hand
         return [name for name in self.names() if number_of(name) <= number_of(current)]
 
     def read(self, name: str) -> Champion:
-        """One champion, with its model checked.
+        """Return one champion after checking its model.
 
         Raises:
             PipelineError: its record or its model is missing or damaged.
         """
         champion = self.read_record(name)
-        if fault := self.store.fault(champion.model):
-            raise PipelineError(f"champion {name}: {fault.replace('output', 'model')}")
+        if problem := self.store.problem(champion.model):
+            raise PipelineError(f"champion {name}: {problem.replace('output', 'model')}")
         return champion
 
     def read_record(self, name: str) -> Champion:
-        """The record of a champion, whatever has become of its model.
+        """Return the record of a champion without checking its model.
 
         Raises:
             PipelineError: it is missing or damaged.
         """
         try:
-            content = (self.folder / name / "record.json").read_bytes()
+            content = self.store.inside(f"champion/{name}/record.json").read_bytes()
             champion = Champion.model_validate_json(content)
+        except PipelineError as error:  # a symbolic link
+            raise PipelineError(f"champion {name}: {error}") from error
         except OSError as error:
             reason = (error.strerror or "unreadable").lower()
             raise PipelineError(f"champion {name}: record: {reason}") from error
@@ -169,7 +204,7 @@ class Champions:
         return champion
 
     def readable(self) -> list[Champion]:
-        """The records in the history that can be read, oldest first."""
+        """Return the readable records of the history, oldest first."""
         found = []
         for name in self.history():
             try:
@@ -179,107 +214,132 @@ class Champions:
         return found
 
     def withdrawn(self) -> set[str]:
-        """First digits of the models that a rollback has taken out of use."""
+        """Return the short digests of the models that a rollback has withdrawn."""
         digits: set[str] = set()
         for champion in self.readable():
             if champion.action == "rolled back" and champion.replaced:
-                digits.add(digits_of(champion.replaced))
-            digits.discard(champion.digits)
+                digits.add(short_digest_of(champion.replaced))
+            digits.discard(champion.short_digest)
         return digits
 
-    def find(self) -> Found:
-        """The champion in use; if it is damaged, the newest one before it that is not."""
+    def find(self) -> Lookup:
+        """Return the current champion; if damaged, the newest intact one before it.
+
+        Champions that were withdrawn, or trained on data of another kind, do not stand in.
+        """
         current = self.current_name()
         if current is None:
-            return Found(None)
+            return Lookup(None)
         withdrawn = self.withdrawn()
         earlier = [name for name in self.history() if name != current]
-        faults: list[str] = []
+        problems: list[str] = []
         for name in [current, *reversed(earlier)]:
-            if name != current and digits_of(name) in withdrawn:
+            if name != current and short_digest_of(name) in withdrawn:
                 continue
             try:
-                return Found(self.read(name), tuple(faults))
+                if name == current or self.can_replace(name, current):
+                    return Lookup(self.read(name), tuple(problems))
             except PipelineError as error:
-                faults.append(str(error))
-        return Found(None, tuple(faults))
+                problems.append(str(error))
+        return Lookup(None, tuple(problems))
+
+    def can_replace(self, name: str, current: str) -> bool:
+        """Return whether a champion may stand in for the damaged current one.
+
+        True if the record of the current one is damaged too: its data are then unknown.
+
+        Raises:
+            PipelineError: the record of the champion is missing or damaged.
+        """
+        facts = self.read_record(name).facts
+        try:
+            known = self.read_record(current).facts
+        except PipelineError:
+            return True
+        same_images = facts.test.data == known.test.data
+        return facts.shape == known.shape and (same_images or facts.source == known.source)
 
     def best(self, data: str) -> int:
-        """Most validation images that a champion had right, of the split with this digest."""
+        """Return the largest number of correct images of a champion on a validation split."""
         withdrawn = self.withdrawn()
         return max(
             (
                 champion.facts.validation.correct
                 for champion in self.readable()
-                if champion.facts.validation.data == data and champion.digits not in withdrawn
+                if champion.facts.validation.data == data and champion.short_digest not in withdrawn
             ),
             default=0,
         )
 
     def promote(
-        self, model: FileRef, facts: Facts, by: str, why: str, instead_of: str | None
+        self, model: FileRef, facts: Facts, by: str, why: str, expected_current: str | None
     ) -> Champion:
-        """Copy a model here and put it into use.
+        """Copy a model into the registry and make it the current champion.
 
         Args:
             model: file below the artifact root.
-            facts: about it.
-            by: who wants it.
-            why: in one sentence.
-            instead_of: what `current_name` said when this was decided.
+            facts: facts about the model.
+            by: flow run or user that asks for it.
+            why: reason in one sentence.
+            expected_current: result of `current_name` when the decision was made.
 
         Raises:
-            PipelineError: the disk fails, or somebody else has put another champion into use
-                in the meantime; that one stays.
+            PipelineError: the disk fails, or another champion was promoted in the meantime and
+                stays.
         """
-        return self.commit("promoted", model, facts, by, why, instead_of)
+        return self.commit("promoted", model, facts, by, why, expected_current)
 
     def rollback(self, to: str | None, by: str) -> Champion:
-        """Put an earlier champion back into use; the one in use is withdrawn.
+        """Make an earlier champion current again and withdraw the present one.
 
         Args:
-            to: number, id or its first digits, or the model's; None for the one before.
-            by: who wants it.
+            to: number, id or short digest, or the beginning of one; None: the previous one.
+            by: flow run or user that asks for it.
 
         Raises:
             PipelineError: there is no such champion, or it is damaged.
         """
         current = self.current_name()
-        name = self.named(to) if to else self.before(current)
+        name = self.resolve(to) if to else self.previous(current)
         champion = self.read(name)
-        if current is not None and champion.digits == digits_of(current) and self.is_whole(current):
-            raise PipelineError(f"rollback: {champion.id} is the model in use already ({current})")
+        if (
+            current is not None
+            and champion.short_digest == short_digest_of(current)
+            and self.is_intact(current)
+        ):
+            raise PipelineError(f"rollback: {champion.id} is the current model already ({current})")
         why = f"rolled back from {current}" if current else "put into use by hand"
         why = f"{why} to {name}"
         return self.commit("rolled back", champion.model, champion.facts, by, why, current)
 
-    def named(self, wanted: str) -> str:
-        """The newest champion that a user may mean."""
+    def resolve(self, wanted: str) -> str:
+        """Return the newest champion that a number, id or short digest matches."""
 
-        def is_meant(name: str) -> bool:
+        def matches(name: str) -> bool:
             return (
                 name.startswith(wanted)
-                or digits_of(name).startswith(wanted)
+                or short_digest_of(name).startswith(wanted)
                 or (wanted.isdecimal() and int(wanted) == number_of(name))
             )
 
-        found = [name for name in self.history() if is_meant(name)]
-        if len({digits_of(name) for name in found}) != 1:
+        found = [name for name in self.history() if matches(name)]
+        if len({short_digest_of(name) for name in found}) != 1:
             raise PipelineError(
-                f"rollback --to {wanted}: {len(found) or 'no'} champions are called so; {HISTORY}"
+                f"rollback --to {wanted}: {len(found) or 'no'} champions match; {HISTORY}"
             )
-        return next(filter(self.is_whole, reversed(found)), found[-1])
+        return next(filter(self.is_intact, reversed(found)), found[-1])
 
-    def before(self, current: str | None) -> str:
-        """The newest whole champion with another model than the one in use, not withdrawn."""
+    def previous(self, current: str | None) -> str:
+        """Return the newest intact champion with another model, without the withdrawn ones."""
         withdrawn = self.withdrawn()
         for name in reversed(self.history()):
-            other = current is None or digits_of(name) != digits_of(current)
-            if other and digits_of(name) not in withdrawn and self.is_whole(name):
+            other = current is None or short_digest_of(name) != short_digest_of(current)
+            if other and short_digest_of(name) not in withdrawn and self.is_intact(name):
                 return name
         raise PipelineError(f"rollback: there is no champion before {current}; {HISTORY}")
 
-    def is_whole(self, name: str) -> bool:
+    def is_intact(self, name: str) -> bool:
+        """Return whether record and model of a champion are intact."""
         try:
             self.read(name)
         except PipelineError:
@@ -293,19 +353,20 @@ class Champions:
         facts: Facts,
         by: str,
         why: str,
-        instead_of: str | None,
+        expected_current: str | None,
     ) -> Champion:
-        """Write a folder, and then point at it."""
-        locks = self.store.root / "locks"
+        """Write the folder of a champion, then make it current."""
+        locks = self.store.inside("locks")
         with disk_errors("champion", self.folder):
             locks.mkdir(parents=True, exist_ok=True)
             self.folder.mkdir(exist_ok=True)
             with self.store.lock("champion").acquire():
-                if (current := self.current_name()) != instead_of:
+                if (current := self.current_name()) != expected_current:
                     raise PipelineError(
-                        f"champion: {current} was put into use in the meantime; run it again"
+                        f"champion: {current} was promoted in the meantime; run it again"
                     )
-                number = 1 + max(map(number_of, self.history()), default=0)
+                used = [*self.names(), *([current] if current else [])]
+                number = 1 + max(map(number_of, used), default=0)
                 name = f"{number:04}-{model.sha256[:12]}"
                 champion = Champion(
                     id=name,
@@ -317,23 +378,16 @@ class Champions:
                     why=why,
                     replaced=current,
                 )
-                self.remove_leftovers(number)
+                shutil.rmtree(self.store.inside("champion/.new"), ignore_errors=True)
                 self.write(champion, self.store.path(model))
                 self.point_at(name)
         return champion
 
-    def remove_leftovers(self, number: int) -> None:
-        """Remove what writers that were killed have left: nothing points at it."""
-        shutil.rmtree(self.folder / ".new", ignore_errors=True)
-        for name in self.names():
-            if number_of(name) >= number:
-                shutil.rmtree(self.folder / name)
-
     def write(self, champion: Champion, model: Path) -> None:
-        """Write the folder of a champion, on the disk for good when this returns.
+        """Write the folder of a champion and flush it to the disk.
 
         Raises:
-            PipelineError: what was copied is not the model.
+            PipelineError: the copy differs from the model.
         """
         new = self.folder / ".new"
         new.mkdir()
@@ -350,17 +404,19 @@ class Champions:
         flush(self.folder)
 
     def check_copy(self, model: FileRef) -> None:
-        """Make sure that what was copied is the model.
+        """Check the digest of the copied model.
 
         Raises:
-            PipelineError: it is not.
+            PipelineError: it differs from the model's.
         """
         copy = model.model_copy(update={"path": "champion/.new/model.keras"})
-        if fault := self.store.fault(copy):
-            raise PipelineError(f"champion: {fault.replace('output', 'challenger')}; run it again")
+        if problem := self.store.problem(copy):
+            raise PipelineError(
+                f"champion: {problem.replace('output', 'challenger')}; run it again"
+            )
 
     def point_at(self, name: str) -> None:
-        """Let `current` be another champion, in one step."""
+        """Replace the link `current` atomically."""
         link = self.folder / ".current"
         link.unlink(missing_ok=True)
         link.symlink_to(name, target_is_directory=True)
@@ -369,7 +425,7 @@ class Champions:
 
 
 def flush(path: Path) -> None:
-    """Have the operating system put a file or a folder on the disk."""
+    """Flush a file or folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -378,7 +434,7 @@ def flush(path: Path) -> None:
 
 
 def history_lines(champions: Champions) -> list[str]:
-    """A line for each champion, oldest first; `*` marks the one in use."""
+    """Return a line for each champion, oldest first; `*` marks the current one."""
     current = champions.current_name()
     lines = []
     for name in champions.history():
@@ -389,7 +445,7 @@ def history_lines(champions: Champions) -> list[str]:
             lines.append(f"{mark} {error}")
             continue
         facts = champion.facts
-        damaged = champions.store.fault(champion.model)
+        damaged = champions.store.problem(champion.model)
         lines.append(
             f"{mark} {name}  {champion.when}  validation {percent(facts.validation)}"
             f"  test {percent(facts.test)}  {champion.action} by {champion.by}: {champion.why}"
@@ -399,4 +455,5 @@ def history_lines(champions: Champions) -> list[str]:
 
 
 def percent(accuracy: Accuracy) -> str:
+    """Return an accuracy in percent with two decimals."""
     return f"{accuracy.correct / accuracy.total:.2%}"

@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.data import idx
-from tasks.errors import PipelineError
+from tasks.engine.stage import stage
+from tasks.engine.store import Workspace
 from tasks.records import IdxFiles, Shape, Split, Splits
+from tasks.runtime.errors import PipelineError
 from tasks.settings import ConvertSettings
-from tasks.stage import stage
-from tasks.store import Workspace
 
 VALIDATION_IMAGES = 5_000  # the tutorial's: 5,000 of 60,000 training images, …
 VALIDATION_PART = 12  # … which is a twelfth
@@ -19,7 +19,11 @@ ROWS_PER_GROUP = 65_536  # one group for each of MNIST's splits: read without a 
 
 
 def validation_size(training_images: int, wanted: int | None) -> int:
-    """How many images at the front of the training file are for validation.
+    """Return the number of images at the front of the training file for validation.
+
+    Args:
+        training_images: number of images in the training file.
+        wanted: number that the settings ask for; None takes a twelfth, at most 5,000.
 
     Raises:
         PipelineError: none would be left to train on.
@@ -39,14 +43,14 @@ def validation_size(training_images: int, wanted: int | None) -> int:
 
 
 def count_classes(train_labels: np.ndarray, test_labels: np.ndarray) -> int:
-    """Number of classes: those that the training labels name, counted from 0.
+    """Return the number of classes: the largest training label plus 1.
 
     Args:
         train_labels: uint8 [n].
         test_labels: uint8 [m].
 
     Raises:
-        PipelineError: there is one class only, or a test label is none of the classes.
+        PipelineError: there is only one class, or a test label is not below the number of classes.
     """
     classes = int(train_labels.max()) + 1
     if (train_labels == train_labels[0]).all():
@@ -63,7 +67,7 @@ def count_classes(train_labels: np.ndarray, test_labels: np.ndarray) -> int:
 
 
 def to_table(images: np.ndarray, labels: np.ndarray, first: int) -> pa.Table:
-    """Images and labels as an Arrow table.
+    """Return images and labels as an Arrow table.
 
     Args:
         images: uint8 [n, height, width].
@@ -72,7 +76,7 @@ def to_table(images: np.ndarray, labels: np.ndarray, first: int) -> pa.Table:
 
     Returns:
         Columns `index` int32, `label` uint8, and `image`, the height × width bytes of the pixels
-        row by row; the field's metadata tell the `shape`.
+        row by row; the field's metadata hold the `shape`.
     """
     index = np.arange(first, first + len(images), dtype=np.int32)
     n, height, width = images.shape
@@ -92,8 +96,8 @@ def to_table(images: np.ndarray, labels: np.ndarray, first: int) -> pa.Table:
 def write_parquet(table: pa.Table, path: Path) -> None:
     """Write a table, the same bytes every time.
 
-    Parquet has no bytes as numbers: a list of them is stored as 32-bit ones, and takes ten times
-    as long to write and to read as an image in one piece.
+    Parquet has no 8-bit integers: a list of them is stored with 32 bits each and takes ten times
+    as long to write and to read as one binary value per image.
     """
     pq.write_table(
         table,
@@ -111,7 +115,7 @@ def convert(work: Workspace, files: IdxFiles, settings: ConvertSettings) -> Spli
     """Split the data set and write each part as Parquet.
 
     Raises:
-        PipelineError: a file is not sound; the message names it.
+        PipelineError: a file is damaged or does not fit the others; the message names it.
     """
     train_images, train_labels = idx.read_pair(
         work.input(files.train_images), work.input(files.train_labels)
@@ -128,6 +132,7 @@ def convert(work: Workspace, files: IdxFiles, settings: ConvertSettings) -> Spli
     size = validation_size(len(train_images), settings.validation)
 
     def write(name: str, images: np.ndarray, labels: np.ndarray, first: int = 0) -> Split:
+        """Write one split."""
         write_parquet(to_table(images, labels, first), work.output(f"{name}.parquet"))
         return Split(rows=len(images), file=work.finished(f"{name}.parquet"))
 

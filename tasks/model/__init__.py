@@ -1,1 +1,1 @@
-"""The network: built, trained, evaluated, looked into. The only package that imports TensorFlow."""
+"""Build, train, evaluate and explain the network; the only package that imports TensorFlow."""

@@ -1,4 +1,4 @@
-"""Small random movements of the training images, the same for the same seed and iteration."""
+"""Random transformations of training images, determined by seed and iteration."""
 
 from math import pi
 from typing import Any
@@ -9,23 +9,25 @@ from tasks.model.device import load_tensorflow
 from tasks.settings import TrainingSettings
 
 
-def wanted(settings: TrainingSettings) -> bool:
-    """Whether the images are moved at all."""
+def is_enabled(settings: TrainingSettings) -> bool:
+    """Return whether any transformation is enabled."""
     return bool(settings.shift or settings.rotation or settings.zoom)
 
 
-def move_images(images: Any, iteration: Any, settings: TrainingSettings) -> Any:
-    """Shift, turn and zoom each image about its middle, with bilinear interpolation.
+def transform_images(images: Any, iteration: Any, settings: TrainingSettings) -> Any:
+    """Shift, rotate and zoom each image about its centre, with bilinear interpolation.
 
     Args:
-        images: tensor float32 [n, height, width, 1], zero outside.
-        iteration: int64 tensor; each has movements of its own.
-        settings: how far at most; drawn evenly from both directions.
+        images: float32 tensor [n, height, width, 1]; pixels outside count as 0.
+        iteration: int64 scalar tensor; part of the random seed.
+        settings: largest shift, rotation and zoom; drawn uniformly in both directions.
 
     Returns:
-        A tensor like `images`.
+        A tensor of the same shape and type as `images`.
     """
     tf = load_tensorflow()
+    import keras
+
     n, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
     key = int(np.random.SeedSequence(settings.seed).generate_state(1)[0])
     across, down, turn, zoom = tf.unstack(
@@ -33,17 +35,12 @@ def move_images(images: Any, iteration: Any, settings: TrainingSettings) -> Any:
     )
     angle, scale = turn * settings.rotation * pi / 180, 1.0 + zoom * settings.zoom
     cosine, sine = tf.cos(angle) / scale, tf.sin(angle) / scale
-    # Where each place of the result comes from: x' = cos·x - sin·y + …, about the middle.
+    # Source of each pixel of the result: x' = cos·x - sin·y + …, about the centre.
     x, y = (width - 1) / 2, (height - 1) / 2
     from_x = x - cosine * x + sine * y + across * settings.shift
     from_y = y - sine * x - cosine * y + down * settings.shift
     zero = tf.zeros_like(angle)
     transforms = tf.stack([cosine, -sine, from_x, sine, cosine, from_y, zero, zero], axis=1)
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=images,
-        transforms=transforms,
-        output_shape=[height, width],
-        fill_value=0.0,
-        interpolation="BILINEAR",
-        fill_mode="CONSTANT",
+    return keras.ops.image.affine_transform(
+        images, transforms, "bilinear", "constant", data_format="channels_last"
     )

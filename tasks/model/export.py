@@ -5,16 +5,16 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from tasks.engine.stage import stage
+from tasks.engine.store import Workspace
 from tasks.model.checkpoint import LIBRARIES, restore_network
 from tasks.model.device import load_tensorflow
 from tasks.records import Checkpoint, Model, Shape
 from tasks.settings import NetworkSettings
-from tasks.stage import stage
-from tasks.store import Workspace
 
 
 def number_objects(config: bytes) -> bytes:
-    """Number the objects that a configuration shares, which Keras calls by their addresses."""
+    """Replace the memory addresses by which Keras identifies shared objects with numbers."""
     numbers: dict[int, int] = {}
 
     def renumber(item: dict[str, Any]) -> dict[str, Any]:
@@ -25,8 +25,8 @@ def number_objects(config: bytes) -> bytes:
     return json.dumps(json.loads(config, object_hook=renumber)).encode()
 
 
-def reproducible(archive: Path, result: Path) -> None:
-    """Copy a .keras archive without what differs from one time of saving to the next."""
+def write_reproducibly(archive: Path, result: Path) -> None:
+    """Copy a .keras archive without dates and addresses, so that equal models have equal bytes."""
     with zipfile.ZipFile(archive) as old, zipfile.ZipFile(result, "w") as new:
         for name in sorted(old.namelist()):
             content = old.read(name)
@@ -36,18 +36,20 @@ def reproducible(archive: Path, result: Path) -> None:
                 content = json.dumps(metadata).encode()
             if name == "config.json":
                 content = number_objects(content)
-            new.writestr(zipfile.ZipInfo(name), content)  # dated 1980, the format's first year
+            new.writestr(
+                zipfile.ZipInfo(name), content
+            )  # dated 1980, the first year of the ZIP format
 
 
 @stage(libraries=LIBRARIES)
 def export(
     work: Workspace, shape: Shape, checkpoint: Checkpoint, network: NetworkSettings
 ) -> Model:
-    """Save the network in Keras's own format, the same bytes every time."""
+    """Export the network in Keras's own format; equal weights give equal bytes."""
     load_tensorflow()
     model = restore_network(work.input(checkpoint.file), network, shape)
     dated = work.output("dated.keras")
     model.save(dated)
-    reproducible(dated, work.output("model.keras"))
+    write_reproducibly(dated, work.output("model.keras"))
     dated.unlink()
     return Model(file=work.finished("model.keras"))

@@ -5,43 +5,43 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.errors import PipelineError
+from tasks.geometry import for_each, size_problem
 from tasks.records import Shape
+from tasks.runtime.errors import PipelineError
 from tasks.settings import NetworkSettings
-from tasks.sizes import for_each, size_fault
 
 if TYPE_CHECKING:
     import keras
 
 
 def check_size(settings: NetworkSettings, shape: Shape) -> None:
-    """Refuse a network that these images are too small for.
+    """Reject a network that needs larger images.
 
     Raises:
         PipelineError: a filter is larger than the image, or nothing of the image is left.
     """
-    if fault := size_fault(settings, shape.height, shape.width):
+    if fault := size_problem(settings, shape.height, shape.width):
         raise PipelineError(fault)
 
 
 def build_network(settings: NetworkSettings, shape: Shape, seed: int) -> "keras.Sequential":
-    """The network, with its weights as they are before training.
+    """Build the network with its initial weights.
 
-    By default max-pooling comes before ReLU: the result is the same as after it, for a quarter
+    By default, max-pooling comes before ReLU: the result is the same as after it, for a quarter
     of the work.
 
     Args:
-        settings: layers and initial values.
+        settings: layers and initializers.
         shape: size of the images and number of classes.
-        seed: of the initial weights, and of what dropout leaves out.
+        seed: for the initial weights and dropout.
 
     Returns:
         A model from float32 [n, height, width, 1] in [0, 1] to logits float32 [n, classes].
-        Its layers are called conv1, pool1, relu1, conv2, …, flatten, fc1, …; the last one with
-        weights gives the logits.
+        Its layers are named conv1, pool1, relu1, conv2, …, flatten, fc1, …; the last one with
+        weights returns the logits.
 
     Raises:
-        PipelineError: the images are too small for it.
+        PipelineError: the images are too small.
     """
     import keras
 
@@ -56,7 +56,7 @@ def build_network(settings: NetworkSettings, shape: Shape, seed: int) -> "keras.
 def make_layers(
     settings: NetworkSettings, classes: int, seed: int
 ) -> "Iterator[keras.layers.Layer]":
-    """The layers one after the other."""
+    """Yield the layers in order."""
     from keras import layers
 
     convolutions, dense = len(settings.conv_filters), (*settings.dense, classes)
@@ -68,7 +68,7 @@ def make_layers(
             for_each(convolutions, settings.conv_sizes)[n - 1],
             for_each(convolutions, settings.conv_strides)[n - 1],
             padding="same",
-            use_bias=not settings.normalisation,  # which has one of its own
+            use_bias=not settings.normalisation,  # normalisation has its own
             name=f"conv{n}",
             **initial_values(settings, seeds[n - 1]),
         )
@@ -80,7 +80,7 @@ def make_layers(
             neurons,
             activation=None if last or settings.normalisation else settings.activation,
             use_bias=last or not settings.normalisation,
-            dtype="float32" if last else None,  # also where the others compute in float16
+            dtype="float32" if last else None,  # in mixed precision, too
             name=f"fc{n}",
             **initial_values(settings, seeds[convolutions + n - 1]),
         )
@@ -93,7 +93,7 @@ def make_layers(
 
 
 def initial_values(settings: NetworkSettings, seed: int) -> dict[str, Any]:
-    """How the weights and biases of a layer start."""
+    """Return the initializers of a layer as keyword arguments."""
     from keras.initializers import Constant, HeNormal, TruncatedNormal
 
     kernel = (
@@ -108,7 +108,7 @@ def initial_values(settings: NetworkSettings, seed: int) -> dict[str, Any]:
 
 
 def after_convolution(settings: NetworkSettings, n: int) -> "list[keras.layers.Layer]":
-    """Pooling, normalisation and activation of convolutional layer n, from 1."""
+    """Return pooling, normalisation and activation of convolutional layer n, from 1."""
     from keras import layers
 
     kind = for_each(len(settings.conv_filters), settings.pooling)[n - 1]
@@ -123,8 +123,10 @@ def after_convolution(settings: NetworkSettings, n: int) -> "list[keras.layers.L
 
 
 def after_dense(settings: NetworkSettings, n: int, seed: int) -> "list[keras.layers.Layer]":
-    """What follows fully-connected layer n, from 1; without normalisation, it has its activation
-    itself."""
+    """Return normalisation, activation and dropout after fully-connected layer n, from 1.
+
+    Without normalisation, the activation is part of the layer itself.
+    """
     from keras import layers
 
     after: list[keras.layers.Layer] = []

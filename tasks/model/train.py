@@ -1,25 +1,27 @@
-"""Stages: the initial checkpoint, and checkpoint + n iterations → checkpoint."""
+"""Stages: settings → initial checkpoint; checkpoint × iterations → checkpoint."""
 
 import time
 from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.console import log, track
 from tasks.data.dataset import batch_indices, read_split
-from tasks.model.checkpoint import (
-    LIBRARIES,
-    get_state,
-    make_optimizer,
-    read_tensors,
-    write_tensors,
-)
+from tasks.engine.concurrency import concurrency_slot
+from tasks.engine.models import FileRef
+from tasks.engine.stage import stage
+from tasks.engine.store import Workspace
+from tasks.model.checkpoint import LIBRARIES, get_state, read_tensors, write_tensors
+from tasks.model.compiled import reuse_compiled
 from tasks.model.device import load_tensorflow, op_determinism
 from tasks.model.network import build_network, check_size
-from tasks.model.processing import choose_processing, in_words, placed_on, resident
-from tasks.model.progress import (
+from tasks.model.optimizer import make_optimizer
+from tasks.model.placement import choose_placement, describe, placed_on, resident
+from tasks.model.resume import (
     SAVE_EVERY,
     Progress,
     Report,
@@ -27,24 +29,108 @@ from tasks.model.progress import (
     postponed_signals,
     save_progress,
 )
-from tasks.model.reuse import borrowed
-from tasks.model.trainer import make_trainer
+from tasks.model.trainer import Trainer, make_trainer
 from tasks.records import Checkpoint, Segment, Shape, Split
+from tasks.runtime.console import log, track
 from tasks.settings import NetworkSettings, TrainingSettings
-from tasks.stage import stage
-from tasks.store import FileRef, Workspace
-from tasks.turns import turn
 
 REPORT_EVERY = 100  # iterations between two reports, as in the tutorial
 
 
 def next_report(iteration: int, last: int) -> int:
-    """Where the next call of the training loop ends: at a report (1, 101, 201, …) or the end."""
+    """Return the next iteration with a report (1, 101, 201, …), at most the last one."""
     report = -(-iteration // REPORT_EVERY) * REPORT_EVERY + 1
     return min(report, last)
 
 
+@dataclass
+class Stopwatch:
+    """Wall-clock time and processor time since the last lap, in seconds."""
+
+    wall: float = field(default_factory=time.monotonic)
+    cpu: float = field(default_factory=time.process_time)
+
+    def lap(self) -> tuple[float, float]:
+        """Return both times since the last lap, and begin the next one."""
+        wall, cpu = time.monotonic(), time.process_time()
+        times = wall - self.wall, cpu - self.cpu
+        self.wall, self.cpu = wall, cpu
+        return times
+
+
+@dataclass
+class TrainingRun:
+    """A trainer, its data and its progress."""
+
+    trainer: Trainer
+    training: TrainingSettings
+    images: Any
+    """Tensor [n, height, width, 1]; see `resident`."""
+    labels: Any
+    """Tensor [n]."""
+    progress: Progress
+    iteration: int
+    """Iterations done."""
+    between_steps: bool = True
+    """Whether weights, reports and `iteration` belong together."""
+    watch: Stopwatch = field(default_factory=Stopwatch)
+
+    def steps(self, stop: int) -> float:
+        """Train up to an iteration, uninterrupted, and return the last batch's accuracy."""
+        training, progress = self.training, self.progress
+        rows = int(self.labels.shape[0])
+        batches = batch_indices(training.seed, rows, training.batch_size, self.iteration, stop)
+        with op_determinism(training.deterministic), postponed_signals():
+            self.between_steps = False
+            results = self.trainer.steps(batches, self.iteration, self.images, self.labels)
+            accuracy, loss = (float(value) for value in results)
+            seconds, cpu_seconds = self.watch.lap()
+            progress.seconds += seconds
+            progress.cpu_seconds += cpu_seconds
+            if stop % REPORT_EVERY == 1:
+                progress.reports.append(Report(stop, accuracy, loss))
+                log.info(f"Optimization Iteration: {stop:>6}, Training Accuracy: {accuracy:>6.1%}")
+            self.iteration = stop
+            self.between_steps = True
+        return accuracy
+
+    def save(self, folder: Path) -> None:
+        """Save the progress for a later run to resume, unless an error came within a step.
+
+        Then the weights belong to no known iteration, and the last saved progress stays.
+        """
+        if not self.between_steps:
+            return
+        self.progress.state = self.trainer.get_state(self.iteration)
+        save_progress(self.progress, folder)
+
+
+def run_until(run: TrainingRun, first: int, last: int, scratch: Path) -> None:
+    """Train up to the last iteration, and save the progress now and then and on any error.
+
+    Args:
+        run: trainer, data and progress; at iteration `first` or, if resumed, later.
+        first: iteration that the progress bar starts from.
+        last: iteration to end with.
+        scratch: folder for the saved progress.
+    """
+    run.watch.lap()
+    saved = time.monotonic()
+    try:
+        with track(f"training to {last:,}", last - first) as update:
+            while run.iteration < last:
+                accuracy = run.steps(next_report(run.iteration, last))
+                update(run.iteration - first, f"batch accuracy {accuracy:.1%}")
+                if time.monotonic() - saved >= SAVE_EVERY and run.iteration < last:
+                    run.save(scratch)
+                    saved = time.monotonic()
+    except BaseException:
+        run.save(scratch)
+        raise
+
+
 def write_curve(reports: list[Report], work: Workspace) -> FileRef:
+    """Write the reports as `curve.parquet`; see `Segment.curve`."""
     table = pa.table(
         {
             "iteration": pa.array([r.iteration for r in reports], pa.int32()),
@@ -58,7 +144,7 @@ def write_curve(reports: list[Report], work: Workspace) -> FileRef:
 
 @stage(libraries=LIBRARIES)
 def initialise(work: Workspace, shape: Shape, network: NetworkSettings, seed: int) -> Checkpoint:
-    """The network before training: the checkpoint of iteration 0.
+    """Write the checkpoint of iteration 0: the network before training.
 
     Raises:
         PipelineError: the network cannot be built for images of this size.
@@ -83,76 +169,45 @@ def train(
     iterations: int,
     cycle: int | None = None,
 ) -> Segment:
-    """Train from a checkpoint on, up to so many iterations in all.
+    """Train from a checkpoint up to a total number of iterations.
 
     Args:
         work: inputs and outputs.
         split: the training split.
-        shape: of its images, and the number of classes.
-        checkpoint: where to go on from.
-        network: its layers.
-        training: optimiser and batches.
-        iterations: of the checkpoint that this ends with.
-        cycle: iterations of the learning rate's one cycle; None if the rate is constant.
+        shape: size of the images and number of classes.
+        checkpoint: checkpoint to start from.
+        network: layers.
+        training: optimizer, batches, augmentation, device.
+        iterations: total iterations of the resulting checkpoint.
+        cycle: iterations of the one-cycle learning rate; None for a constant rate.
 
     Raises:
-        PipelineError: the device that is asked for is not there.
+        PipelineError: a requested GPU is missing, or XLA cannot compile the network.
     """
-    device = choose_processing(training, network)
+    device = choose_placement(training, network)
     data = read_split(work.input(split.file))
     with (
-        turn("gpu") if device.kind == "GPU" else nullcontext(),
+        concurrency_slot("gpu") if device.kind == "GPU" else nullcontext(),
         placed_on(device),
-        borrowed(make_trainer, network, shape, training, cycle, device) as trainer,
+        reuse_compiled(make_trainer, network, shape, training, cycle, device) as trainer,
     ):
-        log.info(f"training on {in_words(device)}")
-        progress = load_progress(work.scratch) or Progress(
-            read_tensors(work.input(checkpoint.file))
-        )
+        log.info(f"training on {describe(device)}")
+        saved = load_progress(work.scratch)
+        progress = saved or Progress(read_tensors(work.input(checkpoint.file)))
         iteration = trainer.set_state(progress.state)
         if iteration > checkpoint.iteration:
-            log.info(f"going on from iteration {iteration}, where an earlier run was stopped")
+            log.info(f"resumed at iteration {iteration}, where an earlier run was interrupted")
         images = resident(data.images[..., np.newaxis], device.kind)
         labels = resident(data.labels, device.kind)
-
-        def save() -> None:
-            progress.state = trainer.get_state(iteration)
-            save_progress(progress, work.scratch)
-
-        started = saved = time.monotonic()
-        worked = time.process_time()
-        try:
-            with track(f"training to {iterations:,}", iterations - checkpoint.iteration) as update:
-                while iteration < iterations:
-                    stop = next_report(iteration, iterations)
-                    batches = batch_indices(
-                        training.seed, split.rows, training.batch_size, iteration, stop
-                    )
-                    with op_determinism(training.deterministic), postponed_signals():
-                        results = trainer.steps(batches, iteration, images, labels)
-                        accuracy, loss = (float(value) for value in results)
-                        iteration = stop
-                        progress.seconds += time.monotonic() - started
-                        progress.cpu_seconds += time.process_time() - worked
-                        started, worked = time.monotonic(), time.process_time()
-                        if iteration % REPORT_EVERY == 1:
-                            progress.reports.append(Report(iteration, accuracy, loss))
-                            log.info(
-                                f"Optimization Iteration: {iteration:>6},"
-                                f" Training Accuracy: {accuracy:>6.1%}"
-                            )
-                    update(iteration - checkpoint.iteration, f"batch accuracy {accuracy:.1%}")
-                    if started - saved >= SAVE_EVERY and iteration < iterations:
-                        save()
-                        saved = time.monotonic()
-        except BaseException:
-            save()
-            raise
-        trained = trainer.get_state(iteration)
+        run = TrainingRun(trainer, training, images, labels, progress, iteration)
+        run_until(run, checkpoint.iteration, iterations, work.scratch)
+        trained = trainer.get_state(run.iteration)
 
     write_tensors(trained, work.output("checkpoint.safetensors"))
     return Segment(
-        checkpoint=Checkpoint(iteration=iteration, file=work.finished("checkpoint.safetensors")),
+        checkpoint=Checkpoint(
+            iteration=run.iteration, file=work.finished("checkpoint.safetensors")
+        ),
         curve=write_curve(progress.reports, work),
         device=device,
         seconds=round(progress.seconds, 3),

@@ -1,1 +1,1 @@
-"""Figures, page and Prefect artifacts. The only package that imports matplotlib."""
+"""Figures, page and Prefect artifacts of a run."""

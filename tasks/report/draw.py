@@ -1,10 +1,18 @@
-"""Stage: evaluations and looks into the network → the pictures of the report."""
+"""Stage: evaluations and insights → figures of the report."""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import load_file
 
 from tasks.data.dataset import class_names, read_split
+from tasks.engine.models import FileRef
+from tasks.engine.stage import stage
+from tasks.engine.store import Workspace
+from tasks.geometry import for_each
 from tasks.records import (
     Attribution,
     Embedding,
@@ -12,13 +20,12 @@ from tasks.records import (
     Excitation,
     LayerOutputs,
     Metrics,
+    Picture,
     Pictures,
     Shape,
     Split,
 )
-from tasks.settings import FigureSettings
-from tasks.stage import stage
-from tasks.store import FileRef, Workspace
+from tasks.settings import FigureSettings, NetworkSettings
 
 
 @stage(libraries=("matplotlib", "pillow", "numpy", "safetensors", "pyarrow"))
@@ -29,72 +36,86 @@ def draw(
     evaluations: tuple[Evaluation, ...],
     curves: tuple[FileRef, ...],
     metrics: Metrics,
+    network: NetworkSettings,
     layers: LayerOutputs,
     excitation: Excitation | None,
     attribution: Attribution | None,
     embedding: Embedding | None,
     settings: FigureSettings,
 ) -> Pictures:
-    """Draw every picture of the report, in the order of the story.
+    """Draw the figures of the report, in the order of the page.
 
     Args:
-        work: inputs and outputs.
-        split: the test split.
-        shape: of its images, and the number of classes.
-        evaluations: of the test split, at each milestone.
-        curves: what training reported, segment by segment.
-        metrics: of the last evaluation.
-        layers: weights of the last checkpoint, outputs for `settings.test_images`.
-        excitation, attribution, embedding: looks into the last checkpoint; None if not wanted.
-        settings: what to show.
+        work: inputs and outputs of the stage.
+        split: test split.
+        shape: shape of the images, and number of classes.
+        evaluations: evaluation of the test split at each milestone.
+        curves: Parquet file of batch accuracy and loss of each training segment.
+        metrics: metrics of the last evaluation.
+        network: settings of the network.
+        layers: weights of the last checkpoint, and outputs for `settings.test_images`.
+        excitation: input that excites each class most; None if switched off.
+        attribution: attribution maps of the first errors; None if switched off.
+        embedding: map of the test images; None if switched off.
+        settings: settings of the figures.
 
     Raises:
-        PipelineError: a channel is asked for that the layer does not have.
+        PipelineError: `settings.conv2_channels` names a channel that does not exist.
     """
-    from tasks.report.pictures import network, scores  # and with them matplotlib
-    from tasks.report.pictures.book import Predicted, Sketchbook
+    from tasks.report.figures import save  # imports matplotlib
+    from tasks.report.figures.contents import FigureInputs, report_figures
+    from tasks.report.figures.report_figure import Predictions
 
     data = read_split(work.input(split.file))
-    names = class_names(shape.classes)
-    book = Sketchbook(work)
 
-    def predicted_by(evaluation: Evaluation) -> Predicted:
-        table = pq.read_table(work.input(evaluation.predictions))
-        probabilities = np.stack([table[f"p{c}"].to_numpy() for c in range(shape.classes)], axis=1)
-        return Predicted(
-            names, data.images, data.labels, table["predicted"].to_numpy(), probabilities
+    def tensors(file: FileRef) -> dict[str, np.ndarray]:
+        return load_file(work.input(file))
+
+    def predictions(evaluation: Evaluation) -> Predictions:
+        columns = read_columns([work.input(evaluation.predictions)])
+        probabilities = np.stack([columns[f"p{c}"] for c in range(shape.classes)], axis=1)
+        names = class_names(shape.classes)
+        return Predictions(names, data.images, data.labels, columns["predicted"], probabilities)
+
+    inputs = FigureInputs(
+        curve=read_columns([work.input(curve) for curve in curves]) or NO_CURVE,
+        evaluations=evaluations,
+        predictions=[predictions(evaluation) for evaluation in evaluations],
+        metrics=metrics,
+        layers=layers,
+        layer_arrays=tensors(layers.file),
+        conv_strides=for_each(len(network.conv_filters), network.conv_strides),
+        conv2_channels=settings.conv2_channels,
+        excitation=tensors(excitation.file) if excitation else None,
+        attribution=(attribution, tensors(attribution.file)) if attribution else None,
+        embedding=(embedding.layer, read_columns([work.input(embedding.file)]))
+        if embedding
+        else None,
+    )
+    pictures = []
+    for section, made in report_figures(inputs):
+        file = f"{made.name}.png"
+        save(made.figure, work.output(file))
+        pictures.append(
+            Picture(
+                name=made.name,
+                title=made.title,
+                caption=made.caption,
+                alt=made.alt,
+                section=section,
+                file=work.finished(file),
+            )
         )
+    return Pictures(pictures=tuple(pictures))
 
-    book.section = "The data"
-    scores.draw_first_images(book, data.images, data.labels, names)
 
-    book.section = "How it learned"
-    scores.draw_learning_curve(book, [work.input(curve) for curve in curves], evaluations)
-    for evaluation in evaluations:
-        scores.draw_errors(book, predicted_by(evaluation), evaluation.iteration)
+NO_CURVE = {name: np.array([]) for name in ("iteration", "accuracy", "loss")}
+"""Learning curve without training."""
 
-    book.section = "What it gets wrong"
-    last = predicted_by(evaluations[-1])
-    scores.draw_confidences(book, last)
-    scores.draw_confusion(book, np.array(evaluations[-1].confusion), names)
-    scores.draw_class_scores(book, metrics, names)
-    scores.draw_confused_pairs(book, metrics, last)
 
-    book.section = "How sure it is"
-    scores.draw_calibration(book, metrics)
-
-    book.section = "Its filters"
-    tensors = load_file(work.input(layers.file))
-    network.draw_weights(book, tensors, settings.conv2_channels)
-    network.draw_outputs(book, tensors, layers, last)
-
-    book.section = "What it looks for"
-    if excitation:
-        network.draw_exciting_inputs(book, load_file(work.input(excitation.file)), names)
-    if attribution:
-        found = load_file(work.input(attribution.file))
-        network.draw_attributions(book, found, attribution, last)
-    if embedding:
-        table = pq.read_table(work.input(embedding.file))
-        network.draw_map(book, table, embedding, names, split.rows)
-    return Pictures(pictures=tuple(book.pictures))
+def read_columns(files: Sequence[Path]) -> dict[str, np.ndarray]:
+    """Return the columns of Parquet files, one after the other; empty without files."""
+    if not files:
+        return {}
+    table = pa.concat_tables([pq.read_table(file) for file in files])
+    return {name: table[name].to_numpy() for name in table.column_names}

@@ -1,13 +1,13 @@
-"""Stage: the numbers of a study → its plot."""
+"""Stage: numbers of a study → its plot."""
 
+from tasks.engine.stage import stage
+from tasks.engine.store import Workspace
 from tasks.records import Plot, StudyChart
-from tasks.stage import stage
-from tasks.store import Workspace
 
 
 @stage(libraries=("matplotlib", "pillow", "numpy"))
 def draw_study(work: Workspace, chart: StudyChart) -> Plot:
-    """Draw the variants of a study side by side, and what a search has tried."""
+    """Draw the variants of a study side by side, and the networks of a search."""
     from tasks.report.figures import save
     from tasks.report.figures.study import study
 

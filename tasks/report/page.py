@@ -1,4 +1,4 @@
-"""One run as one self-contained HTML page: no network, no scripts, pictures inside."""
+"""Report of one run as a self-contained HTML page: no network, embedded pictures and scripts."""
 
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
@@ -9,25 +9,34 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.records import PictureText
-from tasks.report.statistics import wilson_interval
+from tasks.report.formatting import change, duration, moment, percent, plain, share
+from tasks.report.live.assemble import Parts, content_security_policy
+from tasks.report.live.story import Caption
 from tasks.report.summary import Summary
-from tasks.report.words import change, duration, moment, percent, plain, share
+from tasks.statistics import wilson_interval
 
 TUTORIAL = {0: 1093, 1: 1296, 100: 6656, 1_000: 9308, 10_000: 9880}
 """Test images that the tutorial's network got right, by iterations trained."""
 MNIST_TEST_CLASSES = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
-"""Images of each digit in MNIST's test split: tells it from other sets of 10,000."""
+"""Number of images of each digit in MNIST's test split, to recognise the data set."""
+TEMPLATES = Path(__file__).parent / "templates"
 DOTS_PER_PIXEL = 2
-"""Figures are drawn for screens of twice the density."""
+"""Figures are drawn for screens with two dots per CSS pixel."""
 MOST_CONFUSED = 10
+"""Maximum number of rows in the table of confused pairs."""
 WIDE = 600
-"""A picture wider than this, in CSS pixels, gets a row of its own."""
+"""Width in CSS pixels above which a picture gets a row of its own."""
 
 
-def make_environment(templates: Path, *, autoescape: bool = True) -> Environment:
-    """How templates become pages: what is not there is an error, blocks leave no lines behind."""
+def make_environment(*templates: Path, autoescape: bool = True) -> Environment:
+    """Return a Jinja environment: undefined variables are errors, block lines are removed.
+
+    Args:
+        templates: folders of templates, searched before that of the report and the base page.
+        autoescape: whether to escape values for HTML.
+    """
     return Environment(
-        loader=FileSystemLoader(templates),
+        loader=FileSystemLoader([*templates, TEMPLATES]),
         autoescape=autoescape,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -35,25 +44,41 @@ def make_environment(templates: Path, *, autoescape: bool = True) -> Environment
     )
 
 
-def render(summary: Summary, pictures: Sequence[tuple[PictureText, bytes]]) -> str:
-    """The report of a run.
+def read_css(file: Path) -> str:
+    """Return the style of the base page, followed by that of a file."""
+    return "".join(path.read_text(encoding="utf-8") for path in (TEMPLATES / "base.css", file))
+
+
+def render(
+    summary: Summary,
+    pictures: Sequence[tuple[PictureText, bytes]],
+    live: Parts,
+    story: Sequence[Caption],
+) -> str:
+    """Return the report of a run as a complete HTML document.
 
     Args:
-        summary: the run in numbers.
-        pictures: what to show and its PNG file, in the order in which they are shown.
-
-    Returns:
-        A whole HTML document.
+        summary: numbers of the run.
+        pictures: texts and PNG file of each figure, in order.
+        live: parts of the live network.
+        story: captions that explain how the program works, in order.
     """
-    environment = make_environment(Path(__file__).parent / "templates")
+    environment = make_environment()
     environment.filters |= {
         "percent": percent,
         "share": share,
         "duration": duration,
         "moment": moment,
     }
+    css = read_css(TEMPLATES / "report.css")
+    css += f":root {{ --classes: {len(summary.class_names)}; }}\n"
+    scripts = [live.script] if live.script else []
     return environment.get_template("report.html.j2").render(
         summary=summary,
+        css=css,
+        policy=content_security_policy([css, live.style], scripts),
+        live=live,
+        story=[(caption, first_picture(pictures, caption.picture)) for caption in story],
         change=change(summary),
         interval=wilson_interval(summary.test.correct, summary.test.total),
         milestones=[
@@ -72,16 +97,21 @@ def render(summary: Summary, pictures: Sequence[tuple[PictureText, bytes]]) -> s
     )
 
 
+def first_picture(pictures: Sequence[tuple[PictureText, bytes]], prefix: str) -> PictureText | None:
+    """Return the first picture whose name begins with a prefix; None if there is none."""
+    return next((picture for picture, _ in pictures if picture.name.startswith(prefix)), None)
+
+
 def is_mnist(summary: Summary) -> bool:
-    """Whether the test images are MNIST's 10,000, judged by how many of each digit there are."""
+    """Return whether the test split has the class counts of MNIST's test split."""
     return [sum(row) for row in summary.confusion_matrix] == MNIST_TEST_CLASSES
 
 
 def embedded(png: bytes) -> tuple[str, int, int]:
-    """A PNG file as data URI, and its width and height in CSS pixels.
+    """Return a PNG file as data URI, and its width and height in CSS pixels.
 
     Raises:
-        ValueError: the bytes are no PNG file.
+        ValueError: the bytes are not a PNG file.
     """
     if png[:8] != b"\x89PNG\r\n\x1a\n" or png[12:16] != b"IHDR":
         raise ValueError("not a PNG file")
@@ -91,7 +121,7 @@ def embedded(png: bytes) -> tuple[str, int, int]:
 
 
 def sections(settings: dict[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Nested settings as (section, [(name, value)]); what belongs to no section comes first."""
+    """Yield nested settings as (section, [(name, value)]), first those without a section."""
     loose = [(k, v) for k, v in settings.items() if not isinstance(v, dict)]
     if loose:
         yield "run", [(name, plain(value)) for name, value in loose]
@@ -101,7 +131,7 @@ def sections(settings: dict[str, Any]) -> Iterator[tuple[str, list[tuple[str, st
 
 
 def flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings of any depth under dotted names."""
+    """Yield settings of any depth under dotted names."""
     for name, value in settings.items():
         if isinstance(value, dict):
             yield from flat(value, f"{prefix}{name}.")

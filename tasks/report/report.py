@@ -1,31 +1,36 @@
-"""The report of a run: page, metrics.json and pictures in `artifacts/latest/`.
+"""Report of a run: page, metrics.json and pictures in `artifacts/latest/`.
 
-Put together anew at the end of every run from records and files, without TensorFlow or
-matplotlib: what differs from run to run (which stages ran, seconds, when) stands here and in
-no stage's output.
+Written at the end of every run from records and files, without TensorFlow or matplotlib. Facts
+that differ from run to run (stages that ran, durations, time of day) are in the report only, not
+in the output of a stage.
 """
 
 import datetime
 import importlib.metadata
 import os
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.data.dataset import class_names
+from tasks.engine.executors import StageOutcome
+from tasks.engine.models import FileRef
+from tasks.engine.store import Store
 from tasks.records import (
     Device,
     Evaluation,
+    Results,
     Segment,
 )
+from tasks.report.live.assemble import live_parts
+from tasks.report.live.story import RunFacts, tell_story
 from tasks.report.page import render
-from tasks.report.results import Results
-from tasks.report.summary import Earlier, Milestone, Score, Summary
-from tasks.settings import WHERE_AND_HOW_AGAIN, Settings
-from tasks.stage import Run
-from tasks.store import FileRef, Store
+from tasks.report.summary import Milestone, PreviousRun, Score, Summary
+from tasks.settings import NOT_RESULT_SETTINGS, Settings
 
 
 def score(evaluation: Evaluation) -> Score:
+    """Return the accuracy of an evaluation with its counts."""
     return Score(
         correct=evaluation.correct,
         total=evaluation.total,
@@ -34,7 +39,7 @@ def score(evaluation: Evaluation) -> Score:
 
 
 def milestones(results: Results) -> list[Milestone]:
-    """Test accuracy at each milestone, with the training time up to there."""
+    """Return the test accuracy at each milestone, with the cumulative training time."""
     seconds = [0.0]
     for segment in results.segments:
         seconds.append(round(seconds[-1] + segment.seconds, 3))
@@ -45,15 +50,16 @@ def milestones(results: Results) -> list[Milestone]:
 
 
 def last_device(segments: tuple[Segment, ...]) -> Device:
+    """Return the device of the last training segment."""
     if not segments:
         return Device(kind="CPU", name="none", reason="no iteration was trained")
     return segments[-1].device
 
 
-def earlier(store: Store, test_sha256: str, predictions_sha256: str) -> Earlier | None:
-    """What the last run that left a report reached, if it was tested on the same images.
+def previous_run(store: Store, test_sha256: str, predictions_sha256: str) -> PreviousRun | None:
+    """Return the result of the previous run, if its test images are the same.
 
-    A report that is missing, damaged or of another version of this project is as good as none.
+    Returns None if its report is missing, damaged or of another version of this project.
     """
     try:
         metrics = store.read("latest/report/metrics.json")
@@ -62,20 +68,22 @@ def earlier(store: Store, test_sha256: str, predictions_sha256: str) -> Earlier 
         return None
     if last.test_sha256 != test_sha256:
         return None
-    return Earlier(
+    return PreviousRun(
         **last.test.model_dump(),
         finished=last.finished,
         same_predictions=last.predictions_sha256 == predictions_sha256,
     )
 
 
-def summarise(run: Run, settings: Settings, results: Results) -> Summary:
-    """The run in numbers, beside those of the run before."""
+def summarise(
+    store: Store, outcomes: Sequence[StageOutcome], settings: Settings, results: Results
+) -> Summary:
+    """Return the numbers of a run, and the result of the previous run."""
     reached = milestones(results)
     tested = results.splits.test.file.sha256, results.evaluations[-1].predictions.sha256
     return Summary(
         test=score(results.evaluations[-1]),
-        before=earlier(run.store, *tested),
+        before=previous_run(store, *tested),
         milestones=reached,
         confusion_matrix=[list(row) for row in results.evaluations[-1].confusion],
         class_names=class_names(results.splits.shape.classes),
@@ -83,29 +91,46 @@ def summarise(run: Run, settings: Settings, results: Results) -> Summary:
         train_seconds=reached[-1].train_seconds,
         seed=settings.training.seed,
         device=last_device(results.segments),
-        settings=settings.model_dump(mode="json", exclude=WHERE_AND_HOW_AGAIN),
+        settings=settings.model_dump(mode="json", exclude=NOT_RESULT_SETTINGS),
         data_source=results.download.source,
         versions={
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in ("tensorflow", "prefect")},
         },
-        stages=list(run.outcomes),
+        stages=list(outcomes),
         test_sha256=tested[0],
         predictions_sha256=tested[1],
         finished=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
     )
 
 
-def write_report(store: Store, summary: Summary, results: Results) -> str:
-    """Replace `artifacts/latest/` by this run's results.
+def run_facts(summary: Summary, settings: Settings, results: Results) -> RunFacts:
+    """Return the numbers of a run that the story needs."""
+    return RunFacts(
+        results.splits.shape,
+        summary.class_names,
+        settings.network,
+        results.splits.train.rows,
+        settings.training.batch_size,
+        [(m.iteration, m.correct, m.total) for m in summary.milestones],
+        [(p.true, p.predicted, p.count) for p in summary.metrics.confused],
+    )
+
+
+def write_report(store: Store, summary: Summary, settings: Settings, results: Results) -> str:
+    """Replace `artifacts/latest/` with the results of this run.
 
     Returns:
         Address of the page.
     """
     pictures = results.pictures.pictures
+    live, shape = results.live, results.splits.shape
+    payload = store.path(live.file).read_text(encoding="utf-8") if live.file else None
     page = render(
         summary,
         [(picture, store.path(picture.file).read_bytes()) for picture in pictures],
+        live_parts(payload, live.reason, shape.height, shape.width),
+        tell_story(run_facts(summary, settings, results)),
     )
 
     def fill(folder: Path) -> None:
@@ -115,7 +140,7 @@ def write_report(store: Store, summary: Summary, results: Results) -> str:
         (report / "metrics.json").write_text(summary.model_dump_json(indent=1), encoding="utf-8")
 
         def link(file: FileRef, place: Path) -> None:
-            # Relative, so that a moved artifact root stays whole.
+            # Relative, so that the artifact root can be moved.
             place.symlink_to(os.path.relpath(store.place(file), place.parent))
 
         for picture in pictures:
@@ -129,7 +154,7 @@ def write_report(store: Store, summary: Summary, results: Results) -> str:
 
 
 def closing_lines(summary: Summary) -> str:
-    """What the run says at its end: confusion matrix, milestones, and what it had to do."""
+    """Return the last log lines of a run: confusion matrix, milestones, number of stages run."""
     cached = sum(stage.state == "cached" for stage in summary.stages)
     ran = len(summary.stages) - cached
     stages = f"{len(summary.stages)} stages: "
@@ -161,13 +186,13 @@ def closing_lines(summary: Summary) -> str:
 
 
 def labelled_rows(summary: Summary) -> list[list[str]]:
-    """The confusion matrix as text, the true class in front of each row."""
+    """Return the rows of the confusion matrix as text, each after its true class."""
     rows = zip(summary.class_names, summary.confusion_matrix, strict=True)
     return [[name, *map(str, row)] for name, row in rows]
 
 
 def as_columns(rows: list[list[str]]) -> list[str]:
-    """Rows of a table as lines with aligned columns."""
+    """Return the rows of a table as lines with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

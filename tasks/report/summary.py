@@ -1,19 +1,24 @@
-"""The numbers of one run: what metrics.json holds and the page shows."""
+"""Numbers of one run, as written to metrics.json and shown on the page."""
 
+import json
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.engine import StageOutcome, Store
+from tasks.engine.layout import LATEST
 from tasks.records import Device, Metrics
-from tasks.stage import StageOutcome
+from tasks.runtime.errors import PipelineError
 
 
 class Facts(BaseModel):
+    """Base class of the frozen models in metrics.json."""
+
     model_config = ConfigDict(frozen=True)
 
 
 class Score(Facts):
-    """How many images of a split were classified correctly."""
+    """Number of correctly classified images of a split."""
 
     correct: int
     total: int
@@ -21,27 +26,27 @@ class Score(Facts):
 
 
 class Milestone(Score):
-    """Test accuracy after so many training iterations."""
+    """Test accuracy after a number of training iterations."""
 
     iteration: int
     train_seconds: float = Field(
-        description="what the training up to here took when it ran, in seconds"
+        description="cumulative training time, in seconds, when it was measured"
     )
 
 
-class Earlier(Score):
-    """What the run before reached on the same test images."""
+class PreviousRun(Score):
+    """Result of the previous run on the same test images."""
 
     finished: str = Field(description="ISO 8601 with time zone")
     same_predictions: bool = Field(description="whether every image was classified the same")
 
 
 class Summary(Facts):
-    """One run in numbers."""
+    """Numbers of one run."""
 
     test: Score
-    before: Earlier | None = Field(
-        None, description="the run before, if it was tested on the same images"
+    before: PreviousRun | None = Field(
+        None, description="previous run, if it was tested on the same images"
     )
     milestones: list[Milestone]
     confusion_matrix: list[list[int]] = Field(description="classes × classes, rows true")
@@ -57,3 +62,21 @@ class Summary(Facts):
     test_sha256: str = Field(description="digest of test.parquet")
     predictions_sha256: str = Field(description="digest of predictions.parquet")
     finished: str = Field(description="ISO 8601 with time zone")
+
+
+def keys_of_latest(store: Store) -> frozenset[str]:
+    """Return the keys of the stage runs behind the latest report; empty if there is none.
+
+    Raises:
+        PipelineError: the report cannot be read.
+    """
+    name = f"{LATEST}/report/metrics.json"
+    if not store.has_latest():
+        return frozenset()
+    try:
+        return frozenset(stage["key"] for stage in json.loads(store.read(name))["stages"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PipelineError(
+            f"{store.address}/{name} cannot be read, so nothing is removed: make it again with a"
+            " run"
+        ) from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.errors import PipelineError
+from tasks.runtime.errors import PipelineError
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -1,10 +1,10 @@
-"""Trials → what is known of each variant, and how far it is from the one it is compared with."""
+"""Results of runs → statistics of each variant, and its difference from the reference."""
 
 from collections.abc import Sequence
 
-from tasks.store import FileRef, Record
-from tasks.study.costs import Costs
-from tasks.study.statistics import (
+from tasks.engine.models import FileRef, Record
+from tasks.model.costs import Costs
+from tasks.statistics import (
     Difference,
     Interval,
     holm,
@@ -12,54 +12,52 @@ from tasks.study.statistics import (
     ratio,
     t_interval,
 )
-from tasks.study.trial import Trial
-
-Outcome = Trial | str | None
-"""Of one seed: what the run gave, why it failed, or None if it has not been run."""
+from tasks.study.result import Outcome, RunResult
 
 
 class Row(Record):
-    """A variant with all its seeds."""
+    """The results and statistics of a variant over all seeds."""
 
     variant: str
     settings: str = ""
-    """What it changes, in words of the settings; empty for nothing."""
+    """Its changes as options of the command line; empty for none."""
     costs: Costs | None = None
-    """None of a network that cannot be built."""
-    trials: tuple[Trial | None, ...]
-    """Of each seed; None where there is none."""
+    """None if the network cannot be built."""
+    results: tuple[RunResult | None, ...]
+    """Result of each seed; None if there is none."""
     failures: tuple[str, ...] = ()
-    """Why there is none, each reason once."""
+    """Reasons of missing results, each once."""
     test: Interval | None = None
     validation: Interval | None = None
     seconds: Interval | None = None
-    """Of training."""
+    """Wall time of training."""
     milliseconds: Interval | None = None
-    """Of processor time, per iteration; by the clock on a GPU."""
+    """Processor time per iteration; wall time on a GPU."""
     versus: Difference | None = None
-    """Test accuracy, against the first variant; p corrected for all variants of the study."""
+    """Difference of test accuracy from the first variant; p corrected for all variants."""
     time_ratio: Interval | None = None
-    """Time per iteration, as a multiple of the first variant's."""
-    again_identical: int | None = None
-    """With how many seeds the predictions are the first variant's, image by image."""
+    """Time per iteration as a multiple of the first variant's."""
+    identical_predictions: int | None = None
+    """Number of seeds whose predictions are identical to the first variant's."""
 
     @property
-    def done(self) -> list[Trial]:
-        return [trial for trial in self.trials if trial is not None]
+    def done(self) -> list[RunResult]:
+        """Results of the seeds that have one."""
+        return [result for result in self.results if result is not None]
 
 
 class Candidate(Record):
-    """A network that a search has tried, with one seed."""
+    """A network tried by a search, with one seed."""
 
     settings: str
     costs: Costs
     validation: float
     on_front: bool
-    """No other that was tried is both as small and as good."""
+    """Whether it is on the Pareto front of parameters and validation accuracy."""
 
 
 class Answer(Record):
-    """A question, the numbers, and what follows from them."""
+    """A question, the numbers, and the conclusions."""
 
     number: int
     name: str
@@ -67,16 +65,16 @@ class Answer(Record):
     rows: tuple[Row, ...]
     candidates: tuple[Candidate, ...] = ()
     chosen: str | None = None
-    """The row that a search chose, by validation accuracy."""
+    """Name of the variant that a search chose, by validation accuracy."""
     shows_activations: bool = False
-    sentences: tuple[str, ...] = ()
+    conclusions: tuple[str, ...] = ()
     seeds: tuple[int, ...]
     iterations: tuple[int, ...]
-    """What the variants were trained for."""
+    """Training iterations of the variants, each number once."""
     settings: str
-    """What all variants have in common."""
+    """Settings that all variants have in common, as options of the command line."""
     command: str
-    """Gives the same again."""
+    """Command line that gives the same answer."""
     data_source: str
     machine: str
     versions: dict[str, str]
@@ -87,20 +85,20 @@ class Answer(Record):
 
     @property
     def missing(self) -> int:
-        """Runs that have failed or not been run."""
-        return sum(trial is None for row in self.rows for trial in row.trials)
+        """Number of runs that failed or have not been run."""
+        return sum(result is None for row in self.rows for result in row.results)
 
 
 def make_row(variant: str, settings: str, costs: Costs | None, outcomes: Sequence[Outcome]) -> Row:
-    """What is known of one variant by itself."""
-    trials = tuple(outcome if isinstance(outcome, Trial) else None for outcome in outcomes)
-    done = [trial for trial in trials if trial is not None]
+    """Return the statistics of one variant, without comparison."""
+    results = tuple(outcome if isinstance(outcome, RunResult) else None for outcome in outcomes)
+    done = [result for result in results if result is not None]
     failures = dict.fromkeys(outcome for outcome in outcomes if isinstance(outcome, str))
     return Row(
         variant=variant,
         settings=settings,
         costs=costs,
-        trials=trials,
+        results=results,
         failures=tuple(failures),
         test=t_interval([t.test for t in done], resolution(done)) if done else None,
         validation=t_interval([t.validation for t in done]) if done else None,
@@ -109,13 +107,13 @@ def make_row(variant: str, settings: str, costs: Costs | None, outcomes: Sequenc
     )
 
 
-def resolution(trials: Sequence[Trial]) -> float:
-    """The smallest difference of two test accuracies: one image."""
-    return 1 / max(1, trials[0].test_images)
+def resolution(results: Sequence[RunResult]) -> float:
+    """Return the smallest possible difference of two test accuracies, one image."""
+    return 1 / max(1, results[0].test_images)
 
 
 def compare(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """The rows, all but the first compared with it where they have seeds in common."""
+    """Compare each row with the first one, over the seeds that both have."""
     if not rows:
         return ()
     compared = [compare_with(row, rows[0]) for row in rows[1:]]
@@ -127,16 +125,16 @@ def compare(rows: Sequence[Row]) -> tuple[Row, ...]:
 
 
 def compare_with(row: Row, reference: Row) -> Row:
-    """A row with its differences from another, seed by seed."""
+    """Return a row with its differences from another one, paired by seed."""
     pairs = [
         (mine, its)
-        for mine, its in zip(row.trials, reference.trials, strict=False)
+        for mine, its in zip(row.results, reference.results, strict=False)
         if mine is not None and its is not None
     ]
     if not pairs:
         return row
     mine, its = zip(*pairs, strict=True)
-    timed = all(trial.milliseconds > 0 for pair in pairs for trial in pair)
+    timed = all(result.milliseconds > 0 for pair in pairs for result in pair)
     return row.model_copy(
         update={
             "versus": paired_difference(
@@ -145,17 +143,6 @@ def compare_with(row: Row, reference: Row) -> Row:
             "time_ratio": ratio([t.milliseconds for t in mine], [t.milliseconds for t in its])
             if timed
             else None,
-            "again_identical": sum(m.predictions == i.predictions for m, i in pairs),
+            "identical_predictions": sum(m.predictions == i.predictions for m, i in pairs),
         }
     )
-
-
-def front(candidates: Sequence[tuple[int, float]]) -> list[bool]:
-    """Which of some (size, accuracy) are on the Pareto front: as small and as good is no other."""
-    return [
-        not any(
-            (size <= mine and accuracy >= my_accuracy) and (size, accuracy) != (mine, my_accuracy)
-            for size, accuracy in candidates
-        )
-        for mine, my_accuracy in candidates
-    ]

@@ -1,19 +1,25 @@
-"""What a study is: a question, variants of the settings, seeds, a budget."""
+"""Studies as values: a question, variants of the settings, a budget."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
 
-from tasks.presets import PRESETS, Preset
-from tasks.settings import WHERE_AND_HOW_AGAIN, Settings
-from tasks.store import Record, json_sha256
+from tasks.engine.digests import json_sha256
+from tasks.engine.models import Record
+from tasks.settings import NOT_RESULT_SETTINGS, Settings
+from tasks.settings.presets import PRESETS, Preset
+from tasks.study.answer import Answer, Row
+from tasks.study.conclusions import compare_and_count_costs
 
 DEFAULT_PRESET: Preset = "fast"
-"""What variants differ from, where nothing else is said: a run takes seconds."""
+"""Preset of a study without --preset: a run takes seconds."""
 
 Changes = Mapping[str, Any]
-"""Groups of settings and the values that are set in them, as in a preset; `preset` itself too."""
+"""Values of settings by group, as in a preset; may hold `preset` itself."""
+
+Conclusion = Callable[[Answer, Sequence[Row]], list[str]]
+"""Rule that turns an answer and its rows with results into sentences."""
 
 
 class Variant(Record):
@@ -21,72 +27,71 @@ class Variant(Record):
 
     name: str
     changes: dict[str, Any] = Field(default_factory=dict)
-    """Against the settings that the study starts from."""
+    """Changes of the settings that the study starts from."""
     times: int = 1
-    """Trains for so many times the study's iterations, on from a run with once as many."""
-    again: int = 0
-    """Each number trains anew, whatever is kept: the same settings, once more."""
+    """Multiple of the study's iterations; training goes on from a run with one times as many."""
+    repetition: int = 0
+    """Trains again with the same settings, under a cache entry of its own for each number."""
     fixed: Literal["none", "weights", "order"] = "none"
-    """What is the first seed's for all seeds: the initial weights, or the order of images."""
+    """Keeps the initial weights, or the order of images, of the first seed for all seeds."""
 
 
 class Search(Record):
-    """Many small networks, chosen one after the other by what came of those before."""
+    """A search for a small network; each choice depends on the results before."""
 
     trials: int
-    at_a_time: int
-    """Trials that are chosen before any of them has run: not how many run at the same time, so
-    that the same ones are chosen on every machine."""
+    batch_size: int
+    """Number of trials that are chosen before any of them runs. It does not depend on the number of
+    workers, so every machine chooses the same trials."""
     seed: int = 0
     tolerance: float = 0.01
-    """A result is good if its validation accuracy is at most so far below that of the first
-    variant."""
+    """Largest loss of validation accuracy against the first variant that is still good."""
 
 
 class Study(Record):
-    """A question, and the runs that answer it."""
+    """A question, the runs that answer it, and the rule of its conclusions."""
 
     number: int
-    """Of the exercise."""
+    """Number of the exercise."""
     name: str
     question: str
     variants: tuple[Variant, ...]
-    """The first is what the others are compared with."""
+    """The first is the reference of the others."""
+    conclusion: Conclusion = compare_and_count_costs
     iterations: int | None = None
-    """Training iterations, where nothing is said; None: those of the preset."""
+    """Default of --iterations; None: the preset's."""
     search: Search | None = None
     shows_activations: bool = False
-    """Whether the number of values that go through the activation is part of the answer."""
+    """Whether the table has the number of values that go through the activation."""
 
 
 class Job(Record):
-    """One run: a variant with one seed."""
+    """One run of a variant, with one seed."""
 
     name: str
-    """Of the subflow."""
+    """Name of the subflow's run."""
     settings: Settings
-    again: int = 0
+    repetition: int = 0
     weights_seed: int
 
     @property
     def identity(self) -> str:
-        """The same for jobs that compute the same."""
-        what = self.settings.model_dump(mode="json", exclude=WHERE_AND_HOW_AGAIN | {"preset"})
-        return json_sha256([what, self.again, self.weights_seed])
+        """SHA-256 of all that the job's result depends on."""
+        inputs = self.settings.model_dump(mode="json", exclude=NOT_RESULT_SETTINGS | {"preset"})
+        return json_sha256([inputs, self.repetition, self.weights_seed])
 
 
-def what_was_said(settings: Settings) -> dict[str, Any]:
-    """The settings that were given, without those that their preset brings along."""
-    said = settings.model_dump(exclude_unset=True)
-    said.setdefault("preset", DEFAULT_PRESET)
-    for group, values in PRESETS[said["preset"]].items():
-        own = {k: v for k, v in said.get(group, {}).items() if v != values.get(k)}
-        said[group] = own
-    return said
+def given_settings(settings: Settings) -> dict[str, Any]:
+    """Return the settings that the user gave, without those of the preset."""
+    given = settings.model_dump(exclude_unset=True)
+    given.setdefault("preset", DEFAULT_PRESET)
+    for group, values in PRESETS[given["preset"]].items():
+        given[group] = {k: v for k, v in given.get(group, {}).items() if v != values.get(k)}
+    return given
 
 
-def put_over(below: Changes, above: Changes) -> dict[str, Any]:
-    """Two sets of values, group by group; what stands in the second wins."""
+def merge(below: Changes, above: Changes) -> dict[str, Any]:
+    """Merge two sets of values group by group; the second one wins."""
     merged = dict(below)
     for name, value in above.items():
         known = merged.get(name)
@@ -95,19 +100,19 @@ def put_over(below: Changes, above: Changes) -> dict[str, Any]:
     return merged
 
 
-def make_job(study: Study, variant: Variant, said: Changes, number: int) -> Job:
-    """The run of a variant with one of the seeds.
+def make_job(study: Study, variant: Variant, given: Changes, number: int) -> Job:
+    """Return the run of a variant with one of the seeds.
 
     Args:
-        study: names the budget.
-        variant: what is changed.
-        said: settings of all variants, see `what_was_said`.
-        number: which of the seeds, from 0; they follow each other.
+        study: study of the variant; its name and iterations are used.
+        variant: variant to run.
+        given: settings of all variants, see `given_settings`.
+        number: number of the seed, from 0; it is added to the first seed.
 
     Raises:
         ValidationError: the settings contradict each other, or the network cannot be built.
     """
-    values = put_over(said, variant.changes)
+    values = merge(given, variant.changes)
     training, schedule = dict(values.get("training", {})), dict(values.get("schedule", {}))
     first = training.get("seed", 0)
     seed = first + number
@@ -121,6 +126,6 @@ def make_job(study: Study, variant: Variant, said: Changes, number: int) -> Job:
     return Job(
         name=f"{study.name}: {variant.name}, seed {seed}",
         settings=settings,
-        again=variant.again,
+        repetition=variant.repetition,
         weights_seed=first if variant.fixed == "weights" else seed,
     )

@@ -8,11 +8,18 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
-from tasks.report.page import embedded, make_environment
-from tasks.report.words import duration, moment, percent
+from tasks.report.formatting import (
+    duration,
+    escape_markdown,
+    markdown_table,
+    moment,
+    percent,
+)
+from tasks.report.live.assemble import content_security_policy
+from tasks.report.page import embedded, make_environment, read_css
+from tasks.statistics import Interval
 from tasks.study.answer import Answer, Row
-from tasks.study.sentences import change, significance_note
-from tasks.study.statistics import Interval
+from tasks.study.conclusions import change, significance_note
 
 TEMPLATES = Path(__file__).parent / "templates"
 NOTHING = "–"
@@ -20,40 +27,52 @@ OPTION = re.compile(r"--[a-z-]+( [^\s)-][^\s)]*)?")
 
 
 def environment(*, html: bool) -> Environment:
+    """Return the environment of the templates."""
     made = make_environment(TEMPLATES, autoescape=html)
-    made.filters |= {"moment": moment, "unbroken": unbroken}
+    made.filters |= {
+        "escape_markdown": escape_markdown,
+        "markdown_table": markdown_table,
+        "moment": moment,
+        "unbroken": unbroken,
+    }
     return made
 
 
 def unbroken(text: str) -> Markup:
-    """Text as HTML whose command-line options, with their values, stay on one line each."""
+    """Return text as HTML that keeps each command-line option on one line with its value."""
     return Markup(OPTION.sub(r'<span class="option">\g<0></span>', str(escape(text))))
 
 
 def answer_page(answer: Answer, png: bytes | None) -> str:
-    """One answer as a self-contained HTML document.
+    """Return one answer as a self-contained HTML document.
 
     Args:
-        answer: the numbers and sentences.
-        png: the plot, two dots for each CSS pixel; None if there is none.
+        answer: answer to show.
+        png: plot with two dots for each CSS pixel; None if there is none.
     """
     picture = embedded(png) if png else None
     template = environment(html=True).get_template("answer.html.j2")
-    return template.render(**common(answer), picture=picture)
+    return template.render(**common(answer), **style(), picture=picture)
 
 
 def index_page(answers: Sequence[Answer]) -> str:
-    """All answers in short, with links to their pages."""
+    """Return the list of all answers, with links to their pages."""
     template = environment(html=True).get_template("index.html.j2")
-    return template.render(answers=answers)
+    return template.render(answers=answers, **style())
+
+
+def style() -> dict[str, str]:
+    """Return the style of a page, and the policy that allows nothing else."""
+    css = read_css(TEMPLATES / "study.css")
+    return {"css": css, "policy": content_security_policy([css], [])}
 
 
 def answers_markdown(answers: Sequence[Answer], command: str, pictures: str) -> str:
-    """All answers as one Markdown document.
+    """Return all answers as one Markdown document.
 
     Args:
-        answers: in their order.
-        command: what wrote it.
+        answers: answers in the order of the exercises.
+        command: command that wrote the document.
         pictures: folder of the plots, relative to the document.
     """
     template = environment(html=False).get_template("answers.md.j2")
@@ -71,19 +90,20 @@ def answers_markdown(answers: Sequence[Answer], command: str, pictures: str) -> 
 
 
 def answer_markdown(answer: Answer, png: bytes | None) -> str:
-    """One answer for Prefect's interface."""
+    """Return one answer as Markdown for Prefect's interface."""
     picture = embedded(png)[0] if png else None
     template = environment(html=False).get_template("answer.md.j2")
     return template.render(**common(answer), picture=picture)
 
 
 def common(answer: Answer) -> dict[str, Any]:
-    """What every form of an answer shows."""
+    """Return the variables that all templates of an answer share."""
     table = table_rows(answer)
     return {
         "answer": answer,
         "head": list(table[0]) if table else [],
-        "table": [list(row.values()) for row in table],
+        "table": table,
+        "numbers": list(table[0])[1:] if table else [],
         "budget": budget(answer),
         "failures": [(row.variant, reason) for row in answer.rows for reason in row.failures],
         "candidates": [
@@ -101,18 +121,19 @@ def common(answer: Answer) -> dict[str, Any]:
 
 
 def budget(answer: Answer) -> str:
-    """Seeds and iterations in words."""
+    """Return seeds and iterations as text."""
     seeds = ", ".join(map(str, answer.seeds))
     iterations = " and ".join(f"{n:,}" for n in answer.iterations) or "no"
     return f"seed{'s' if len(answer.seeds) > 1 else ''} {seeds}; {iterations} iterations"
 
 
 def table_rows(answer: Answer) -> list[dict[str, str]]:
-    """A row for each variant, in words; the first heading is empty for Markdown's sake."""
+    """Return the table of variants, as text."""
     return [table_row(answer, row) for row in answer.rows]
 
 
 def table_row(answer: Answer, row: Row) -> dict[str, str]:
+    """Return the cells of a variant by the heading of their column."""
     cells = {
         "variant": f"{row.variant} ({row.settings})" if row.settings else row.variant,
         "test accuracy": accuracy(row.test),
@@ -129,7 +150,7 @@ def table_row(answer: Answer, row: Row) -> dict[str, str]:
 
 
 def accuracy(interval: Interval | None) -> str:
-    """99.09 % ± 0.11."""
+    """Return an accuracy as text: 99.09 % ± 0.11."""
     if interval is None:
         return NOTHING
     if interval.high is None:
@@ -138,7 +159,7 @@ def accuracy(interval: Interval | None) -> str:
 
 
 def against(row: Row) -> str:
-    """+0.12 ± 0.08, p = 0.03."""
+    """Return the difference from the first variant as text: +0.12 ± 0.08, p = 0.03."""
     if row.versus is None:
         return NOTHING
     interval = row.versus.interval
@@ -150,7 +171,7 @@ def against(row: Row) -> str:
 
 
 def number(interval: Interval | None) -> str:
-    """11.2 ± 0.4."""
+    """Return a mean as text: 11.2 ± 0.4."""
     if interval is None:
         return NOTHING
     if interval.high is None:

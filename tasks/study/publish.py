@@ -1,23 +1,23 @@
-"""Answers → pages and plots in the artifact root, and a document for the repository."""
+"""Pages and plots of answers in the artifact root, and one Markdown document of all answers."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from tasks.engine.stage import Executor
+from tasks.engine.store import Store, disk_errors
 from tasks.records import ChartPoint, ChartRow, StudyChart
 from tasks.report.draw_study import draw_study
-from tasks.stage import Run
-from tasks.store import Store, disk_errors
 from tasks.study.answer import Answer
+from tasks.study.exercises import BY_NAME
 from tasks.study.pages import answer_page, answers_markdown, index_page
-from tasks.study.studies import BY_NAME
 
 
 def chart_of(answer: Answer) -> StudyChart:
-    """The numbers that the plot shows."""
+    """Return the numbers of the plot."""
     rows = tuple(
         ChartRow(
             label=row.variant,
-            errors=tuple(1 - trial.test for trial in row.done),
+            errors=tuple(1 - result.test for result in row.done),
             mean=1 - row.test.mean,
             low=None if row.test.high is None else 1 - row.test.high,
             high=None if row.test.low is None else 1 - row.test.low,
@@ -41,14 +41,15 @@ def chart_of(answer: Answer) -> StudyChart:
     return StudyChart(rows=rows, points=points)
 
 
-def with_plot(run: Run, answer: Answer) -> Answer:
-    """The answer with its plot, if there is something to draw."""
+def add_plot(executor: Executor, answer: Answer) -> Answer:
+    """Draw the plot of an answer, if it has results."""
     chart = chart_of(answer)
-    picture = draw_study(run, chart).file if chart.rows else None
+    picture = draw_study(executor, chart=chart).file if chart.rows else None
     return answer.model_copy(update={"picture": picture})
 
 
 def plot_bytes(store: Store, answer: Answer) -> bytes | None:
+    """Return the plot of an answer as PNG; None if there is none."""
     return store.path(answer.picture).read_bytes() if answer.picture else None
 
 
@@ -68,12 +69,12 @@ def write_answer(store: Store, answer: Answer) -> str:
             (folder / "plot.png").write_bytes(png)
 
     place = store.replace_study(answer.name, fill)
-    store.write_studies_index(index_page(kept_answers(store)))
+    store.write_studies_index(index_page(load_answers(store)))
     return f"{place}/index.html"
 
 
-def kept_answers(store: Store) -> list[Answer]:
-    """The answers whose pages are kept, in their order; what cannot be read is as good as none."""
+def load_answers(store: Store) -> list[Answer]:
+    """Return the readable answers in the artifact root, in the order of the exercises."""
     answers = []
     for name in BY_NAME:
         try:
@@ -87,7 +88,7 @@ def write_document(store: Store, answers: Sequence[Answer], command: str, path: 
     """Write all answers as Markdown, and their plots into a folder beside it.
 
     Raises:
-        PipelineError: the place cannot be written.
+        PipelineError: the file cannot be written.
     """
     folder = path.with_suffix("").with_name(path.stem.lower())
     with disk_errors("--write", path, "name another file"):
@@ -99,6 +100,6 @@ def write_document(store: Store, answers: Sequence[Answer], command: str, path: 
 
 
 def answer_lines(answer: Answer) -> str:
-    """What a study says at its end."""
+    """Return question, conclusions and failures of a study as lines of the log."""
     failures = [f"“{row.variant}” failed: {why}" for row in answer.rows for why in row.failures]
-    return "\n".join([f"{answer.number}. {answer.question}", *answer.sentences, *failures])
+    return "\n".join([f"{answer.number}. {answer.question}", *answer.conclusions, *failures])

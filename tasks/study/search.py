@@ -1,4 +1,4 @@
-"""The search for a small network that is good: multi-objective optimisation with a fixed budget."""
+"""Search for a small network of good accuracy: multi-objective optimisation, fixed budget."""
 
 from typing import Any
 
@@ -19,19 +19,19 @@ FIRST = tuple(
     }
     for filters, neurons in ((16, 64), (8, 32), (4, 16), (2, 0))
 )
-"""Where the search begins: the tutorial's network, smaller and smaller. What chance alone begins
-with is seldom good, and a front has to be found from both of its ends."""
+"""The first trials: the tutorial's network in four sizes, the largest first. Random networks are
+seldom good, and the Pareto front has to be found from both of its ends."""
 
 
 def suggest_network(trial: Any) -> dict[str, Any]:
-    """One network of the space that is searched.
+    """Suggest one network of the search space.
 
-    One to three convolutions with 2 to 32 filters each, 3 × 3 or 5 × 5, that halve the image by
-    max-pooling or by their stride; then no fully-connected layer or one with 8 to 64 neurons,
-    before the logits.
+    It has one to three convolutions with 2 to 32 filters of 3 × 3 or 5 × 5 pixels, which halve
+    the image by max-pooling or by their stride. Before the logits, it has no fully-connected
+    layer or one with 8 to 64 neurons.
 
     Args:
-        trial: Optuna's.
+        trial: trial of Optuna.
 
     Returns:
         Values for `NetworkSettings`.
@@ -51,11 +51,10 @@ def suggest_network(trial: Any) -> dict[str, Any]:
 
 
 class Sampler:
-    """Asks for networks and is told what they came to.
+    """Seeded tree-structured Parzen estimator (Optuna's `TPESampler`) for two objectives.
 
-    A seeded tree-structured Parzen estimator (Optuna's `TPESampler`), for two objectives: few
-    parameters and a high validation accuracy. Asked and told in the same order, it chooses the
-    same networks.
+    The objectives are few parameters and a high validation accuracy. With the same results in the
+    same order, it chooses the same networks.
     """
 
     def __init__(self, search: Search) -> None:
@@ -71,29 +70,37 @@ class Sampler:
         )
         for values in FIRST:
             self.study.enqueue_trial(values)
-        self.asked: list[Any] = []
+        self.batch: list[Any] = []
         self.count = 0
 
     def ask(self) -> list[Variant]:
-        """The next networks to try; none when the budget is used up."""
-        number = min(self.search.at_a_time, self.search.trials - self.count)
-        self.asked = [self.study.ask() for _ in range(number)]
+        """Return the next networks to try; none when the budget is used up."""
+        number = min(self.search.batch_size, self.search.trials - self.count)
+        self.batch = [self.study.ask() for _ in range(number)]
         variants = [
             Variant(
                 name=f"trial {self.count + n + 1}",
                 changes={"network": suggest_network(trial)},
             )
-            for n, trial in enumerate(self.asked)
+            for n, trial in enumerate(self.batch)
         ]
         self.count += number
         return variants
 
     def tell(self, results: list[tuple[int, float] | None]) -> None:
-        """What the networks came to: parameters and validation accuracy, None of a failure."""
+        """Take the results of the last networks.
+
+        Args:
+            results: parameters and validation accuracy of each; None for a failure.
+        """
         from optuna.trial import TrialState
 
-        for trial, result in zip(self.asked, results, strict=True):
+        for trial, result in zip(self.batch, results, strict=True):
             if result is None:
                 self.study.tell(trial, state=TrialState.FAIL)
             else:
                 self.study.tell(trial, [float(result[0]), result[1]])
+
+    def front(self) -> set[tuple[float, float]]:
+        """Return parameters and validation accuracy of the networks on the Pareto front."""
+        return {(trial.values[0], trial.values[1]) for trial in self.study.best_trials}

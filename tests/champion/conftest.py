@@ -5,8 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from tasks.champion.registry import Accuracy, Champions, Facts
+from tasks.engine.digests import sha256
+from tasks.engine.models import FileRef
+from tasks.engine.store import Store
 from tasks.records import Shape
-from tasks.store import FileRef, Store, sha256
 
 
 def facts(correct: int = 98, data: str = "a") -> Facts:
@@ -47,7 +49,7 @@ def promote(champions: Champions, model: Callable[[str], FileRef]) -> Callable[.
     def put(content: str, correct: int = 98, data: str = "a") -> str:
         current = champions.current_name()
         return champions.promote(
-            model(content), facts(correct, data), "a test", "good", instead_of=current
+            model(content), facts(correct, data), "a test", "good", expected_current=current
         ).id
 
     return put

@@ -1,4 +1,4 @@
-"""Kills in the middle of promotions, with a reader who looks all the time.
+"""Kills in the middle of promotions, with a reader in a loop.
 
 Six kills by default; `make proofs` does a hundred.
 """
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from tasks.champion.registry import Champions
-from tasks.store import Store
+from tasks.engine.store import Store
 
 KILLS = int(os.environ.get("CHAMPION_KILLS", "6"))
 
@@ -24,7 +24,9 @@ import os, sys
 from pathlib import Path
 from tasks.champion.registry import Accuracy, Champions, Facts
 from tasks.records import Shape
-from tasks.store import FileRef, Store, sha256
+from tasks.engine.models import FileRef
+from tasks.engine.store import Store
+from tasks.engine.digests import sha256
 
 store = Store(Path(sys.argv[1]))
 champions = Champions(store)
@@ -36,37 +38,37 @@ while True:
     path = store.root / name
     path.write_bytes(os.urandom(300_000))
     model = FileRef(path=name, sha256=sha256(path), size=300_000)
-    champions.promote(model, facts, "a test", "new", instead_of=champions.current_name())
+    champions.promote(model, facts, "a test", "new", expected_current=champions.current_name())
 """
 
 
 class Reader(threading.Thread):
-    """Opens the champion again and again, as another process would: by its path alone."""
+    """Reads the champion in a loop, as another process would: by its path alone."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder = folder
         self.seen: set[str] = set()
-        self.faults: list[str] = []
+        self.problems: list[str] = []
         self.stop = threading.Event()
 
     def run(self) -> None:
         while not self.stop.is_set():
             try:
-                self.look()
+                self.read()
             except Exception as error:
-                self.faults.append(repr(error))
+                self.problems.append(repr(error))
 
-    def look(self) -> None:
+    def read(self) -> None:
         folder = self.folder / (self.folder / "current").readlink()
         record = json.loads((folder / "record.json").read_bytes())
         digest = hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest()
         if digest != record["model"]["sha256"] or record["id"] != folder.name:
-            self.faults.append(f"{folder.name} is not whole")
+            self.problems.append(f"{folder.name} is damaged")
         self.seen.add(folder.name)
 
 
-def test_a_reader_gets_a_whole_model_whatever_happens_to_writers(store: Store) -> None:
+def test_a_reader_always_gets_a_whole_model_while_writers_are_killed(store: Store) -> None:
     champions = Champions(store)
     chance = random.Random(0)
     reader = Reader(champions.folder)
@@ -83,14 +85,14 @@ def test_a_reader_gets_a_whole_model_whatever_happens_to_writers(store: Store) -
             time.sleep(chance.uniform(0.01, 0.2))
             writer.send_signal(signal.SIGKILL)
         found = champions.find()
-        assert found.faults == (), "not even for a moment is there need to fall back"
+        assert found.problems == (), "not even for a moment is there need to fall back"
         assert found.champion
         assert champions.history()[-1] == found.champion.id
     reader.stop.set()
     reader.join()
-    assert reader.faults == []
+    assert reader.problems == []
     assert len(reader.seen) > 1
 
     numbers = [int(name.partition("-")[0]) for name in champions.history()]
     assert numbers == list(range(1, len(numbers) + 1)), "no promotion is lost from the history"
-    assert all(champions.is_whole(name) for name in champions.history())
+    assert all(champions.is_intact(name) for name in champions.history())

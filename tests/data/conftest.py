@@ -1,4 +1,4 @@
-"""A small data set, and real HTTP servers on this machine to fetch it from."""
+"""A small data set, and real HTTP servers on this machine that serve it."""
 
 import gzip
 import hashlib
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.data import idx, transfer
-from tasks.data.sources import IDX_FILES
+from tasks.data import http, idx
+from tasks.data.sources.mnist import IDX_FILES
 from tasks.settings import DownloadSettings
 
 
@@ -35,18 +35,15 @@ def archives(contents: dict[str, bytes]) -> dict[str, bytes]:
 
 @pytest.fixture
 def digests(contents: dict[str, bytes]) -> str:
-    """What `--digests` takes for these contents."""
+    """The value of `--digests` for these contents."""
     return ",".join(hashlib.sha256(data).hexdigest() for data in contents.values())
 
 
 @dataclass
 class Request:
     path: str
-    range: str | None
-    if_range: str | None
     encoding: str | None
-    sent: int = 0
-    """Bytes of the body."""
+    authorization: str | None
 
 
 class Exchange(BaseHTTPRequestHandler):
@@ -58,20 +55,16 @@ class Exchange(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         headers = self.headers
-        self.seen = Request(
-            self.path, headers["Range"], headers["If-Range"], headers["Accept-Encoding"]
-        )
-        self.request_log.append(self.seen)
+        self.request = Request(self.path, headers["Accept-Encoding"], headers["Authorization"])
+        self.request_log.append(self.request)
         self.respond(self)
 
-    do_HEAD = do_GET  # noqa: N815
-
     def log_message(self, *_: object) -> None:
-        """Not on standard error."""
+        """Log nothing on standard error."""
 
     @property
-    def times_asked(self) -> int:
-        """How often this path has been asked for, this time included."""
+    def attempt(self) -> int:
+        """Number of requests for this path so far, this one included."""
         return sum(request.path == self.path for request in self.request_log)
 
     def answer(
@@ -83,23 +76,11 @@ class Exchange(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
-        part = b"" if self.command == "HEAD" else body[:send]
+        part = body[:send]
         self.wfile.write(part)
         self.wfile.flush()
-        self.seen.sent = len(part)
-        if self.command != "HEAD" and len(part) < len(body):
+        if len(part) < len(body):
             self.close_connection = True
-
-    def answer_range(self, body: bytes, send: int | None = None, etag: str = '"1"') -> None:
-        """Send a file as a server does that knows ranges."""
-        same = self.seen.if_range in (None, etag)
-        if self.seen.range is None or not same:
-            return self.answer(200, body, send, ETag=etag)
-        start = int(self.seen.range.removeprefix("bytes=").removesuffix("-"))
-        if start >= len(body):
-            return self.answer(416, Content_Range=f"bytes */{len(body)}")
-        span = f"bytes {start}-{len(body) - 1}/{len(body)}"
-        self.answer(206, body[start:], send, Content_Range=span, ETag=etag)
 
     def answer_and_stall(self, body: bytes, send: int) -> None:
         """Send the first bytes and then nothing, with the connection open."""
@@ -120,7 +101,7 @@ class Server:
     url: str
     requests: list[Request] = field(default_factory=list)
 
-    def asked(self, path: str) -> list[Request]:
+    def requests_for(self, path: str) -> list[Request]:
         return [request for request in self.requests if request.path == path]
 
 
@@ -153,7 +134,7 @@ def serve() -> Iterator[Callable[[Respond], Server]]:
 
 @pytest.fixture
 def settings(digests: str) -> Callable[[Server], DownloadSettings]:
-    """Settings that fetch the small data set from a server, and lose no time."""
+    """Settings that download the small data set from a server, with a short time-out."""
 
     def make(server: Server, **changes: object) -> DownloadSettings:
         values = {"url": server.url, "digests": digests, "read_timeout": 0.3} | changes
@@ -164,4 +145,4 @@ def settings(digests: str) -> Callable[[Server], DownloadSettings]:
 
 @pytest.fixture(autouse=True)
 def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "BACKOFF_SECONDS", 0.0)
+    monkeypatch.setattr(http, "BACKOFF_SECONDS", 0.0)

@@ -18,10 +18,12 @@ import pytest
 from tasks.data import idx
 from tasks.data.convert import convert, validation_size
 from tasks.data.dataset import read_split
-from tasks.errors import PipelineError
+from tasks.engine.digests import sha256
+from tasks.engine.models import FileRef
+from tasks.engine.store import Store
 from tasks.records import IdxFiles, Splits
+from tasks.runtime.errors import PipelineError
 from tasks.settings import ConvertSettings
-from tasks.store import FileRef, Store, sha256
 
 if TYPE_CHECKING:
     Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -174,7 +176,7 @@ from pathlib import Path
 from tasks.data.convert import convert
 from tasks.records import IdxFiles
 from tasks.settings import ConvertSettings
-from tasks.store import Store
+from tasks.engine.store import Store
 
 with Store(Path(sys.argv[1])).workspace("convert", "2" * 64) as work:
     files = IdxFiles.model_validate_json(sys.argv[2])
@@ -194,7 +196,7 @@ def test_the_same_data_makes_the_same_bytes(
     assert len({run.train.file.path for run in runs}) == 3
     for split in ("train", "validation", "test"):
         assert len({getattr(run, split).file.sha256 for run in runs}) == 1
-    assert all(store.fault(run.train.file) is None for run in runs)
+    assert all(store.problem(run.train.file) is None for run in runs)
 
 
 @pytest.fixture

@@ -2,13 +2,14 @@
 
 import gzip
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tasks.data import idx
-from tasks.errors import PipelineError
+from tasks.runtime.errors import PipelineError
 
 IMAGES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
 FILE = bytes.fromhex("00000803 00000002 00000003 00000004") + bytes(range(24))
@@ -141,7 +142,7 @@ def test_read_pair(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "labels", "named", "fault"),
+    ("images", "labels", "named", "problem"),
     [
         ((2, 12), (2,), "IMAGES", "wrong rank 2; images have 3"),
         ((2,), (2,), "IMAGES", "wrong rank 1; images have 3"),
@@ -151,9 +152,31 @@ def test_read_pair(tmp_path: Path) -> None:
     ],
 )
 def test_pairs_that_do_not_fit(
-    images: tuple[int, ...], labels: tuple[int, ...], named: str, fault: str
+    images: tuple[int, ...], labels: tuple[int, ...], named: str, problem: str
 ) -> None:
     with pytest.raises(PipelineError) as caught:
         idx.check_pair(np.zeros(images, np.uint8), np.zeros(labels, np.uint8), "IMAGES", "LABELS")
     assert str(caught.value).startswith(named)
-    assert fault in str(caught.value)
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize("rank", [4, 64, 65, 255])
+def test_rank_above_that_of_images(rank: int) -> None:
+    header = bytes([0, 0, 8, rank]) + struct.pack(">I", 1) * rank
+    for data in (header + b"x", gzip.compress(header + b"x")):
+        assert f"wrong rank {rank}; images have 3, labels 1" in fault(data)
+
+
+def test_gzip_that_declares_an_absurd_size() -> None:
+    header = FILE[:4] + struct.pack(">3I", 2**32 - 1, 2**32 - 1, 2**32 - 1)
+    assert "too large, its header says 4294967295 x" in fault(gzip.compress(header + bytes(99)))
+
+
+def test_gzip_is_decompressed_only_as_far_as_its_header_declares() -> None:
+    bomb = gzip.compress(FILE + bytes(2**26))
+    tracemalloc.start()
+    message = fault(bomb)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "too long, its header says 2 x 3 x 4 = 24 bytes and more follow" in message
+    assert peak < 2**22

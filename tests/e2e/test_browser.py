@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
-from commands import run_pipeline
-from e2e.browser import NATURAL_SIZES, chromium, open_page
+from helpers.browser import NATURAL_SIZES, chromium, open_page
+from helpers.commands import run_pipeline
 from PIL import Image
 from playwright.sync_api import Browser, expect
 

@@ -19,15 +19,15 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import bars
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from commands import RETRAIN, run_script
+from helpers import bars
+from helpers.commands import RETRAIN, run_script
 
-from flows.server import free_port
 from tasks.champion.registry import Champions
-from tasks.store import PROJECT, Store
+from tasks.engine.store import PROJECT, Store
+from tasks.runtime.server import free_port
 
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow, pytest.mark.slow]
 
@@ -152,7 +152,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     server = site.start("server", "server", "start")
     try:
         until = time.monotonic() + 120
-        check = [sys.executable, "-m", "flows.server", "check"]
+        check = [sys.executable, "-m", "tasks.runtime.server", "check"]
         while subprocess.run(check, env=environment, capture_output=True, check=False).returncode:
             assert time.monotonic() < until, site.said("server")
             assert server.poll() is None, site.said("server")
@@ -390,7 +390,7 @@ def test_a_killed_worker_s_run_is_found_crashed_and_the_next_one_goes_on(
         assert "No heartbeat" in crashed.message
         state = site.wait(waiting, lambda state: state.is_final())
         assert state.is_completed(), site.said("second")
-        assert "going on from iteration" in site.said("second")
+        assert "resumed at iteration" in site.said("second")
         assert site.artifacts(waiting)["retraining-decision"].startswith("# Promoted")
         for name in ("first", "second"):
             assert "Traceback" not in site.said(name), site.said(name)

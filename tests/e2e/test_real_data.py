@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from commands import run_pipeline
+from helpers.commands import run_pipeline
 
-from tasks.data.sources import MNIST
+from tasks.data.sources.mnist import MNIST
 
 pytestmark = [pytest.mark.network, pytest.mark.server, pytest.mark.tensorflow]
 

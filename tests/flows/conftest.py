@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Finished, run_pipeline
+from helpers.commands import Finished, run_pipeline
 
 
 @pytest.fixture

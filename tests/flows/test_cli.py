@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import PIPELINE, run_pipeline
+from helpers.commands import PIPELINE, run_pipeline
 from pydantic import BaseModel
 
-from flows.cli import environment_variables, with_refresh_all
+from flows.cli.common import environment_variables, with_refresh_all
 from tasks.settings import Settings
 
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import PIPELINE, run_pipeline
+from helpers.commands import PIPELINE, run_pipeline
 
-from tasks.store import sha256
+from tasks.engine.digests import sha256
 
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
 
@@ -73,8 +73,8 @@ def test_stopped_runs_are_gone_on_with(
     root, home = tmp_path / "artifacts", tmp_path / "home"
     begun = 0
     for number, moment, code, last in (
-        (signal.SIGINT, 101, 130, "error: interrupted; finished stages and what"),
-        (signal.SIGTERM, 301, 143, "error: told to stop; finished stages and what"),
+        (signal.SIGINT, 101, 130, "error: interrupted; finished stages"),
+        (signal.SIGTERM, 301, 143, "error: terminated; finished stages"),
         # Nothing is saved at a kill: what was saved before is all that there is.
         (signal.SIGKILL, 601, -9, ""),
     ):
@@ -99,5 +99,5 @@ def test_stopped_runs_are_gone_on_with(
 
 def gone_on_from(lines: list[str]) -> int:
     """The iteration that a run says it goes on from; 0 if it begins at the beginning."""
-    said = [line for line in lines if line.startswith("going on from iteration ")]
-    return int(said[0].split()[4].rstrip(",")) if said else 0
+    said = [line for line in lines if line.startswith("resumed at iteration ")]
+    return int(said[0].split()[3].rstrip(",")) if said else 0

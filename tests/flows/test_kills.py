@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-import tiny
+from helpers import tiny
 
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
 
@@ -27,6 +27,7 @@ STAGES = (
     "export",
     "measure",
     "layer-outputs",
+    "pack-live",
     "excite",
     "attribute",
     "embed",

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import PIPELINE, Finished, run_pipeline
+from helpers.commands import PIPELINE, Finished, run_pipeline
 
-from tasks.data.sources import IDX_FILES
-from tasks.report import words
+from tasks.data.sources.mnist import IDX_FILES
+from tasks.report import formatting as words
 
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
 
@@ -32,6 +32,7 @@ STAGES = [
     "export",
     "measure",
     "layer-outputs",
+    "pack-live",
     "excite",
     "attribute",
     "embed",
@@ -150,6 +151,7 @@ def test_numbers_are_in_the_prefect_ui(first_run: Finished, root: Path) -> None:
     assert set(by_key) == set(keys)
     metrics = metrics_of(root)
     assert words.percent(metrics["test"]["accuracy"]) in by_key["mnist-report"].data
+    assert str(root / "latest/report/index.html") in by_key["mnist-report"].data
     rows = json.loads(by_key["mnist-confusion-matrix"].data)
     assert [[row[f"pred {c}"] for c in range(10)] for row in rows] == metrics["confusion_matrix"]
 

@@ -4,23 +4,20 @@ import datetime
 import json
 import socket
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from uuid import UUID
 
-import bars
 import pyarrow.parquet as pq
 import pytest
-from commands import PREDICT, RETRAIN, Finished, run_script
+from helpers import bars
+from helpers.commands import PREDICT, RETRAIN, Finished, run_script
 
-from flows.server import free_port
-from tasks.champion.compare import Decision
 from tasks.champion.registry import Champions
-from tasks.errors import PipelineError
+from tasks.champion.rule import Decision
+from tasks.engine.store import PROJECT, Store
+from tasks.runtime.server import free_port
 from tasks.settings import DownloadSettings, RetrainSettings, Settings
-from tasks.store import PROJECT, Store
 
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
 
@@ -116,9 +113,9 @@ def test_when_nothing_has_changed_all_is_cached_and_the_champion_stays(
     imported = {line.split("|")[-1].strip() for line in done.lines if "import time:" in line}
     assert done.code == 0
     assert not {"tensorflow", "keras", "matplotlib", "sklearn", "scipy"} & imported
-    assert "13 stages: all cached, nothing to do" in done.lines
+    assert "14 stages: all cached, nothing to do" in done.lines
     assert done.lines[-2].startswith("retraining: kept: the challenger is the champion 0001-")
-    assert done.lines[-2].endswith("byte for byte: nothing has changed")
+    assert done.lines[-2].endswith("byte for byte")
     assert done.last == f"champion: {before[-1]}"
     assert champions.history() == before
 
@@ -147,7 +144,7 @@ def test_what_was_rolled_back_is_not_promoted_again(
     champions: Champions, retrain: Retrain, root: Path
 ) -> None:
     first = champions.history()[-1]
-    lenient = {"margin": 1, "alpha": 1e-300}
+    lenient = {"margin": 1, "alpha": 1e-300, "floor": 0}
     assert retrain(0, **lenient).verdict == "promoted"
     second = champions.history()[-1]
 
@@ -162,11 +159,11 @@ def test_what_was_rolled_back_is_not_promoted_again(
 
     decision = retrain(0, **lenient)
     assert decision.verdict == "kept"
-    assert "was withdrawn by a rollback; to use it after all: " in decision.reason
+    assert "was withdrawn by a rollback; to use it again: " in decision.reason
     assert len(champions.history()) == 3
 
 
-def test_a_damaged_champion_is_told_and_the_one_before_stands_in(
+def test_a_damaged_champion_is_reported_and_the_one_before_is_used(
     champions: Champions, retrain: Retrain, caplog: pytest.LogCaptureFixture
 ) -> None:
     current = champions.history()[-1]
@@ -177,9 +174,48 @@ def test_a_damaged_champion_is_told_and_the_one_before_stands_in(
         assert retrain(0).verdict == "kept"
     finally:
         model.write_bytes(content)
-    fault = f"champion {current}: model damaged: model.keras"
-    assert [line for line in caplog.messages if line.startswith(f"{fault}; falling back to 0001-")]
-    assert f"**Damaged:** {fault}." in newest_artifact("retraining-decision").data
+    problem = f"champion {current}: model damaged: model.keras"
+    assert [
+        line for line in caplog.messages if line.startswith(f"{problem}; falling back to 0001-")
+    ]
+    assert f"**Damaged:** {problem}." in newest_artifact("retraining-decision").data
+
+
+def test_data_of_another_kind_are_refused_before_training(
+    champions: Champions, command: Callable[..., Finished], root: Path
+) -> None:
+    current, history = champions.current_name(), champions.history()
+    trained = {path.name for path in (root / "train").iterdir()}
+    done = command("--iterations", "10", data=("--source", "digits"))
+    assert done.code == 1
+    assert done.last.startswith(f"error: champion {current} was trained on other data (number of")
+    assert "; challenger: scikit-learn digits (10 classes, " in done.last
+    assert {path.name for path in (root / "train").iterdir()} == trained
+    assert champions.history() == history
+
+    done = command(
+        *("--iterations", "10", "--new-task", "--floor", "0.01"), data=("--source", "digits")
+    )
+    assert done.code == 0
+    assert done.lines[-2].startswith("retraining: promoted: new task, and ")
+    champions.rollback(current, by="a test")
+
+
+def test_a_bad_pointer_is_reported_before_training(
+    champions: Champions, command: Callable[..., Finished], root: Path
+) -> None:
+    current = champions.current_name()
+    assert current
+    champions.pointer.unlink()
+    champions.pointer.mkdir()
+    try:
+        done = command("--iterations", "20")
+    finally:
+        champions.pointer.rmdir()
+        champions.pointer.symlink_to(current)
+    assert done.code == 1
+    assert done.last.startswith(f"error: {champions.pointer}: not a symbolic link to a champion")
+    assert not any(" cached" in line or ": ran " in line for line in done.lines)
 
 
 def test_a_run_that_fails_leaves_its_reason_without_secrets(
@@ -220,39 +256,12 @@ def test_a_run_that_takes_too_long_is_ended(prefect_server: str, tmp_path: Path)
     ]
 
 
-def test_new_data_at_an_url_is_noticed(source: Path) -> None:
-    from flows.retrain import look_at_source_again
-    from tasks.data.download import download
+def test_data_at_an_url_are_downloaded_again() -> None:
+    from flows.retrain import with_new_download
 
-    tags = {"ETag": '"1"'}
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self.send_response(200)
-            for name, value in tags.items():
-                self.send_header(name, value)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Not on standard error."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/"
-        settings = Settings(download=DownloadSettings(url=url, digests="none"))
-
-        def key() -> str:
-            return download.plan(look_at_source_again(settings).download).key
-
-        first = key()
-        assert key() == first
-        tags["ETag"] = '"2"'
-        assert key() != first
-        tags.clear()
-        assert look_at_source_again(settings).refresh == ("download",)
-        server.shutdown()
-    with pytest.raises(PipelineError, match="no connection"):
-        key()
+    settings = Settings(download=DownloadSettings(url="http://a/", digests="none"))
+    assert with_new_download(settings).refresh == ("download",)
+    assert with_new_download(Settings()) == Settings()
 
 
 def test_a_seed_from_the_date_is_that_of_the_schedule() -> None:
@@ -272,9 +281,9 @@ def test_images_are_scored_with_the_champion(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from flows.predict_cli import predict
+    from flows.cli.predict import predict
 
-    monkeypatch.setattr("flows.predict_cli.print_log_lines", lambda: None)  # meant for a process
+    monkeypatch.setattr("flows.cli.predict.print_log_lines", lambda: None)  # meant for a process
     out = tmp_path / "scores.parquet"
     images = str(source / "t10k-images-idx3-ubyte")
     options = ["--artifacts", str(root), "--out", str(out)]
@@ -320,7 +329,9 @@ def test_no_server_is_a_clear_error(tmp_path: Path) -> None:
     )
     assert done.code == 1
     assert done.last.startswith(f"error: no Prefect server answers at {url}; start it with")
-    done = run_script(PROJECT / "flows" / "server.py", "check", PREFECT_API_URL=url)
+    done = run_script(
+        Path("check"), python=("-m", "tasks.runtime.server"), cwd=PROJECT, PREFECT_API_URL=url
+    )
     assert done.code == 1
     assert done.lines == [
         f"error: no Prefect server answers at {url}; start one with `make server` in another"

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import tiny
+from helpers import tiny
 
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
 

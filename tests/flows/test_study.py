@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import bars
 import pytest
-from commands import PIPELINE, STUDY, Finished, run_script
+from helpers import bars
+from helpers.commands import PIPELINE, STUDY, Finished, run_script
 
-from tasks.study.studies import STUDIES
+from tasks.study.exercises import STUDIES
 
 BASE = (
     *("--conv-filters", "2,2", "--conv-sizes", "3", "--dense", "4", "--digests", "none"),
@@ -82,22 +82,22 @@ def test_variants_are_run_once_and_answered(study: Callable[..., Finished], tmp_
     assert len(runs(first)) == len(trained(root)) == 6
     strides = answer_of(root, "strides")
     for row in strides["rows"]:
-        assert [trial["test_images"] for trial in row["trials"]] == [200, 200]
+        assert [result["test_images"] for result in row["results"]] == [200, 200]
     assert strides["rows"][1]["versus"]["p"] <= 1
-    assert " ".join(strides["sentences"]) in document.read_text(encoding="utf-8")
+    assert " ".join(strides["conclusions"]) in document.read_text(encoding="utf-8")
     assert (tmp_path / "exercises" / "strides.png").read_bytes()[:4] == b"\x89PNG"
 
     # The same again, from the same cache; with nothing to run, from the records alone.
-    again = study("strides", "--at-a-time", "1", "--artifacts", root)
+    again = study("strides", "--workers", "1", "--artifacts", root)
     assert again.code == 0
     assert len(runs(again)) == 4
     assert len(trained(root)) == 6
-    kept = study("strides", "dropout", "--kept", "--artifacts", root)
+    kept = study("strides", "dropout", "--cached-only", "--artifacts", root)
     assert kept.code == 0, kept.lines
     assert not runs(kept)
     later = answer_of(root, "strides")
     assert later["rows"] == strides["rows"]
-    assert "4 of 6 runs are missing." in answer_of(root, "dropout")["sentences"]
+    assert "4 of 6 runs are missing." in answer_of(root, "dropout")["conclusions"]
 
 
 FAILING = """
@@ -106,7 +106,7 @@ import sys
 if __name__ == "__main__":
     from flows.study import mnist_study
     from tasks.settings import Settings
-    from tasks.study import studies
+    from tasks.study import exercises as studies
     from tasks.study.design import Study, Variant
 
     changes = {
@@ -123,7 +123,7 @@ if __name__ == "__main__":
         "schedule": {"iterations": 12},
         "network": {"conv_filters": [2, 2], "conv_sizes": [3], "dense": [4]},
     })
-    mnist_study(["odd"], settings, seeds=1, at_a_time=1)
+    mnist_study(["odd"], settings, seeds=1, workers=1)
 """
 
 
@@ -140,4 +140,4 @@ def test_a_variant_that_fails_does_not_stop_the_others(prefect_server: str, tmp_
     assert failures["fine"] == failures["fine, too"] == ""
     assert failures["no GPU"].startswith("--device gpu: TensorFlow sees no GPU")
     assert failures["too large"].startswith("--conv-sizes: filters of 9 × 9 pixels are larger")
-    assert "2 of 4 runs are missing." in answer["sentences"]
+    assert "2 of 4 runs are missing." in answer["conclusions"]

@@ -14,10 +14,12 @@ import pytest
 from tasks.data import idx
 from tasks.data.convert import convert
 from tasks.data.dataset import SplitArrays, read_split
+from tasks.engine.digests import sha256
+from tasks.engine.models import FileRef
+from tasks.engine.stage import Stage
+from tasks.engine.store import Store
 from tasks.records import Checkpoint, IdxFiles, Segment, Split, Splits
 from tasks.settings import ConvertSettings, NetworkSettings, TrainingSettings
-from tasks.stage import Stage
-from tasks.store import FileRef, Store, sha256
 
 
 @pytest.fixture(scope="session")

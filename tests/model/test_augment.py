@@ -1,9 +1,9 @@
-"""Movements of the training images: as far as asked for, and the same every time."""
+"""Augmentation: transformations within their limits, the same for the same seed."""
 
 import numpy as np
 import pytest
 
-from tasks.model.augment import move_images
+from tasks.model.augment import transform_images
 from tasks.model.device import load_tensorflow
 from tasks.settings import TrainingSettings
 
@@ -17,7 +17,7 @@ def moved(settings: TrainingSettings, images: np.ndarray, iteration: int = 0) ->
     """Images after their movements: float32 [n, height, width]."""
     tf = load_tensorflow()
     x = tf.constant(images[..., np.newaxis], tf.float32)
-    return np.asarray(move_images(x, tf.constant(iteration, tf.int64), settings))[..., 0]
+    return np.asarray(transform_images(x, tf.constant(iteration, tf.int64), settings))[..., 0]
 
 
 def dots(row: int, column: int, count: int = 200) -> np.ndarray:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tasks.errors import PipelineError
 from tasks.model.device import choose_device, load_tensorflow, quiet_start
+from tasks.runtime.errors import PipelineError
 
 Python = Callable[..., subprocess.CompletedProcess[str]]
 tensorflow = pytest.mark.tensorflow
@@ -52,7 +52,7 @@ def test_auto_takes_the_cpu_and_says_why() -> None:
 @tensorflow
 def test_the_cpu_can_be_asked_for() -> None:
     device = choose_device("cpu")
-    assert (device.kind, device.reason) == ("CPU", "asked for")
+    assert (device.kind, device.reason) == ("CPU", "requested")
     assert device.name.endswith(f"{len(os.sched_getaffinity(0))} cores")
 
 
@@ -70,7 +70,7 @@ def test_tensorflow_starts_in_silence(python: Python) -> None:
 
 def test_stages_are_imported_without_tensorflow(python: Python) -> None:
     """A run in which nothing is left to do must not wait for it."""
-    modules = ("train", "evaluate", "layers", "export")
+    modules = ("train", "evaluate", "insights.layer_outputs", "export")
     imports = "".join(f"import tasks.model.{name}\n" for name in modules)
     done = python(
         f"{imports}import sys\nprint([m for m in ('tensorflow', 'keras') if m in sys.modules])"

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from tasks.data.dataset import SplitArrays
+from tasks.engine.store import Store
 from tasks.model.checkpoint import restore_network
 from tasks.model.export import export
 from tasks.records import Model, Segment, Split, Splits
 from tasks.settings import NetworkSettings
-from tasks.store import Store
 
 if TYPE_CHECKING:
     Arrays = Callable[[Split], SplitArrays]
@@ -70,7 +70,7 @@ from pathlib import Path
 from tasks.model.export import export
 from tasks.records import Checkpoint, Shape
 from tasks.settings import NetworkSettings
-from tasks.store import Store
+from tasks.engine.store import Store
 
 with Store(Path(sys.argv[1])).workspace("elsewhere", "2" * 64) as work:
     model = export.function(

@@ -11,22 +11,25 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.data.dataset import SplitArrays
-from tasks.model.attribute import (
+from tasks.engine.digests import sha256
+from tasks.engine.models import FileRef
+from tasks.engine.store import Store
+from tasks.model.checkpoint import read_tensors, restore_network
+from tasks.model.evaluate import evaluate
+from tasks.model.insights.attribute import (
     PLACES,
     attribute,
-    covered,
     gradient_times_input,
+    occluded_copies,
     occlusion,
     patch_side,
 )
-from tasks.model.checkpoint import read_tensors, restore_network
-from tasks.model.embed import SAMPLE, embed, map_points, sample
-from tasks.model.evaluate import evaluate, to_table
-from tasks.model.excite import blur_kernel, excite
+from tasks.model.insights.embed import SAMPLE, embed, map_points, sample
+from tasks.model.insights.excite import blur_kernel, excite
+from tasks.model.predictions import to_frame, write_predictions
 from tasks.model.train import initialise
 from tasks.records import Evaluation, Segment, Shape, Split, Splits
 from tasks.settings import EvaluationSettings, NetworkSettings
-from tasks.store import FileRef, Store, sha256
 
 if TYPE_CHECKING:
     import keras
@@ -150,7 +153,7 @@ def test_large_images_are_covered_at_fewer_places(
     size: tuple[int, int], places: tuple[int, int], patch: int
 ) -> None:
     assert patch_side(Shape(height=size[0], width=size[1], classes=2)) == patch
-    copies = covered(np.ones(size, np.float32), patch)
+    copies = occluded_copies(np.ones(size, np.float32), patch)
     assert copies.shape == (*places, *size)
     assert len(copies) * len(copies[0]) <= PLACES
     missing = (copies == 0).sum(axis=(2, 3))
@@ -202,7 +205,7 @@ def test_without_errors_there_is_nothing_to_look_into(
 
 def save_table(root: Store, labels: np.ndarray, probabilities: np.ndarray) -> FileRef:
     path = root.root / "made-up.parquet"
-    pq.write_table(to_table(np.arange(len(labels), dtype=np.int32), labels, probabilities), path)
+    write_predictions(to_frame(np.arange(len(labels), dtype=np.int32), labels, probabilities), path)
     return FileRef(path=path.name, sha256=sha256(path), size=path.stat().st_size)
 
 
@@ -241,7 +244,7 @@ def test_groups_stay_together_on_the_map() -> None:
 def test_places_do_not_depend_on_process_threads_or_scale(python: Callable[..., Any]) -> None:
     script = (
         "import json, os, sys; os.environ['OMP_NUM_THREADS'] = '1'\n"
-        "import numpy as np; from tasks.model.embed import map_points\n"
+        "import numpy as np; from tasks.model.insights.embed import map_points\n"
         "print(map_points(np.array(json.loads(sys.argv[1]), np.float32)).tolist())"
     )
     points = blobs()

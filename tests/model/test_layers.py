@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from tasks.data.dataset import SplitArrays
-from tasks.errors import PipelineError
+from tasks.engine.store import Store
 from tasks.model.checkpoint import read_tensors, restore_network
-from tasks.model.layers import layer_outputs, layer_tensors
+from tasks.model.insights.layer_outputs import layer_outputs, layer_tensors
 from tasks.model.train import initialise
 from tasks.records import LayerOutputs, Segment, Split, Splits
+from tasks.runtime.errors import PipelineError
 from tasks.settings import NetworkSettings
-from tasks.store import Store
 
 if TYPE_CHECKING:
     Arrays = Callable[[Split], SplitArrays]

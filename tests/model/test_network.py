@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from tasks.errors import PipelineError
 from tasks.model.device import load_tensorflow
-from tasks.model.forward import forward
-from tasks.model.layers import layer_tensors
+from tasks.model.insights.layer_outputs import layer_tensors
 from tasks.model.network import build_network
+from tasks.model.trainer import forward
 from tasks.records import Shape
+from tasks.runtime.errors import PipelineError
 from tasks.settings import NetworkSettings
 
 if TYPE_CHECKING:
@@ -317,43 +317,3 @@ def test_normalisation_comes_before_the_activations() -> None:
 def test_a_filter_larger_than_the_image_is_refused() -> None:
     with pytest.raises(PipelineError, match="--conv-sizes: filters of 9 × 9 pixels are larger"):
         build_network(NetworkSettings(conv_sizes=(9,)), DIGITS, seed=0)
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"pooling": ("average",)},
-        {"conv_filters": (4, 6, 8), "conv_sizes": (3,), "pooling": ("max", "none", "max")},
-        {"activation_first": True},
-        {"conv_strides": (2, 1), "activation": "sigmoid"},
-        {"normalisation": True},
-    ],
-)
-def test_the_forward_pass_of_training_gives_what_the_network_gives(
-    settings: dict[str, object],
-) -> None:
-    import keras
-
-    network = build_network(NetworkSettings(**settings), Shape(height=27, width=27, classes=10), 1)
-    random = np.random.default_rng(0)
-    for variable in network.trainable_variables:  # biases that differ, also in their sign
-        variable.assign(random.normal(scale=0.3, size=variable.shape))
-    images = random.random((5, 27, 27, 1), dtype=np.float32)
-    before = keras.tree.map_structure(np.asarray, network.non_trainable_variables)
-    expected = np.asarray(network(images, training=True))
-    for variable, value in zip(network.non_trainable_variables, before, strict=True):
-        variable.assign(value)
-
-    np.testing.assert_allclose(forward(network, images), expected, rtol=1e-4, atol=1e-4)
-
-
-def test_the_forward_pass_of_training_leaves_out_and_normalises() -> None:
-    settings = NetworkSettings(normalisation=True, dropout=0.5)
-    network = build_network(settings, DIGITS, 1)
-    images = np.random.default_rng(0).random((20, 8, 8, 1), dtype=np.float32)
-    means = np.asarray(network.get_layer("norm1").moving_mean)
-
-    assert not np.allclose(forward(network, images), network(images), atol=1e-3)
-    assert not np.allclose(network.get_layer("norm1").moving_mean, means)
-    assert not np.allclose(forward(network, images), forward(network, images), atol=1e-3)

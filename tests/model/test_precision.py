@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tasks.engine.models import FileRef
+from tasks.engine.store import Store
 from tasks.model.checkpoint import read_tensors, write_tensors
 from tasks.model.precision import choose_precision
 from tasks.model.train import train
 from tasks.records import Checkpoint, Segment, Splits
 from tasks.settings import NetworkSettings, TrainingSettings
-from tasks.store import FileRef, Store
 
 RunStage = Callable[..., Any]
 

@@ -13,14 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.data.dataset import SplitArrays, batch_indices
-from tasks.errors import PipelineError
-from tasks.model.checkpoint import one_cycle, read_tensors, restore_network
+from tasks.engine.store import Store
+from tasks.model.checkpoint import read_tensors, restore_network
 from tasks.model.device import load_tensorflow
 from tasks.model.network import build_network
+from tasks.model.optimizer import one_cycle
 from tasks.model.train import initialise, next_report, train
 from tasks.records import Checkpoint, Segment, Shape, Split, Splits
+from tasks.runtime.errors import PipelineError
 from tasks.settings import NetworkSettings, TrainingSettings
-from tasks.store import Store
 
 if TYPE_CHECKING:
     import keras
@@ -75,9 +76,7 @@ def test_reports_come_at_the_first_iteration_and_every_100_from_there(
     assert stops(start, last) == expected
 
 
-def test_a_checkpoint_holds_what_its_documentation_says(
-    root: Store, initial: Checkpoint, splits: Splits, network: NetworkSettings
-) -> None:
+def test_a_checkpoint_holds_the_documented_tensors(root: Store, initial: Checkpoint) -> None:
     state = read_tensors(root.path(initial.file))
     shapes = {
         "conv1/kernel": (3, 3, 1, 4),
@@ -200,7 +199,7 @@ from pathlib import Path
 from tasks.model.train import initialise, train
 from tasks.records import Splits
 from tasks.settings import NetworkSettings, TrainingSettings
-from tasks.store import Store
+from tasks.engine.store import Store
 
 store = Store(Path(sys.argv[1]))
 splits = Splits.model_validate_json(sys.argv[2])
@@ -256,7 +255,7 @@ def test_the_record_tells_what_was_done(root: Store, trained: Segment) -> None:
     assert trained.checkpoint.iteration == 240
     assert read_tensors(root.path(trained.checkpoint.file))["iteration"] == 240
     assert trained.device.kind == "CPU"
-    assert trained.device.reason == "asked for"
+    assert trained.device.reason == "requested"
     assert trained.seconds > 0
     assert trained.cpu_seconds > 0
 

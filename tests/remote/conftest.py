@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from flows.server import free_port
+from tasks.runtime.server import free_port
 
 BUCKET = "s3://artifacts"
 
 
 @contextmanager
 def running(*command: str, **options: object) -> "Iterator[subprocess.Popen[bytes]]":
-    """A process, until the end of the block."""
+    """Run a process until the end of the block."""
     process = subprocess.Popen(
         [sys.executable, *command],
         stdout=subprocess.DEVNULL,
@@ -46,7 +46,7 @@ def wait_for(port: int) -> None:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[str]:
-    """The address of a scheduler with two workers, each in a directory and home of its own."""
+    """Yield the address of a scheduler with two workers, each in its own directory and home."""
     port = free_port()
     address = f"tcp://127.0.0.1:{port}"
     with running("-m", "distributed.cli.dask_scheduler", "--port", str(port), "--no-dashboard"):
@@ -57,7 +57,7 @@ def cluster(tmp_path: Path) -> Iterator[str]:
 
 @contextmanager
 def worker(address: str, folder: Path) -> Iterator[None]:
-    """A worker that has nothing of the run: no server's address, no directory, no home."""
+    """Run a worker without the server's address, the directory and the home of the run."""
     folder.mkdir()
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
     options = ("--nthreads", "1", "--no-nanny", "--no-dashboard")
@@ -70,11 +70,11 @@ def worker(address: str, folder: Path) -> Iterator[None]:
 
 
 def kill_holder(folder: Path, locks: str) -> None:
-    """SIGKILL the first process that has one of some files open.
+    """SIGKILL the first process that has one of the lock files open.
 
     Args:
-        folder: where they are.
-        locks: their names, as a pattern.
+        folder: folder of the lock files.
+        locks: glob pattern of their names.
     """
     until = time.monotonic() + 60
     while time.monotonic() < until:
@@ -89,7 +89,7 @@ def kill_holder(folder: Path, locks: str) -> None:
 
 
 class Wire:
-    """What connects a port of this machine with another, and can be cut."""
+    """TCP proxy between two ports of this machine, whose connections can be cut."""
 
     def __init__(self, target: int) -> None:
         self.target = target
@@ -100,6 +100,7 @@ class Wire:
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self) -> None:
+        """Accept connections and forward them to the target."""
         with suppress(OSError):
             while True:
                 here, _ = self.server.accept()
@@ -112,6 +113,7 @@ class Wire:
                     threading.Thread(target=self.carry, args=(a, b), daemon=True).start()
 
     def carry(self, a: socket.socket, b: socket.socket) -> None:
+        """Forward bytes from one socket to another."""
         with suppress(OSError):
             while content := a.recv(65536):
                 b.sendall(content)
@@ -120,19 +122,20 @@ class Wire:
                 end.shutdown(socket.SHUT_RDWR)
 
     def cut(self) -> None:
-        """Break every connection, and every one to come."""
+        """Break all connections, and refuse new ones."""
         self.whole = False
         for end in self.ends:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
     def mend(self) -> None:
+        """Accept connections again."""
         self.whole = True
 
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[Wire]:
-    """The wire to an S3 server with an empty bucket, which the environment names."""
+    """Yield the proxy of an S3 server with an empty bucket; the environment has its address."""
     port = free_port()
     with running("-m", "moto.server", "-p", str(port)), pytest.MonkeyPatch.context() as patch:
         wait_for(port)
@@ -146,7 +149,7 @@ def s3() -> Iterator[Wire]:
 
 
 def bucket() -> "Callable[..., object]":
-    """The S3 file system, as anybody sees it."""
+    """Return the S3 file system without a cache of listings."""
     from s3fs import S3FileSystem
 
     return S3FileSystem(use_listings_cache=False)  # type: ignore[no-any-return]

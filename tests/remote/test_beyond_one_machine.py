@@ -1,4 +1,4 @@
-"""The same bytes whoever computes them and wherever they are kept, and nothing lost by a fault."""
+"""Tests of Dask workers and S3 storage: same bytes as a local run, and recovery from faults."""
 
 import hashlib
 import json
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny
-from commands import STUDY, run_pipeline
+from helpers import tiny
+from helpers.commands import STUDY, run_pipeline
 
 from tests.remote.conftest import BUCKET, Wire, bucket, kill_holder
 
@@ -26,14 +26,14 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def local(prefect_server: str, source: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Digests of what an ordinary run leaves."""
+    """Return the digests of the outputs of an ordinary run."""
     root = tmp_path_factory.mktemp("local")
     tiny.finish(tiny.start(root, source, prefect_server, *LEAN))
     return tiny.outputs(root)
 
 
-def kept_in_bucket() -> dict[str, str]:
-    """Digest of every file that the stages left there, by its path."""
+def bucket_outputs() -> dict[str, str]:
+    """Return the digest of each stage output in the bucket, by its path."""
     files: Any = bucket()
     content = {path: files.cat_file(path) for path in files.find(BUCKET)}
     apart = ("records", "latest", "locks")
@@ -44,7 +44,7 @@ def kept_in_bucket() -> dict[str, str]:
     }
 
 
-def test_a_worker_that_is_killed_costs_only_its_stage(
+def test_only_the_stage_of_a_killed_worker_runs_again(
     prefect_server: str, source: Path, tmp_path: Path, cluster: str, local: dict[str, str]
 ) -> None:
     root = tmp_path / "common"
@@ -65,11 +65,11 @@ def test_a_worker_that_is_killed_costs_only_its_stage(
     assert not list(root.glob("*/.*")), "leftovers"
 
 
-def test_a_study_of_dasks_workers_outlives_one_of_them(
+def test_a_study_survives_the_death_of_a_worker(
     prefect_server: str, source: Path, tmp_path: Path, cluster: str, local: dict[str, str]
 ) -> None:
     root = tmp_path / "common"
-    asked = ("--runner", "dask", "--dask-address", cluster, "--seeds", "2", "--preset", "tutorial")
+    asked = ("--dask-address", cluster, "--seeds", "2", "--preset", "tutorial")
     with tiny.start(root, source, prefect_server, "strides", *asked, script=STUDY) as run:
         kill_holder(root, "locks/train-*.lock")
         assert run.stderr
@@ -77,15 +77,15 @@ def test_a_study_of_dasks_workers_outlives_one_of_them(
     assert run.returncode == 0, lines
     assert len([line for line in lines if line.startswith("[")]) == 4
     answer = json.loads((root / "studies" / "strides" / "answer.json").read_text())
-    trials = [trial for row in answer["rows"] for trial in row["trials"]]
-    assert [trial["test_images"] for trial in trials] == [20, 20, 20, 20]
+    results = [result for row in answer["rows"] for result in row["results"]]
+    assert [result["test_images"] for result in results] == [20, 20, 20, 20]
     # The first is the network of the ordinary run, with the same seed.
     checkpoints = {v for k, v in local.items() if k.endswith("checkpoint.safetensors")}
-    assert trials[0]["weights"] in checkpoints
+    assert results[0]["weights"] in checkpoints
     assert not list(root.glob("*/.*")), "leftovers"
 
 
-def test_a_cut_connection_ends_a_run_and_the_next_goes_on(
+def test_a_run_resumes_after_a_lost_connection(
     prefect_server: str, source: Path, tmp_path: Path, s3: Wire, local: dict[str, str]
 ) -> None:
     def start(copy: str) -> Any:
@@ -104,13 +104,13 @@ def test_a_cut_connection_ends_a_run_and_the_next_goes_on(
     noise = [line for line in lines if any(w in line for w in ("Traceback", "WARN", "ERROR"))]
     assert not noise
     s3.mend()
-    before = kept_in_bucket()
+    before = bucket_outputs()
     assert not [name for name in before if name.startswith("train/")]
 
     lines = tiny.finish(start("copy"))
     assert {"convert: cached", "initialise: cached", "evaluate-0: cached"} <= set(lines)
     assert "train-1: running (never run)" in lines
-    assert kept_in_bucket() == local
+    assert bucket_outputs() == local
     assert lines[-1] == f"report: {BUCKET}/latest/report/index.html"
 
     files: Any = bucket()

@@ -20,7 +20,11 @@ from scipy.stats import binomtest
 from tasks.records import ClassMetrics, ConfidenceBin
 from tasks.report import figures
 from tasks.report.figures.canvas import percent
-from tasks.report.statistics import wilson_interval
+from tasks.report.figures.contents import channels_of
+from tasks.report.figures.images import confident_errors_figure, errors_figure
+from tasks.report.figures.report_figure import Predictions
+from tasks.runtime.errors import PipelineError
+from tasks.statistics import wilson_interval
 
 DIGITS = [str(i) for i in range(10)]
 ALPHANUMERIC = [*"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"]
@@ -703,3 +707,29 @@ def test_wilson_interval_of_odd_counts() -> None:
     for total in (1, 7, 10_000, 10**9):
         assert wilson_interval(0, total)[0] >= 0
         assert wilson_interval(total, total)[1] <= 1
+
+
+def test_a_channel_that_the_layer_lacks_is_refused() -> None:
+    arrays = {"conv2/weights": normal(3, 3, 16, 2)}
+    assert [channel for channel, _ in channels_of("conv2", (0, 15), arrays)] == [0, 15]
+    assert channels_of("conv1", (0,), arrays) == []
+    with pytest.raises(PipelineError, match="16 input channels"):
+        channels_of("conv2", (0, 16), arrays)
+
+
+def predictions(predicted: list[int], confidence: list[float]) -> Predictions:
+    """Predictions for images whose true class is always a."""
+    high, classes = np.array(confidence), np.array(predicted)
+    probabilities = np.where(classes[:, None] == [0, 1], high[:, None], 1 - high[:, None])
+    count = len(predicted)
+    return Predictions(["a", "b"], noise(count, 8, 8), np.zeros(count, int), classes, probabilities)
+
+
+def test_texts_of_errors_describe_the_images_shown() -> None:
+    data = predictions([1, 0, 1], [0.6, 0.9, 0.8])
+    errors = errors_figure(data, 100)
+    assert (errors.name, errors.title) == ("errors-100", "Errors after 100 iterations")
+    assert errors.alt == "A a taken for a b; a a taken for a b."
+    confident = confident_errors_figure(data)
+    assert confident.alt == "true a, predicted b with 80.0%; true a, predicted b with 60.0%"
+    assert errors_figure(predictions([0], [0.9]), 1).alt == "No errors."

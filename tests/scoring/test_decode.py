@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tasks.errors import PipelineError
+from tasks.runtime.errors import PipelineError
 from tasks.scoring.decode import decode_picture, printable, read_picture
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")

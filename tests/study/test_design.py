@@ -1,14 +1,17 @@
-"""Studies as values: what runs they come to, and what they share."""
+"""Tests of studies as values: their runs, options and searches."""
+
+import shlex
 
 import pytest
 from pydantic import ValidationError
 
+from flows.cli.study import study_app
 from tasks.records import Shape
 from tasks.settings import Settings
-from tasks.study.conduct import Terms, attempt, options
-from tasks.study.design import Search, Study, Variant, make_job, what_was_said
+from tasks.study.design import Search, Study, Variant, given_settings, make_job
+from tasks.study.exercises import BY_NAME, STUDIES
+from tasks.study.run import StudyContext, options, plan_job, study_command
 from tasks.study.search import Sampler
-from tasks.study.studies import BY_NAME, STUDIES
 
 MNIST = Shape(height=28, width=28, classes=10)
 
@@ -16,7 +19,7 @@ MNIST = Shape(height=28, width=28, classes=10)
 def job(study: str, variant: int, number: int = 0, **said: object):  # type: ignore[no-untyped-def]
     chosen = BY_NAME[study]
     settings = Settings.model_validate(said)
-    return make_job(chosen, chosen.variants[variant], what_was_said(settings), number)
+    return make_job(chosen, chosen.variants[variant], given_settings(settings), number)
 
 
 def test_all_twelve_exercises_are_there_and_can_be_built() -> None:
@@ -28,7 +31,7 @@ def test_all_twelve_exercises_are_there_and_can_be_built() -> None:
             assert make_job(study, variant, {"preset": "fast"}, 0)
 
 
-def test_studies_start_from_the_fast_preset_and_what_is_said() -> None:
+def test_studies_start_from_the_fast_preset_and_the_given_settings() -> None:
     assert job("dropout", 0).settings.schedule.iterations == 660
     said = job("dropout", 1, 2, schedule={"iterations": 50}, training={"seed": 5})
     assert said.settings.schedule.iterations == 50
@@ -37,7 +40,7 @@ def test_studies_start_from_the_fast_preset_and_what_is_said() -> None:
     assert said.settings.training.rate_schedule == "one-cycle"
 
 
-def test_what_a_preset_brings_along_is_not_taken_for_said() -> None:
+def test_values_of_a_preset_are_not_given_settings() -> None:
     other = job("how-high", 0, preset="fast", training={"batch_size": 32})
     assert other.settings.preset == "tutorial"
     assert other.settings.training.learning_rate == 1e-4
@@ -59,7 +62,7 @@ def test_twice_as_long_goes_on_from_once_as_long() -> None:
     assert job("longer", 1, schedule={"iterations": 30}).settings.schedule.stops == (0, 30, 60)
 
 
-def test_weights_and_order_can_be_held_apart() -> None:
+def test_weights_and_order_have_seeds_of_their_own() -> None:
     weights, order = (v for v in BY_NAME["repeat"].variants if v.fixed != "none")
     made = [
         (j.weights_seed, j.settings.training.seed)
@@ -77,13 +80,13 @@ def test_weights_and_order_can_be_held_apart() -> None:
         ({"conv_filters": ()}, "at least 1 item"),
     ],
 )
-def test_what_cannot_be_built_is_a_reason_and_no_job(
+def test_a_network_that_cannot_be_built_gives_a_reason(
     network: dict[str, object], reason: str
 ) -> None:
     variant = Variant(name="odd", changes={"network": network})
     study = Study(number=1, name="odd", question="?", variants=(variant,))
-    terms = Terms(Settings(), 1, MNIST, "")
-    outcome = attempt(study, variant, terms, 0)
+    context = StudyContext(Settings(), 1, MNIST, "")
+    outcome = plan_job(study, variant, context, 0)
     assert isinstance(outcome, str) and reason in outcome
 
 
@@ -96,13 +99,13 @@ def test_settings_refuse_a_network_that_is_too_large_for_known_images() -> None:
 
 def test_changes_are_written_as_options() -> None:
     changes = {"preset": "fast", "network": {"conv_filters": (8, 18), "dense": ()}}
-    assert options(changes) == "--preset fast --conv-filters 8,18 --dense none"
+    assert options(changes) == "--preset fast --conv-filters 8,18 --empty-dense"
     assert options({"network": {"activation_first": True}}) == "--activation-first"
 
 
-def test_a_search_asks_for_the_same_networks_whatever_else_happens() -> None:
+def test_a_search_chooses_the_same_networks_for_the_same_results() -> None:
     def asked(worth: float) -> list[dict[str, object]]:
-        sampler = Sampler(Search(trials=10, at_a_time=4))
+        sampler = Sampler(Search(trials=10, batch_size=4))
         variants = []
         while batch := sampler.ask():
             variants += batch
@@ -115,3 +118,44 @@ def test_a_search_asks_for_the_same_networks_whatever_else_happens() -> None:
     assert filters == [(16, 32), (8, 16), (4, 8), (2, 4)], "the tutorial's, smaller and smaller"
     for changes in asked(0.1):
         Settings.model_validate({"preset": "fast", **changes})
+
+
+def test_the_front_of_a_search_is_the_pareto_front() -> None:
+    sampler = Sampler(Search(trials=6, batch_size=6))
+    sampler.ask()
+    sampler.tell([(100, 0.9), (200, 0.95), (150, 0.95), (300, 0.94), (100, 0.9), (400, 0.99)])
+    assert sampler.front() == {(100, 0.9), (150, 0.95), (400, 0.99)}
+
+
+def parse(command: str) -> tuple[list[str], int, Settings]:
+    """Parse a printed command of studies; return names, seeds and settings."""
+    script = "python flows/study.py "
+    assert command.startswith(script)
+    arguments = shlex.split(command.removeprefix(script))
+    _, bound, _ = study_app().parse_args(arguments, exit_on_error=False, print_error=False)
+    bound.apply_defaults()
+    return bound.arguments["names"], bound.arguments["seeds"], bound.arguments["settings"]
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
+def test_the_printed_changes_of_each_variant_are_options_of_the_command_line(study: Study) -> None:
+    for variant in study.variants:
+        _, _, parsed = parse(f"python flows/study.py {study.name} {options(variant.changes)}")
+        expected = Settings.model_validate(variant.changes)
+        assert parsed.model_dump() == expected.model_dump()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"preset": "best", "network": {"dense": ()}, "training": {"deterministic": False}},
+        {"download": {"source": "/a folder/of images"}, "schedule": {"iterations": 12}},
+        {"network": {"conv_filters": (8, 18), "activation_first": True, "dropout": 0.25}},
+    ],
+)
+def test_the_printed_command_gives_the_same_settings(given: dict[str, object]) -> None:
+    settings = Settings.model_validate(given)
+    names, seeds, parsed = parse(study_command(["dropout"], settings, 5))
+    assert (names, seeds) == (["dropout"], 5)
+    assert given_settings(parsed) == given_settings(settings)

@@ -1,19 +1,23 @@
-"""Pages and documents: whole, self-contained, with every number."""
+"""Tests of pages and documents: complete and self-contained."""
 
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from made_up import BASE, answer, row
+from helpers.made_up import BASE, answer, row
 
+from tasks.engine import LocalExecutor
+from tasks.engine.digests import sha256
+from tasks.engine.models import FileRef
+from tasks.engine.store import Store, open_store
+from tasks.model.costs import Costs
 from tasks.records import ChartPoint
 from tasks.report.figures import save
 from tasks.report.figures.study import study
-from tasks.store import FileRef, Store, open_store, sha256
+from tasks.report.formatting import escape_markdown
 from tasks.study.answer import Candidate
-from tasks.study.costs import Costs
 from tasks.study.pages import unbroken
-from tasks.study.publish import chart_of, kept_answers, write_answer, write_document
+from tasks.study.publish import add_plot, chart_of, load_answers, write_answer, write_document
 
 NBSP = "\N{NO-BREAK SPACE}"
 
@@ -49,10 +53,10 @@ def test_the_page_of_a_study_holds_numbers_sentences_and_failures(store: Store) 
     page = Path(write_answer(store, one))
     parsed = Text(page.read_text(encoding="utf-8"))
     text = parsed.text
-    for expected in (f"99.05{NBSP}% ± 0.14", "none <b>", "no | memory", *one.sentences):
+    for expected in (f"99.05{NBSP}% ± 0.14", "none <b>", "no | memory", *one.conclusions):
         assert expected in text
     assert [link for link in parsed.links if not link.startswith("data:")] == ["../index.html"]
-    assert kept_answers(store) == [one]
+    assert load_answers(store) == [one]
     index = Text((store.studies / "index.html").read_text(encoding="utf-8"))
     assert f"{one.name}/index.html" in index.links
 
@@ -64,16 +68,14 @@ def test_an_answer_at_a_url_is_read_and_shown_from_there(
     store = open_store(f"memory://{tmp_path.name}")
     assert store.remote
     store.prepare()
-    with store.workspace("draw-study", "0" * 64) as work:
-        save(study(chart_of(answer(row("none", BASE)))), work.output("plot.png"))
-        plot = work.finished("plot.png")
-    one = answer(row("none", BASE)).model_copy(update={"picture": plot})
+    one = add_plot(LocalExecutor(store), answer(row("none", BASE)))
+    assert one.picture
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "there"))
     other = open_store(store.address)
     other.prepare()
     assert write_answer(other, one) == f"{store.address}/studies/{one.name}/index.html"
-    assert kept_answers(store) == [one]
+    assert load_answers(store) == [one]
     page = store.remote.read(f"studies/{one.name}/index.html").decode()
     assert "data:image/png" in page
     assert f"{one.name}/index.html" in store.remote.read("studies/index.html").decode()
@@ -87,7 +89,7 @@ def test_options_are_not_torn_apart() -> None:
 
 
 def test_the_document_has_a_table_for_each_answer(store: Store, tmp_path: Path) -> None:
-    one = answer(row("none", BASE), row("half", [9800, 9806, 9812]))
+    one = answer(row("none", BASE), row("half <b> | ", [9800, "no ![memory](x)", 9812]))
     document = tmp_path / "docs" / "EXERCISES.md"
     write_document(store, [one], "python flows/study.py all", document)
     lines = document.read_text(encoding="utf-8").splitlines()
@@ -97,7 +99,9 @@ def test_the_document_has_a_table_for_each_answer(store: Store, tmp_path: Path) 
     assert lines[head + 1].count("---") == len(cells[0])
     assert cells[2][1] == f"99.05{NBSP}% ± 0.14"
     assert "python flows/study.py all" in lines
-    assert " ".join(one.sentences) in lines
+    assert escape_markdown(" ".join(one.conclusions)) in lines
+    assert cells[3][0].startswith(r"half \<b\> \|")
+    assert r"no \!\[memory\](x)" in document.read_text(encoding="utf-8")
 
 
 def test_the_plot_can_be_drawn_of_odd_numbers(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""Arrays in, matplotlib figures out.
+"""Functions that draw matplotlib figures from arrays.
 
-Every function is pure and uses no global state (no pyplot), so stages can draw at the same
-time in several threads. See canvas.py for what they draw on.
+They are pure and use no global state (no pyplot), so stages can draw in several threads at the
+same time.
 """
 
 from tasks.report.figures.canvas import largest, save

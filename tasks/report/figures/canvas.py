@@ -1,10 +1,10 @@
-"""What all figures are drawn on: a sheet whose places are whole dots, 160 to the inch.
+"""Drawing functions that all figures share.
 
-A figure holds one `Axes` over its whole area, the sheet, with dots as coordinates, counted
-from the upper left corner. Small images, bars and texts are put straight onto it: an `Axes`
-for each of them takes matplotlib twenty times as long. Small images are enlarged by whole
-numbers, so each pixel of a digit or a filter becomes a square with sharp edges. Only what
-needs a scale has `Axes` of its own. `save` writes the same bytes for the same figure every time.
+A figure has one `Axes` over its whole area, the sheet. Its coordinates are dots, 160 to the inch,
+from the upper left corner. Small images, bars and texts are drawn directly on the sheet: one
+`Axes` for each of them takes matplotlib twenty times as long. Small images are enlarged by whole
+numbers, so each pixel becomes a square with sharp edges. Only plots with a scale have `Axes` of
+their own. `save` writes the same bytes for the same figure every time.
 """
 
 import textwrap
@@ -29,24 +29,24 @@ from PIL import Image
 
 DPI = 160
 WIDTH = 960
-"""Usual width in dots: 480 CSS pixels on a screen of twice the density."""
+"""Usual width in dots: 480 CSS pixels at two dots per pixel."""
 MARGIN = 24
 FONT = "DejaVu Sans"
-"""Comes with matplotlib, so that text looks the same on every machine."""
+"""Font that comes with matplotlib, so text looks the same on every machine."""
 TITLE, LABEL, TICK, SMALL = 13.0, 12.0, 11.0, 9.0
 """Font sizes in points."""
 INK, FRAME, PALE = "0.13", "0.6", "0.75"
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
-"""From Okabe and Ito's palette: told apart with every kind of colour vision."""
+"""Colours of Okabe and Ito's palette, distinct with every kind of colour vision."""
 NOT_FINITE = "#7fbf7f"
-"""Green is in neither `binary` nor `seismic`: NaN and infinity show."""
+"""Colour of NaN and infinity: green is in neither `binary` nor `seismic`."""
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write `figure` as PNG, 160 dots to the inch, at most 256 colours.
+    """Write `figure` as PNG with at most 256 colours.
 
-    The same figure gives the same bytes: no date, no software version, a font
-    that comes with matplotlib.
+    The same figure gives the same bytes: no date, no software version, a font that comes with
+    matplotlib.
     """
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
@@ -60,7 +60,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def new_figure(width: int, height: int) -> Figure:
-    """A figure of so many dots, with an empty sheet."""
+    """Return a figure with an empty sheet; width and height in dots."""
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     sheet = figure.add_axes((0, 0, 1, 1))
@@ -72,12 +72,12 @@ def new_figure(width: int, height: int) -> Figure:
 
 
 def sheet_of(figure: Figure) -> Axes:
-    """The axes that cover the figure."""
+    """Return the axes that cover the figure."""
     return figure.axes[0]
 
 
 def scaled_axes(figure: Figure, left: int, top: int, width: int, height: int) -> Axes:
-    """Axes with scales of their own at a place on the sheet."""
+    """Add axes with their own scales at a place on the sheet, in dots."""
     across, down = figure.get_size_inches() * DPI
     return figure.add_axes(
         (left / across, 1 - (top + height) / down, width / across, height / down)
@@ -91,13 +91,14 @@ def place(
     norm: Normalize,
     colours: Colormap,
 ) -> None:
-    """Put an image [height, width] onto the sheet, each pixel with sharp edges, in a frame.
+    """Draw an image on the sheet, with sharp pixel edges and a frame.
 
     Args:
-        figure: made by `new_figure`.
-        image: what is not finite becomes green.
+        figure: figure of `new_figure`.
+        image: [height, width]; values that are not finite become green.
         box: left, top, width, height in dots.
-        norm, colours: what values look like.
+        norm: scale of the values.
+        colours: colour map.
     """
     left, top, width, height = box
     sheet = sheet_of(figure)
@@ -117,7 +118,7 @@ def place(
 def rectangle(
     figure: Figure, box: tuple[float, float, float, float], *, fill: str = "none", edge: str = ""
 ) -> None:
-    """A rectangle (left, top, width, height) on the sheet."""
+    """Draw a rectangle (left, top, width, height) on the sheet."""
     left, top, width, height = box
     sheet_of(figure).add_artist(
         Rectangle(
@@ -132,7 +133,7 @@ def rectangle(
 
 
 def arrow(figure: Figure, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """An arrow on the sheet."""
+    """Draw an arrow on the sheet."""
     sheet_of(figure).add_artist(
         FancyArrowPatch(
             start, end, arrowstyle="-|>", mutation_scale=9, color=FRAME, shrinkA=0, shrinkB=0
@@ -151,7 +152,7 @@ def write(
     vertical: str = "top",
     rotation: float = 0,
 ) -> None:
-    """Text on the sheet; (x, y) is its left, centre or right, and its upper edge or middle."""
+    """Write text on the sheet; `align` and `vertical` say which point of it (x, y) is."""
     if text:
         sheet_of(figure).text(
             x,
@@ -167,7 +168,7 @@ def write(
 
 
 def sentence(words: str, heading: str = "") -> Figure:
-    """Words where there is nothing to draw."""
+    """Return a figure with a sentence, for data without anything to draw."""
     top = MARGIN + text_height(heading, TITLE)
     words = wrapped(words, WIDTH - 2 * MARGIN, LABEL)
     figure = new_figure(WIDTH, top + 160)
@@ -183,13 +184,14 @@ def colour_bar(
     label: str,
     ticks: dict[float, str] | None = None,
 ) -> None:
-    """Fill axes, upright or lying, with a colour scale.
+    """Fill axes with a vertical or horizontal colour bar.
 
     Args:
-        axes: longer in the direction in which values grow.
-        norm, colours: what values look like.
-        label: what they are.
-        ticks: values and how to write them; some round numbers if not given.
+        axes: axes of the bar; its longer side is the direction of the scale.
+        norm: scale of the values.
+        colours: colour map.
+        label: label of the scale.
+        ticks: text of each tick by its value; round numbers by default.
     """
     figure = axes.get_figure()
     assert isinstance(figure, Figure)
@@ -208,7 +210,7 @@ def colour_bar(
 
 
 def round_numbers(norm: Normalize, about: int) -> dict[float, str]:
-    """Some round numbers between the ends of a scale, and how they are written."""
+    """Return round numbers within a scale as ticks, with their text."""
     assert norm.vmin is not None and norm.vmax is not None
     ticks = MaxNLocator(about, steps=[1, 2, 2.5, 5, 10]).tick_values(norm.vmin, norm.vmax)
     return {
@@ -219,48 +221,49 @@ def round_numbers(norm: Normalize, about: int) -> dict[float, str]:
 
 
 def frame(axes: Axes) -> None:
+    """Give axes a thin grey frame."""
     for spine in axes.spines.values():
         spine.set(edgecolor=FRAME, linewidth=0.8)
 
 
 def symmetric(values: NDArray[np.floating]) -> Normalize:
-    """A scale with zero in the middle that holds all finite values."""
+    """Return a scale with zero in the middle that covers all finite values."""
     limit = largest(values)
     return Normalize(-limit, limit)
 
 
 def largest(values: NDArray[np.floating]) -> float:
-    """The largest magnitude among the finite values; 1 if there is none above 0."""
+    """Return the largest magnitude of the finite values; 1 if there is none above 0."""
     finite = np.abs(values[np.isfinite(values)])
     return float(finite.max(initial=0.0)) or 1.0
 
 
 def from_zero(values: NDArray[np.floating]) -> Normalize:
-    """A scale from zero, or what lies below it, to the largest finite value."""
+    """Return a scale from zero, or the smallest negative value, to the largest finite value."""
     finite = values[np.isfinite(values)]
     low, high = float(finite.min(initial=0.0)), float(finite.max(initial=0.0))
     return Normalize(low, high if high > low else low + 1)
 
 
 def enlarged(shape: tuple[int, ...], box: int) -> tuple[int, int]:
-    """Width and height in dots of an image [height, width] that fills a square box."""
+    """Return width and height in dots of an image [height, width] that fills a square box."""
     height, width = shape
     return scaled(height, width, box / max(height, width))
 
 
 def scaled(height: int, width: int, scale: float) -> tuple[int, int]:
-    """Width and height in dots of an image [height, width], enlarged by a whole number."""
+    """Return width and height in dots of an image [height, width], enlarged by a whole number."""
     scale = int(scale) if scale >= 1 else scale
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def columns_of(count: int, height: float, width: float, proportion: float = 1.0) -> int:
-    """In how many columns tiles of a shape make a grid that is so many times as wide as high."""
+    """Return the columns of a grid of tiles; the grid is `proportion` times as wide as high."""
     return min(count, max(1, ceil(sqrt(proportion * count * height / width))))
 
 
 def percent(share: float) -> str:
-    """A share as a whole percentage; what is not quite all or nothing does not say so."""
+    """Return a share as a whole percentage; only exactly 0 and 1 give 0 % and 100 %."""
     if not np.isfinite(share):
         return "nan"
     number = f"{100 * share:.0f}"
@@ -272,7 +275,7 @@ def percent(share: float) -> str:
 
 
 def text_width(text: str, size: float) -> int:
-    """Width in dots of the widest line."""
+    """Return the width of the widest line in dots."""
     font = FontProperties(family=FONT, size=100)
     widths: Iterator[float] = (
         text_to_path.get_text_width_height_descent(line, font, False)[0]
@@ -282,12 +285,12 @@ def text_width(text: str, size: float) -> int:
 
 
 def text_height(text: str, size: float) -> int:
-    """Height in dots that lines of text take, with some air below; nothing for no text."""
+    """Return the height of lines of text in dots, with a margin below; 0 for no text."""
     return ceil(len(text.splitlines()) * 1.25 * size * DPI / 72) + 10 if text else 0
 
 
 def wrapped(text: str, width: int, size: float) -> str:
-    """Text in lines that are no wider than so many dots, three at most for each line given."""
+    """Return text wrapped to a width in dots, at most three lines for each given line."""
     lines: list[str] = []
     for line in text.splitlines():
         if (needed := text_width(line, size)) <= width:
@@ -299,11 +302,12 @@ def wrapped(text: str, width: int, size: float) -> str:
 
 
 def shortened(names: Sequence[str], width: int, size: float) -> list[str]:
-    """Names that are no wider than so many dots: long ones lose their end."""
+    """Return names cut to a width in dots, with an ellipsis."""
     return [_shortened(name, width, size) for name in names]
 
 
 def _shortened(name: str, width: int, size: float) -> str:
+    """Return a name cut to a width in dots."""
     while len(name) > 2 and text_width(name, size) > width:
         name = name.removesuffix("…")[:-1].rstrip() + "…"
     return name

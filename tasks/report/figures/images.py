@@ -1,4 +1,4 @@
-"""Figures of images: the data, the errors, and what the network makes of each."""
+"""Figures of images: data, errors, and predictions for single images."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -9,6 +9,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from tasks.records import ConfusedPair
 from tasks.report.figures.canvas import (
     BLUE,
     FRAME,
@@ -32,11 +33,12 @@ from tasks.report.figures.canvas import (
     wrapped,
     write,
 )
+from tasks.report.figures.report_figure import Predictions, ReportFigure
 
 BYTES = Normalize(0, 255)
 GREYS = colormaps["binary"]
 SHOWN_CLASSES = 10
-"""Probabilities of so many classes stand beside an image: the highest, where there are more."""
+"""Maximum number of classes with a probability bar beside an image."""
 
 
 def image_grid(
@@ -47,15 +49,15 @@ def image_grid(
     empty: str = "No images",
     norm: Normalize = BYTES,
 ) -> Figure:
-    """Images side by side, each with its title below.
+    """Return a grid of images, each with its title below.
 
     Args:
         images: [n, height, width].
-        titles: n texts; long ones are broken into lines.
+        titles: n texts; long ones are wrapped.
         columns: images per row.
-        heading: stands above them all.
-        empty: what to say instead if there are no images.
-        norm: from white to black; 0 to 255 if not given.
+        heading: heading above all images.
+        empty: sentence to show if there are no images.
+        norm: scale from white to black.
     """
     if len(images) == 0:
         return sentence(empty, heading)
@@ -90,12 +92,14 @@ def example_errors(
     class_names: Sequence[str],
     iteration: int,
 ) -> Figure:
-    """The first nine wrong images, with their true and their predicted class.
+    """Return the first nine misclassified images, with true and predicted class.
 
     Args:
-        images: [n, height, width], the whole split or any part of it.
-        true, predicted: [n], indices into `class_names`.
-        iteration: how long the network that predicted was trained.
+        images: [n, height, width].
+        true: [n], indices into `class_names`.
+        predicted: [n], indices into `class_names`.
+        class_names: name of each class.
+        iteration: number of training iterations before the predictions.
     """
     wrong = np.flatnonzero(true != predicted)[:9]
     titles = [f"True: {class_names[true[i]]}, Pred: {class_names[predicted[i]]}" for i in wrong]
@@ -107,7 +111,7 @@ def example_errors(
 
 
 def single_image(image: NDArray[np.uint8], title: str) -> Figure:
-    """One image [height, width], 0 is white and 255 black, with its title above."""
+    """Return one image [height, width], from 0 (white) to 255 (black), with its title above."""
     width, height = enlarged(image.shape, 420)
     across = max(width, 420)
     title = wrapped(title, across, TITLE)
@@ -125,14 +129,14 @@ def confidences(
     class_names: Sequence[str],
     empty: str,
 ) -> Figure:
-    """Images, each with the probabilities that the network gives its classes.
+    """Return images, each with a bar for the probability of each class.
 
     Args:
-        images: [n, height, width], 0 is white and 255 black.
+        images: [n, height, width], from 0 (white) to 255 (black).
         probabilities: [n, classes], from 0 to 1.
         true: [n], indices into `class_names`.
-        class_names: one for each class.
-        empty: what to say instead if there are no images.
+        class_names: name of each class.
+        empty: sentence to show if there are no images.
     """
     if len(images) == 0:
         return sentence(empty)
@@ -147,7 +151,7 @@ def confidences(
         (f"True: {class_names[t]}", f"Pred: {class_names[p.argmax()]}")
         for t, p in zip(true, probabilities, strict=True)
     ]
-    # The image has the width of the words below it, within reason.
+    # The column of the image is as wide as the text below it, within limits.
     words = max(text_width(text, TICK) for pair in pairs for text in pair)
     part = max(width, 112, min(words, 112 if columns == 3 else 160))
     labels = ["\n".join(shortened(pair, part, TICK)) for pair in pairs]
@@ -176,7 +180,7 @@ def confidences(
 
 
 def _key(figure: Figure, colours: dict[str, str]) -> None:
-    """What the colours of the bars stand for, in the first line."""
+    """Write a legend of the bar colours at the top of the figure."""
     x = MARGIN
     for meaning, colour in colours.items():
         rectangle(figure, (x, MARGIN + 3, 18, 18), fill=colour)
@@ -185,7 +189,7 @@ def _key(figure: Figure, colours: dict[str, str]) -> None:
 
 
 def most_probable(row: NDArray[np.floating], true: int, count: int) -> list[int]:
-    """The classes to show, in order; where not all fit, the most probable and the true one."""
+    """Return the classes to show: all in order, or the most probable and the true one."""
     if count == len(row):
         return list(range(count))
     order = [int(c) for c in np.argsort(-row, kind="stable")]
@@ -200,13 +204,14 @@ def confused_pairs(
     predicted: NDArray[np.integer],
     class_names: Sequence[str],
 ) -> Figure:
-    """How often one class was taken for another, and what such images look like.
+    """Return counts of the most frequent confusions, with example images.
 
     Args:
-        pairs: (true, predicted, count), one in a row.
-        images: [n, height, width], the whole split, from which the first few are shown.
-        true, predicted: [n], indices into `class_names`.
-        class_names: one for each class.
+        pairs: (true, predicted, count), one for each row of the figure.
+        images: [n, height, width]; the first few of each pair are shown.
+        true: [n], indices into `class_names`.
+        predicted: [n], indices into `class_names`.
+        class_names: name of each class.
     """
     if not pairs:
         return sentence("No errors")
@@ -237,3 +242,123 @@ def confused_pairs(
             left = WIDTH - MARGIN - (examples - i) * (width + 8) + 8
             place(figure, images[row], (left, y, width, height), BYTES, GREYS)
     return figure
+
+
+FIRST_IMAGES = 9
+"""Number of images in each figure of example images."""
+PAIRS = 10
+"""Maximum number of confused pairs in their figure, the most frequent ones."""
+NO_ERRORS = "No test image is misclassified."
+
+
+def first_images_figure(
+    images: NDArray[np.uint8], labels: NDArray[np.integer], names: Sequence[str]
+) -> ReportFigure:
+    """Return the first test images with their true classes."""
+    count = min(FIRST_IMAGES, len(images))
+    titles = [f"True: {names[label]}" for label in labels[:count]]
+    return ReportFigure(
+        figure=image_grid(images[:count], titles),
+        name="first-test-images",
+        title="The first test images",
+        caption=f"The first {count} images of the test split, each with its true class.",
+        alt="Images of the classes " + ", ".join(names[label] for label in labels[:count]) + ".",
+    )
+
+
+def errors_figure(data: Predictions, iteration: int) -> ReportFigure:
+    """Return the first errors after a number of training iterations."""
+    wrong = data.wrong
+    shown = wrong[:FIRST_IMAGES]
+    return ReportFigure(
+        figure=example_errors(data.images, data.true, data.predicted, data.names, iteration),
+        name=f"errors-{iteration}",
+        title=f"Errors after {iteration:,} iteration{'' if iteration == 1 else 's'}",
+        caption=f"The first {len(shown)} of {len(wrong):,} misclassified test images."
+        if len(wrong)
+        else NO_ERRORS,
+        alt=data.described(shown).capitalize() + "." if len(wrong) else "No errors.",
+    )
+
+
+def confident_errors_figure(data: Predictions) -> ReportFigure:
+    """Return the errors with the highest confidence."""
+    rows = data.by_confidence(data.wrong, FIRST_IMAGES, highest=True)
+    return ReportFigure(
+        figure=_confidences_of(data, rows, "No errors"),
+        name="confident-errors",
+        title="The most confident errors",
+        caption=f"The misclassified test images with the highest confidence. {_bars_shown(data)}:"
+        " orange the predicted class, blue the true class."
+        if len(rows)
+        else NO_ERRORS,
+        alt=data.described_with_confidence(rows),
+    )
+
+
+def unsure_correct_figure(data: Predictions) -> ReportFigure:
+    """Return the correctly classified images with the lowest confidence."""
+    rows = data.by_confidence(data.correct, FIRST_IMAGES, highest=False)
+    return ReportFigure(
+        figure=_confidences_of(data, rows, "Nothing is right"),
+        name="unsure-correct",
+        title="The least confident correct predictions",
+        caption="The correctly classified test images with the lowest confidence."
+        f" {_bars_shown(data)}: blue the true class, which is also the predicted one."
+        if len(rows)
+        else "No test image is classified correctly.",
+        alt=data.described_with_confidence(rows),
+    )
+
+
+def _bars_shown(data: Predictions) -> str:
+    """Return the beginning of a sentence about the bars beside each image."""
+    if len(data.names) > SHOWN_CLASSES:
+        return f"Beside each image the {SHOWN_CLASSES} most probable classes"
+    return "Beside each image the probability of each class"
+
+
+def _confidences_of(data: Predictions, rows: NDArray[np.integer], empty: str) -> Figure:
+    """Return some images, each with the probability of each class."""
+    images, probabilities, true = data.images[rows], data.probabilities[rows], data.true[rows]
+    return confidences(images, probabilities, true, data.names, empty)
+
+
+def confused_pairs_figure(data: Predictions, confused: Sequence[ConfusedPair]) -> ReportFigure:
+    """Return the most frequent confusions, of all in descending order of their count."""
+    pairs = confused[:PAIRS]
+    shown = f"The {PAIRS} most frequent of {len(confused)}"
+    if len(confused) <= PAIRS:
+        shown = f"All {len(confused)}"
+    return ReportFigure(
+        figure=confused_pairs(
+            [(pair.true, pair.predicted, pair.count) for pair in pairs],
+            data.images,
+            data.true,
+            data.predicted,
+            data.names,
+        ),
+        name="confused-pairs",
+        title="The most frequent confusions",
+        caption=f"{shown} pairs of a true and a predicted class: the number of test images, and"
+        " the first of them."
+        if pairs
+        else NO_ERRORS,
+        alt="; ".join(
+            f"{data.names[pair.true]} taken for {data.names[pair.predicted]}: {pair.count}"
+            for pair in pairs
+        )
+        or "No errors.",
+    )
+
+
+def sample_image_figure(data: Predictions, row: int) -> ReportFigure:
+    """Return one test image."""
+    name = data.names[data.true[row]]
+    return ReportFigure(
+        figure=single_image(data.images[row], f"Test image {row}: {name}"),
+        name=f"image-{row}",
+        title=f"Test image {row}",
+        caption=f"A {name}, as the network receives it.",
+        alt=f"Image of a {name}.",
+    )

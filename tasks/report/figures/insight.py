@@ -1,6 +1,6 @@
-"""Figures of what the network looks for, what misled it, and how it sees images together."""
+"""Figures of the insights: exciting inputs, attribution maps, map of the test images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import cos, sin
 
 import numpy as np
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
+from tasks.records import Attribution
 from tasks.report.figures.canvas import (
     FRAME,
     INK,
@@ -33,18 +34,19 @@ from tasks.report.figures.canvas import (
     text_width,
     write,
 )
-from tasks.report.figures.images import BYTES, GREYS, image_grid
+from tasks.report.figures.images import BYTES, GREYS, NO_ERRORS, image_grid
+from tasks.report.figures.report_figure import Predictions, ReportFigure
 
 
 def exciting_inputs(
     images: NDArray[np.floating], probabilities: NDArray[np.floating], class_names: Sequence[str]
 ) -> Figure:
-    """For each class the input that excites it most, and how probable that makes it.
+    """Return the input that excites each class most, with its probability.
 
     Args:
-        images: [classes, height, width] in [0, 1], 0 is white and 1 black.
-        probabilities: [classes], each of its own class, from 0 to 1.
-        class_names: one for each class.
+        images: [classes, height, width], from 0 (white) to 1 (black).
+        probabilities: [classes], probability of the class for its own image, from 0 to 1.
+        class_names: name of each class.
     """
     titles = [f"{name}: {percent(p)}" for name, p in zip(class_names, probabilities, strict=True)]
     columns = 5 if len(images) > 4 else 3
@@ -58,15 +60,15 @@ def attributions(
     maps: Sequence[tuple[str, NDArray[np.floating], NDArray[np.floating]]],
     class_names: Sequence[str],
 ) -> Figure:
-    """Which pixels speak for the wrong and for the true class of images.
+    """Return maps of the pixels that speak for the predicted and for the true class.
 
     Args:
-        images: [n, height, width], 0 is white and 255 black.
-        true, predicted: n indices into `class_names`.
-        maps: of each method its name, what speaks for the predicted class and what for the
-            true one, [n, rows, columns] each; one colour scale for both, red speaks for the
-            class and blue against it.
-        class_names: one for each class.
+        images: [n, height, width], from 0 (white) to 255 (black).
+        true: n indices into `class_names`.
+        predicted: n indices into `class_names`.
+        maps: for each method its name, and maps [n, rows, columns] for the predicted and for the
+            true class, on one colour scale: red speaks for the class, blue against it.
+        class_names: name of each class.
     """
     if len(images) == 0:
         return sentence("No errors")
@@ -109,7 +111,7 @@ COLOURS = to_rgba_array(
         *("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
     ]
 )
-"""Ten colours that are told apart with every kind of colour vision: M. A. Petroff, "Accessible
+"""Ten colours, distinct with every kind of colour vision: M. A. Petroff, "Accessible
 color sequences for data visualization", arXiv:2107.02270."""
 
 
@@ -119,15 +121,16 @@ def embedding_map(
     predicted: NDArray[np.integer],
     class_names: Sequence[str],
 ) -> Figure:
-    """Images as points on a plane, coloured by their true class, errors marked.
+    """Return a map of images as points, coloured by true class, with errors marked.
 
-    The name of a class stands near the middle of its points. More than ten classes share the
-    colours.
+    The name of each class is written near the median of its points. Colours repeat after ten
+    classes.
 
     Args:
-        places: [n, 2].
-        true, predicted: [n], indices into `class_names`.
-        class_names: one for each class.
+        places: [n, 2], coordinates of the points.
+        true: [n], indices into `class_names`.
+        predicted: [n], indices into `class_names`.
+        class_names: name of each class.
     """
     if not np.isfinite(places).all():
         return sentence("The outputs of the network are not finite: there is nothing to map.")
@@ -171,7 +174,7 @@ def _name_classes(
     true: NDArray[np.integer],
     class_names: Sequence[str],
 ) -> None:
-    """Write each class's name at the median of its points, or beside it where one stands."""
+    """Write the name of each class at the median of its points, or at a free place nearby."""
     box = axes.get_window_extent()
     taken: list[tuple[float, float, float, float]] = []
     names = shortened(class_names, 200, LABEL)
@@ -179,7 +182,7 @@ def _name_classes(
         x, y = axes.transData.transform(np.median(places[true == c], axis=0))
         wide, high = text_width(names[c], LABEL) / 2 + 6, 20
         for k in range(4000):
-            # Along a spiral outwards, to the first place that is free.
+            # Search outwards along a spiral for the first free place.
             at = x + 1.5 * k**0.75 * cos(0.7 * k), y + 1.5 * k**0.75 * sin(0.7 * k)
             inside = box.x0 + wide < at[0] < box.x1 - wide and box.y0 + high < at[1] < box.y1 - high
             if inside and not any(
@@ -199,3 +202,98 @@ def _name_classes(
             parse_math=False,
             path_effects=[withStroke(linewidth=3, foreground="white")],
         )
+
+
+def exciting_inputs_figure(
+    images: NDArray[np.floating],
+    logits: NDArray[np.floating],
+    probabilities: NDArray[np.floating],
+    names: Sequence[str],
+) -> ReportFigure:
+    """Return the input that excites each class most.
+
+    Args:
+        images: [classes, height, width], from 0 (white) to 1 (black).
+        logits: [classes], logit of the class for its own image.
+        probabilities: [classes], probability of the class for its own image, from 0 to 1.
+        names: name of each class.
+    """
+    return ReportFigure(
+        figure=exciting_inputs(images, probabilities, names),
+        name="exciting-inputs",
+        title="Exciting inputs",
+        caption="For each class the input that maximises its logit, and its probability. Gradient"
+        " ascent starts from noise; the gradient is smoothed, and ink has a small cost. The input"
+        " need not look like the class to a human.",
+        alt=f"{len(images)} generated images with logits of their own class from"
+        f" {logits.min():.1f} to {logits.max():.1f}.",
+    )
+
+
+def attributions_figure(
+    data: Predictions, attribution: Attribution, tensors: Mapping[str, NDArray[np.floating]]
+) -> ReportFigure:
+    """Return the attribution maps of the first errors.
+
+    Args:
+        data: test split with its predictions.
+        attribution: images and predictions of the maps.
+        tensors: maps [n, rows, columns] by method and class, e.g. `gradient/predicted`.
+    """
+    rows = np.array(attribution.test_images, int)
+    side = attribution.patch
+    methods = (("gradient", "gradient × input"), ("occlusion", f"{side} × {side} pixels covered"))
+    maps = [
+        (title, tensors[f"{method}/predicted"], tensors[f"{method}/true"])
+        for method, title in methods
+        if len(rows)
+    ]
+    return ReportFigure(
+        figure=attributions(
+            data.images[rows], data.true[rows].tolist(), attribution.predicted, maps, data.names
+        ),
+        name="attributions",
+        title="Attribution of errors",
+        caption="Red pixels speak for the predicted class (left of each pair) or the true class"
+        " (right), blue pixels against it. The first pair is gradient × input, the second the"
+        f" decrease of the logit when {side} × {side} pixels around the place are covered."
+        if len(rows)
+        else NO_ERRORS,
+        alt=f"Maps of the first {len(rows)} errors: {data.described(rows)}."
+        if len(rows)
+        else "No errors.",
+    )
+
+
+def map_figure(
+    places: NDArray[np.floating],
+    true: NDArray[np.integer],
+    predicted: NDArray[np.integer],
+    names: Sequence[str],
+    layer: str,
+    total: int,
+) -> ReportFigure:
+    """Return a map of the test images by the outputs of a layer.
+
+    Args:
+        places: [n, 2], coordinates of the points.
+        true: [n], indices into `names`.
+        predicted: [n], indices into `names`.
+        names: name of each class.
+        layer: name of the layer.
+        total: number of test images, n or more.
+    """
+    count, wrong = len(places), int((true != predicted).sum())
+    sample = f"{count:,} of {total:,} test images, errors first"
+    if count == total:
+        sample = f"All {total:,} test images"
+    return ReportFigure(
+        figure=embedding_map(places, true, predicted, names),
+        name="map",
+        title=f"Map of the test images by {layer}",
+        caption=f"{sample}: images with similar outputs of {layer} are close to each other (PCA,"
+        " then t-SNE; distances between groups mean little). Colours are true classes, crosses"
+        f" the {wrong:,} errors.",
+        alt=f"A map of {count:,} points of {len(np.unique(true))} classes, {wrong:,} of them"
+        " marked as errors.",
+    )

@@ -1,4 +1,4 @@
-"""Figures of the layers: their weights, their outputs, and the way of an image through them."""
+"""Figures of the layers: weights, outputs, and all outputs for one image."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -23,6 +23,7 @@ from tasks.report.figures.canvas import (
     colour_bar,
     columns_of,
     from_zero,
+    largest,
     new_figure,
     percent,
     place,
@@ -36,16 +37,17 @@ from tasks.report.figures.canvas import (
     write,
 )
 from tasks.report.figures.images import BYTES, GREYS, SHOWN_CLASSES, most_probable
+from tasks.report.figures.report_figure import Predictions, ReportFigure
 
 
 def conv_weights(weights: NDArray[np.floating], channel: int, limit: float) -> Figure:
-    """All filters of a convolutional layer for one of its input channels.
+    """Return the filters of a convolutional layer for one input channel.
 
     Args:
         weights: [height, width, input channels, filters].
-        channel: the input channel, from 0.
-        limit: weights from -limit (blue) over 0 (white) to limit (red); give
-            `largest(weights)` so that all channels share one scale.
+        channel: input channel, from 0.
+        limit: end of the colour scale from -limit (blue) over 0 (white) to limit (red);
+            `largest(weights)` gives all channels the same scale.
     """
     filters = np.moveaxis(weights[:, :, channel, :], -1, 0)
     title = f"Filters for input channel {channel}"
@@ -53,11 +55,11 @@ def conv_weights(weights: NDArray[np.floating], channel: int, limit: float) -> F
 
 
 def layer_outputs(outputs: NDArray[np.floating], title: str) -> Figure:
-    """What each filter of a layer makes of one image, on one scale from white to black.
+    """Return the outputs of a layer for one image, on one scale from white to black.
 
     Args:
         outputs: [height, width, filters].
-        title: stands above.
+        title: heading above the outputs.
     """
     tiles = np.moveaxis(outputs, -1, 0)
     return _tiles(tiles, title, from_zero(outputs), colormaps["binary"], "Output")
@@ -66,7 +68,7 @@ def layer_outputs(outputs: NDArray[np.floating], title: str) -> Figure:
 def _tiles(
     tiles: NDArray[np.floating], title: str, norm: Normalize, colours: Colormap, unit: str
 ) -> Figure:
-    """Tiles [n, height, width] in a grid about as wide as high, and their colour bar."""
+    """Return tiles [n, height, width] in a nearly square grid, with a colour bar."""
     count, height, width = tiles.shape
     columns = columns_of(count, height, width)
     rows = ceil(count / columns)
@@ -96,7 +98,7 @@ def _tiles(
 
 
 STEP = 96
-"""Dots between two rows of the flow, for the arrow and the name of what comes next."""
+"""Dots between two rows of the flow, for the arrow and the next label."""
 
 
 def flow(
@@ -106,15 +108,15 @@ def flow(
     true: int,
     class_names: Sequence[str],
 ) -> Figure:
-    """The way of one image through the network, from top to bottom.
+    """Return one image, the outputs of each layer and the probabilities, from top to bottom.
 
     Args:
-        image: [height, width], 0 is white and 255 black.
+        image: [height, width], from 0 (white) to 255 (black).
         layers: name and outputs of each layer before the logits, in order: [height, width,
             filters] or [neurons], each layer with a grey scale of its own.
         probabilities: [classes], from 0 to 1.
-        true: index into `class_names`.
-        class_names: one for each class.
+        true: true class, an index into `class_names`.
+        class_names: name of each class.
     """
     rows: list[tuple[str, Grid, Normalize]] = [
         (f"Image, {image.shape[0]} × {image.shape[1]}", _maps(image[..., np.newaxis]), BYTES)
@@ -147,13 +149,13 @@ def flow(
 
 
 Grid = list[tuple[NDArray[np.generic], tuple[int, int, int, int]]]
-"""Tiles, each with its place: left, top, width, height in dots."""
+"""Tiles, each with its box: left, top, width, height in dots."""
 
 
 def _maps(outputs: NDArray[np.generic]) -> Grid:
-    """The outputs of a convolutional layer [height, width, filters] in a few long rows.
+    """Return the outputs of a convolutional layer [height, width, filters] in a few long rows.
 
-    As large as a row of so much height allows; those that do not fit even so are left out.
+    Tiles are as large as the height of the rows allows. Tiles that do not fit are left out.
     """
     height, width, filters = outputs.shape
     gap, across, down = 6, WIDTH - 2 * MARGIN, 190
@@ -174,7 +176,7 @@ def _maps(outputs: NDArray[np.generic]) -> Grid:
 
 
 def _neurons(outputs: NDArray[np.floating]) -> Grid:
-    """The outputs of a fully-connected layer [neurons] as one strip, a square for each."""
+    """Return the outputs of a dense layer [neurons] as one strip of squares."""
     rows = ceil(len(outputs) / 64) if len(outputs) <= 256 else ceil(len(outputs) / 114)
     columns = ceil(len(outputs) / rows)
     cell = min(20, (WIDTH - 2 * MARGIN) // columns)
@@ -184,6 +186,7 @@ def _neurons(outputs: NDArray[np.floating]) -> Grid:
 
 
 def _described(name: str, outputs: NDArray[np.floating], shown: int) -> str:
+    """Return the label of a layer in the flow."""
     if outputs.ndim == 1:
         return f"{name}: {len(outputs)} neurons"
     height, width, filters = outputs.shape
@@ -192,27 +195,29 @@ def _described(name: str, outputs: NDArray[np.floating], shown: int) -> str:
 
 
 BARS = 130
-"""Dots that a probability of 1 is high."""
+"""Height in dots of the bar of probability 1."""
 ALL_CLASSES = 30
-"""Of more classes only the most probable have bars."""
+"""Maximum number of classes for which every class has a bar."""
 
 
 def _shown_classes(probabilities: NDArray[np.floating], true: int) -> list[int]:
+    """Return the classes that have a bar in the flow."""
     classes = len(probabilities)
     return most_probable(probabilities, true, classes if classes <= ALL_CLASSES else SHOWN_CLASSES)
 
 
 def _slot(names: Sequence[str]) -> int:
-    """Dots from one bar to the next."""
+    """Return the distance between two bars in dots."""
     return min(90, (WIDTH - 2 * MARGIN) // len(names))
 
 
 def _turned(names: Sequence[str]) -> bool:
-    """Whether names stand upright below their bars, since they do not fit side by side."""
+    """Return whether names are rotated because they do not fit side by side."""
     return max(text_width(name, SMALL) for name in names) > _slot(names) - 4
 
 
 def _bars_high(names: Sequence[str]) -> int:
+    """Return the height of the bars with their labels in dots."""
     below = max(text_width(name, SMALL) for name in names) if _turned(names) else 24
     return 32 + 30 + BARS + 8 + below
 
@@ -224,7 +229,7 @@ def _bars(
     true: int,
     names: Sequence[str],
 ) -> None:
-    """A bar for each class: blue the true one, orange what it is taken for instead."""
+    """Draw a bar for each class: blue for the true one, orange for a wrong prediction."""
     slot = _slot(names)
     left, foot = (WIDTH - slot * len(names)) // 2, top + 30 + BARS
     best = int(shares.argmax())
@@ -237,3 +242,71 @@ def _bars(
             write(figure, middle, foot - high - 26, percent(share), SMALL, align="center")
         rotation = 90 if _turned(names) else 0
         write(figure, middle, foot + 8, name, SMALL, align="center", rotation=rotation)
+
+
+def weights_figure(layer: str, weights: NDArray[np.floating], channel: int) -> ReportFigure:
+    """Return the filters of a convolutional layer for one input channel.
+
+    Args:
+        layer: name of the layer.
+        weights: [height, width, input channels, filters].
+        channel: input channel, from 0.
+    """
+    height, width, channels, filters = weights.shape
+    limit = largest(weights)
+    where = "" if channels == 1 else f" for input channel {channel}"
+    return ReportFigure(
+        figure=conv_weights(weights, channel, limit),
+        name=f"{layer}-weights-{channel}",
+        title=f"Filters of {layer}{where}",
+        caption=f"The {filters} filters{where}: red is positive, blue negative, one scale for all"
+        f" filters of {layer}.",
+        alt=f"{filters} filters of {height} × {width} weights between -{limit:.2f} and"
+        f" {limit:.2f}.",
+    )
+
+
+def outputs_figure(
+    data: Predictions, row: int, layer: str, output: NDArray[np.floating]
+) -> ReportFigure:
+    """Return the outputs of a convolutional layer for one test image.
+
+    Args:
+        data: test split with its predictions.
+        row: row of the image.
+        layer: name of the layer.
+        output: [height, width, filters].
+    """
+    height, width, filters = output.shape
+    return ReportFigure(
+        figure=layer_outputs(output, f"Output of {layer} for test image {row}"),
+        name=f"{layer}-outputs-{row}",
+        title=f"Outputs of {layer} for test image {row}",
+        caption=f"{filters} outputs of {height} × {width} pixels; darker is larger.",
+        alt=f"{filters} small images, the output of each filter of {layer} for a"
+        f" {data.names[data.true[row]]}.",
+    )
+
+
+def flow_figure(
+    data: Predictions, row: int, outputs: Sequence[tuple[str, NDArray[np.floating]]]
+) -> ReportFigure:
+    """Return the outputs of all layers for one test image.
+
+    Args:
+        data: test split with its predictions.
+        row: row of the image.
+        outputs: name and output of each layer, in order; the last one's are the logits, which the
+            probabilities replace.
+    """
+    hidden = outputs[:-1]
+    true, predicted = data.names[data.true[row]], data.names[data.predicted[row]]
+    return ReportFigure(
+        figure=flow(data.images[row], hidden, data.probabilities[row], data.true[row], data.names),
+        name=f"flow-{row}",
+        title=f"Test image {row} in all layers",
+        caption="From top to bottom: the image, the outputs of each layer (darker is larger, each"
+        " layer on its own scale), and the probability of each class, blue for the true one.",
+        alt=f"Test image {row}, a {true}, goes through {', '.join(name for name, _ in hidden)}"
+        f" and is taken for a {predicted} with {data.probabilities[row].max():.1%}.",
+    )

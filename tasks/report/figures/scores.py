@@ -1,4 +1,4 @@
-"""Figures of numbers: how it learned, what it confuses, how sure it is."""
+"""Figures of metrics: learning curve, confusion matrix, class scores, calibration."""
 
 from collections.abc import Sequence
 from math import ceil, floor, log10
@@ -17,7 +17,7 @@ from matplotlib.ticker import (
 )
 from numpy.typing import NDArray
 
-from tasks.records import ClassMetrics, ConfidenceBin
+from tasks.records import ClassMetrics, ConfidenceBin, Evaluation, Metrics
 from tasks.report.figures.canvas import (
     BLUE,
     FRAME,
@@ -37,19 +37,19 @@ from tasks.report.figures.canvas import (
     text_width,
     write,
 )
-from tasks.report.statistics import wilson_interval
+from tasks.report.figures.report_figure import ReportFigure
+from tasks.statistics import wilson_interval
 
 
 def confusion_matrix(matrix: NDArray[np.integer], class_names: Sequence[str]) -> Figure:
-    """How many images of each class were taken for which.
+    """Return a confusion matrix.
 
-    The colour scale is logarithmic, so that single mistakes show beside a
-    diagonal of thousands; white is zero. Counts stand in the cells where there
-    is room for them.
+    The colour scale is logarithmic, so single errors show beside a diagonal of thousands; white
+    is zero. Counts are written into the cells if they fit.
 
     Args:
         matrix: [classes, classes], rows true, columns predicted.
-        class_names: one for each class.
+        class_names: name of each class.
     """
     classes = len(class_names)
     cell = min(160, max(40 if classes <= 30 else 28, 720 // classes))
@@ -93,7 +93,7 @@ def confusion_matrix(matrix: NDArray[np.integer], class_names: Sequence[str]) ->
 def _counts(
     axes: Axes, matrix: NDArray[np.integer], colours: NDArray[np.float64], cell: int
 ) -> None:
-    """Write each count above zero into its cell, if the longest one fits in legibly."""
+    """Write each count above zero into its cell, if the longest one fits."""
     digits = len(str(matrix.max(initial=0)))
     size = min(LABEL, 85 * cell / text_width("0" * digits, 100))
     if size < 7:
@@ -111,7 +111,7 @@ def _counts(
 
 
 def _readable_on(colour: NDArray[np.float64]) -> str:
-    """Black or white, whichever has more contrast (WCAG 2.2, relative luminance)."""
+    """Return black or white, whichever has more contrast (WCAG 2.2, relative luminance)."""
     channels = colour[:3]
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     return "black" if linear @ (0.2126, 0.7152, 0.0722) > 0.179 else "white"
@@ -123,10 +123,10 @@ def learning_curve(
     batch_loss: Sequence[float] | NDArray[np.floating],
     milestones: Sequence[tuple[int, int, int]],
 ) -> Figure:
-    """Accuracy and loss over training.
+    """Return accuracy and loss over training.
 
     Args:
-        iterations: where the batch was measured.
+        iterations: iterations of the measured batches.
         batch_accuracy: accuracy on that batch, from 0 to 1.
         batch_loss: mean cross-entropy of that batch.
         milestones: (iteration, correct, total) of the test split.
@@ -162,7 +162,7 @@ def learning_curve(
 
 
 def _milestones(axes: Axes, milestones: Sequence[tuple[int, int, int]]) -> None:
-    """Test accuracy (iteration, correct, total) as points with 95 % intervals."""
+    """Draw test accuracies (iteration, correct, total) as points with 95 % intervals."""
     accuracy = np.array([correct / max(total, 1) for _, correct, total in milestones])
     intervals = np.array([wilson_interval(correct, total) for _, correct, total in milestones])
     axes.errorbar(
@@ -178,7 +178,7 @@ def _milestones(axes: Axes, milestones: Sequence[tuple[int, int, int]]) -> None:
 
 
 def _iteration_axis(axes: Axes, last: int) -> None:
-    """A logarithmic axis that begins with 0, for milestones 0, 1, 100, 1,000 …"""
+    """Set a logarithmic x-axis that includes 0, for milestones 0, 1, 100, 1,000 …"""
     axes.set_xscale("symlog", linthresh=1, linscale=0.5)
     axes.set_xlim(-0.25, last * 1.6)
     powers = [10**k for k in range(len(str(last)))]
@@ -192,7 +192,7 @@ def _iteration_axis(axes: Axes, last: int) -> None:
 
 
 def _loss_axis(axes: Axes, loss: NDArray[np.float64]) -> None:
-    """A logarithmic axis around the losses above zero, with a few round numbers."""
+    """Set a logarithmic y-axis around the losses above zero, with round ticks."""
     loss = loss[np.isfinite(loss) & (loss > 0)]
     low, high = (loss.min() / 2, loss.max() * 2) if loss.size else (0.1, 1.0)
     first, last = floor(log10(low)), ceil(log10(high))
@@ -208,6 +208,7 @@ def _loss_axis(axes: Axes, loss: NDArray[np.float64]) -> None:
 
 
 def _legend_above(axes: Axes) -> None:
+    """Put a legend above axes."""
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(0, 1),
@@ -220,14 +221,14 @@ def _legend_above(axes: Axes) -> None:
 
 
 def class_scores(metrics: Sequence[ClassMetrics], class_names: Sequence[str]) -> Figure:
-    """Precision, recall and F1 of each class, as dots on a line, and how many images it has.
+    """Return precision, recall and F1 of each class as dots, with its number of images.
 
-    The scale begins just below the lowest value: dots, unlike bars, need no zero. What is not
-    known, as the recall of a class without images, has no dot.
+    The scale begins just below the lowest value: dots, unlike bars, need no zero. Undefined
+    values, such as the recall of a class without images, have no dot.
 
     Args:
-        metrics: one for each class.
-        class_names: one for each class.
+        metrics: metrics of each class.
+        class_names: name of each class.
     """
     line = 44 if len(metrics) <= 30 else 30
     names = shortened(class_names, 200, TICK)
@@ -247,7 +248,7 @@ def class_scores(metrics: Sequence[ClassMetrics], class_names: Sequence[str]) ->
     axes.grid(color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
     frame(axes)
-    # One above the other, so that equal values show all three.
+    # Shifted vertically, so that equal values do not hide each other.
     for name, marker, colour, shift in (
         ("precision", "^", ORANGE, -0.2),
         ("F1", "D", GREEN, 0.0),
@@ -273,7 +274,7 @@ def class_scores(metrics: Sequence[ClassMetrics], class_names: Sequence[str]) ->
 
 
 def _percent_scale(lowest: float) -> tuple[float, float]:
-    """Where a scale up to 1 begins, below the lowest value, and the step of its round numbers."""
+    """Return the start of a scale up to 1 that includes the lowest value, and its tick step."""
     for low, step in ((0.95, 0.01), (0.9, 0.02), (0.8, 0.05), (0.5, 0.1)):
         if lowest >= low:
             return low, step
@@ -281,10 +282,10 @@ def _percent_scale(lowest: float) -> tuple[float, float]:
 
 
 def calibration(bins: Sequence[ConfidenceBin], error: float) -> Figure:
-    """Reliability diagram: how often it is right where it is so sure, and how many images.
+    """Return a reliability diagram, with the number of images in each bin.
 
     Args:
-        bins: of equal width, from 0 to 1.
+        bins: bins of equal width, from 0 to 1.
         error: expected calibration error, from 0 to 1.
     """
     left, across = 150, WIDTH - 150 - MARGIN - 16
@@ -330,7 +331,7 @@ def calibration(bins: Sequence[ConfidenceBin], error: float) -> Figure:
 
 
 def _bin_counts(axes: Axes, bins: Sequence[ConfidenceBin], across: int) -> None:
-    """A bar for each bin, with its number of images above it where there are any."""
+    """Draw a bar for each bin that has images, with their number above it."""
     most = max((b.count for b in bins), default=0)
     axes.set_yscale("log")
     axes.set_ylim(0.5, max(10, most) * 4)
@@ -350,5 +351,76 @@ def _bin_counts(axes: Axes, bins: Sequence[ConfidenceBin], across: int) -> None:
 
 
 def compact(count: int) -> str:
-    """A count below a million in at most four characters."""
+    """Return a count below a million in at most four characters."""
     return str(count) if count < 10_000 else f"{count / 1000:.0f}k"
+
+
+def learning_curve_figure(
+    curve: tuple[NDArray[np.integer], NDArray[np.floating], NDArray[np.floating]],
+    evaluations: Sequence[Evaluation],
+) -> ReportFigure:
+    """Return the learning curve with the milestones.
+
+    Args:
+        curve: iterations, accuracy and loss of the measured batches.
+        evaluations: evaluation of the test split at each milestone.
+    """
+    first, last = evaluations[0], evaluations[-1]
+    return ReportFigure(
+        figure=learning_curve(*curve, [(e.iteration, e.correct, e.total) for e in evaluations]),
+        name="learning-curve",
+        title="Learning curve",
+        caption="Accuracy and loss of the training batch every 100 iterations, and the accuracy on"
+        " the test split at each milestone with its 95 % interval.",
+        alt=f"Test accuracy rises from {first.correct / first.total:.1%} at iteration"
+        f" {first.iteration:,} to {last.correct / last.total:.1%} at {last.iteration:,}.",
+    )
+
+
+def confusion_matrix_figure(matrix: NDArray[np.integer], names: Sequence[str]) -> ReportFigure:
+    """Return the confusion matrix [classes, classes], rows true, columns predicted."""
+    errors = matrix - np.diag(np.diag(matrix))
+    true, predicted = np.unravel_index(errors.argmax(), errors.shape)
+    worst = int(errors[true, predicted])
+    return ReportFigure(
+        figure=confusion_matrix(matrix, names),
+        name="confusion-matrix",
+        title="Confusion matrix",
+        caption="Test images by true class (rows) and predicted class (columns). The colour scale"
+        " is logarithmic, so single errors show beside the diagonal.",
+        alt=f"Confusion matrix. Most often confused: {names[true]} taken for"
+        f" {names[predicted]}, {worst} times."
+        if worst
+        else "Confusion matrix without errors.",
+    )
+
+
+def class_scores_figure(metrics: Sequence[ClassMetrics], names: Sequence[str]) -> ReportFigure:
+    """Return precision, recall and F1 of each class."""
+    known = [(m.f1, name) for m, name in zip(metrics, names, strict=True) if m.f1 is not None]
+    worst, best = min(known, default=(0.0, "")), max(known, default=(0.0, ""))
+    return ReportFigure(
+        figure=class_scores(metrics, names),
+        name="class-scores",
+        title="Scores of each class",
+        caption="Precision (the share of the images predicted as a class that are of it), recall"
+        " (the share of the images of a class that are predicted as it), F1 (their harmonic mean),"
+        " and the number of test images of each class.",
+        alt=f"F1 lies between {worst[0]:.1%} for {worst[1]} and {best[0]:.1%} for {best[1]}."
+        if known
+        else "No score of any class is defined.",
+    )
+
+
+def calibration_figure(metrics: Metrics) -> ReportFigure:
+    """Return the reliability diagram."""
+    return ReportFigure(
+        figure=calibration(metrics.bins, metrics.calibration_error),
+        name="calibration",
+        title="Calibration",
+        caption="Above, accuracy against confidence: on the dashed line both are equal, below it"
+        f" the network is overconfident. Each dot is one of {len(metrics.bins)} bins of equal"
+        " width; the bars below show the number of images in each.",
+        alt="Reliability diagram. The expected calibration error is"
+        f" {metrics.calibration_error:.2%}.",
+    )

@@ -1,4 +1,4 @@
-"""Figures of studies: variants side by side, and networks by size and error."""
+"""Figure of a study: variants side by side, and networks by size and error."""
 
 from collections.abc import Sequence
 
@@ -30,16 +30,17 @@ from tasks.report.figures.canvas import (
 WIDE = 1280
 ROW = 72
 LABELS = 380
-"""Dots that the names of the variants may take."""
+"""Maximum width of the variant names in dots."""
 TIMES = 230
+"""Width of the time bars in dots."""
 LEAST_ERROR = 1e-4
-"""A log scale has no zero: where every image is right, as if one in 10,000 were wrong."""
+"""Smallest error on the log scale, which has no zero: one image in 10,000."""
 
 
 def study(chart: StudyChart) -> Figure:
-    """Test error of each variant, seed by seed and as a mean with its interval; time beside it.
+    """Return test error and time of each variant: each seed, and the mean with its interval.
 
-    What a search has tried stands below, by parameters and validation error.
+    The networks of a search are shown below, by parameters and validation error.
     """
     if not chart.rows:
         return sentence("Nothing has been run")
@@ -80,7 +81,7 @@ def study(chart: StudyChart) -> Figure:
 
 
 def percent_axis(axes: Axes, horizontal: bool, shares: Sequence[float]) -> None:
-    """A logarithmic axis around some shares, with a few round percentages."""
+    """Set a logarithmic axis around shares, with round percentages as ticks."""
     low = max(LEAST_ERROR, min(shares)) / 1.25
     high = min(1.0, max(shares)) * 1.25
     ticks = [m * 10.0**p for p in range(-5, 1) for m in (1, 2, 5)]
@@ -101,7 +102,7 @@ def percent_axis(axes: Axes, horizontal: bool, shares: Sequence[float]) -> None:
 
 
 def draw_errors(axes: Axes, rows: Sequence[ChartRow]) -> None:
-    """Errors on a log scale, since they differ by factors: further left is better."""
+    """Draw test errors on a log scale; further left is better."""
     shown = [max(LEAST_ERROR, e) for row in rows for e in (*row.errors, row.mean)]
     least, most = min(shown) / 2, min(1.0, 2 * max(shown))
     for n, row in enumerate(rows):
@@ -116,7 +117,7 @@ def draw_errors(axes: Axes, rows: Sequence[ChartRow]) -> None:
         )
         mean = max(LEAST_ERROR, row.mean)
         if row.low is not None and row.high is not None:
-            # An interval of few seeds is wide, and may even reach below zero: to the edge.
+            # The interval of few seeds is wide and may reach below zero: clip it to the axes.
             ends = max(least, row.low), min(most, row.high)
             shown += ends
             axes.plot(ends, [n - 0.1] * 2, "|-", color=BLUE, lw=2, ms=9, mew=2)
@@ -125,7 +126,7 @@ def draw_errors(axes: Axes, rows: Sequence[ChartRow]) -> None:
 
 
 def draw_times(axes: Axes, rows: Sequence[ChartRow]) -> None:
-    """Milliseconds as bars with their number."""
+    """Draw milliseconds as bars with their number."""
     most = max(row.milliseconds for row in rows) or 1.0
     axes.barh(range(len(rows)), [row.milliseconds for row in rows], height=0.45, color="0.82")
     for n, row in enumerate(rows):
@@ -136,7 +137,7 @@ def draw_times(axes: Axes, rows: Sequence[ChartRow]) -> None:
 
 
 def draw_search(axes: Axes, points: Sequence[ChartPoint]) -> None:
-    """Networks by parameters and validation error, both on log scales; the Pareto front joined."""
+    """Draw networks by parameters and validation error on log scales, and the Pareto front."""
     others = [p for p in points if not p.on_front]
     best = sorted((p for p in points if p.on_front), key=lambda p: p.parameters)
     axes.plot(

@@ -1,0 +1,201 @@
+"""Shared parts of the command lines: options, defaults for Prefect, errors, exit codes.
+
+Nothing here imports Prefect before the options have been read.
+"""
+
+import contextlib
+import io
+import os
+import re
+import signal
+import sys
+import tomllib
+from collections.abc import Callable
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+from cyclopts import App, CycloptsError, Parameter
+from pydantic import ValidationError
+
+from tasks.engine.store import PROJECT
+from tasks.runtime.console import console, print_log_lines
+from tasks.runtime.errors import PipelineError, without_secrets
+from tasks.runtime.prefect_logging import quiet_prefect
+
+ArtifactsOption = Annotated[
+    str | None, Parameter(name="--artifacts", help="Folder or URL of the results.")
+]
+
+
+def make_app(name: str) -> App:
+    """Return a command line whose result is the exit code of its command."""
+    return App(
+        name=name,
+        version_flags=[],
+        result_action="return_value",
+    )
+
+
+def with_refresh_all(arguments: list[str]) -> list[str]:
+    """Return the arguments with `--refresh all` in place of a lone `--refresh`."""
+    following = [*arguments, "--"][1:]
+    return [
+        f"{argument}=all" if argument == "--refresh" and after.startswith("-") else argument
+        for argument, after in zip(arguments, following, strict=True)
+    ]
+
+
+def set_prefect_defaults() -> None:
+    """Apply `[tool.prefect]` of pyproject.toml from any current folder.
+
+    Prefect reads that table only in the current folder. Variables of the environment win.
+    """
+    pyproject = PROJECT / "pyproject.toml"
+    if pyproject.is_file():
+        table = tomllib.loads(pyproject.read_text(encoding="utf-8"))["tool"]["prefect"]
+        for name, value in environment_variables("PREFECT", table):
+            os.environ.setdefault(name, value)
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # the client's own analytics
+    reach_this_machine_directly()
+
+
+def reach_this_machine_directly() -> None:
+    """Exempt this machine's own addresses from the environment's proxies."""
+    for name in ("NO_PROXY", "no_proxy"):
+        hosts = [host for host in os.environ.get(name, "").split(",") if host]
+        missing = [host for host in ("127.0.0.1", "localhost", "::1") if host not in hosts]
+        os.environ[name] = ",".join(hosts + missing)
+
+
+def write_any_text() -> None:
+    """Escape characters that the terminal's encoding lacks, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def environment_variables(prefix: str, table: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return a nested table as Prefect's environment variables."""
+    found: list[tuple[str, str]] = []
+    for name, value in table.items():
+        variable = f"{prefix}_{name.upper()}"
+        if isinstance(value, dict):
+            found += environment_variables(variable, value)
+        else:
+            found.append((variable, str(value)))
+    return found
+
+
+RESUME = "finished stages and training so far are kept; a new run resumes from there"
+
+
+class TerminatedError(BaseException):
+    """The process got SIGTERM. No ordinary exception: `except Exception` must not catch it."""
+
+
+def raise_terminated(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Handle SIGTERM."""
+    raise TerminatedError
+
+
+def run_to_exit_code(job: Callable[[], object]) -> int:
+    """Run a flow from the command line.
+
+    Returns:
+        0 on success; 1 on failure, with the reason on the last line; 130 after Ctrl-C and
+        143 after SIGTERM.
+    """
+    set_prefect_defaults()
+    # Prefect's own lines go to the server, not to the console.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
+    quiet_prefect()
+    print_log_lines()
+    # Prefect handles SIGTERM first, to mark the run as crashed, and then calls this.
+    signal.signal(signal.SIGTERM, raise_terminated)
+    try:
+        job()
+    except PipelineError as error:
+        return fail(str(error), 1)
+    except KeyboardInterrupt:
+        return fail(f"interrupted; {RESUME}", 130)
+    except TerminatedError:
+        return fail(f"terminated; {RESUME}", 143)
+    except Exception as error:
+        if str(error).startswith("Failed to reach API at"):
+            return fail(
+                f"no Prefect server answers at {os.environ.get('PREFECT_API_URL', 'its address')};"
+                " start it with `prefect server start`, or unset PREFECT_API_URL for a temporary"
+                " one",
+                1,
+            )
+        console.print_exception()
+        return fail(f"{type(error).__name__}: {error}", 1)
+    return 0
+
+
+def run_flow(entrypoint: str, *arguments: Any) -> int:
+    """Run a flow on the configured Prefect server, or on a temporary one.
+
+    Args:
+        entrypoint: module and name of the flow, as in a deployment.
+        arguments: arguments of the flow.
+
+    Returns:
+        The exit code; see `run_to_exit_code`.
+    """
+
+    def job() -> None:
+        from prefect.flows import load_flow_from_entrypoint
+
+        from tasks.runtime.server import server_for_this_run
+
+        flow: Any = load_flow_from_entrypoint(entrypoint)
+        with server_for_this_run():
+            flow(*arguments)
+
+    return run_to_exit_code(job)
+
+
+def parse(app: App, arguments: list[str]) -> int:
+    """Run the command that the arguments name.
+
+    Returns:
+        The command's exit code; 2 if the arguments are wrong and 1 if the command cannot do
+        what they say, with the reason in one line.
+    """
+    write_any_text()
+    try:
+        code = app(arguments, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has closed its end, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except CycloptsError as error:
+        # What pydantic says of a value is in the context of what cyclopts makes of it.
+        cause = error.__context__
+        return fail(
+            describe_invalid_value(cause) if isinstance(cause, ValidationError) else str(error), 2
+        )
+    except PipelineError as error:
+        return fail(str(error), 1)
+    except KeyboardInterrupt:
+        return fail("interrupted", 130)
+    return code or 0
+
+
+def describe_invalid_value(error: ValidationError) -> str:
+    """Return one line about the first wrong value: option, value, allowed values."""
+    first = error.errors()[0]
+    message = re.sub("^(Value error, |Input |String )", "", first["msg"])
+    # The path ends in the option; an item of a list has its number behind that.
+    names = [str(part) for part in first["loc"] if isinstance(part, str)]
+    if isinstance(first["input"], dict) or not names:
+        return message  # about several options, which it names
+    return f"--{names[-1].replace('_', '-')} {first['input']}: {message}"
+
+
+def fail(reason: str, code: int) -> int:
+    """Print the reason of a failure on standard error, and return the exit code."""
+    with contextlib.suppress(OSError, ValueError):  # standard error may be closed
+        print(f"error: {without_secrets(reason)}", file=sys.stderr)
+    return code

@@ -1,0 +1,106 @@
+"""The command line of flows/pipeline.py."""
+
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from pydantic import NonNegativeFloat, NonNegativeInt
+
+from flows.cli.common import ArtifactsOption, make_app, parse, run_flow, with_refresh_all
+from tasks.engine import DryRunExecutor, open_store, prune
+from tasks.engine.explain import leaves
+from tasks.report.summary import keys_of_latest
+from tasks.runtime.threads import use_threads
+from tasks.settings import Settings
+
+
+def pipeline(arguments: list[str]) -> int:
+    """Run `python flows/pipeline.py` and return its exit code."""
+    return parse(pipeline_app(), with_refresh_all(arguments))
+
+
+def pipeline_app() -> App:
+    """Return the command line of `python flows/pipeline.py`."""
+    app = make_app("pipeline.py")
+    app.command(cache_app())
+
+    @app.default
+    def run(
+        *,
+        settings: Annotated[Settings, Parameter(name="*")] = Settings(),
+        status: bool = False,
+    ) -> int:
+        """Train the tutorial's network on MNIST and report on it; skip what is unchanged.
+
+        Args:
+            settings: All settings of the run.
+            status: Run nothing; say for each stage whether it is up to date, or why it would run.
+        """
+        if status:
+            return show_status(settings)
+        return run_flow("flows.pipeline:mnist_pipeline", settings)
+
+    return app
+
+
+def show_status(settings: Settings) -> int:
+    """Print a line per stage, without Prefect or TensorFlow."""
+    from flows.graph import compute_results
+
+    use_threads(settings.threads)
+    executor = DryRunExecutor(open_store(settings.artifacts), frozenset(settings.refresh))
+    compute_results(executor, settings)
+    print("\n".join(executor.lines()))
+    return 0
+
+
+def cache_app() -> App:
+    """`cache ls | show KEY | prune`: what the artifact root holds, and what may go."""
+    app = App(name="cache", help="What is kept, how large it is, from which settings.")
+
+    @app.command
+    def ls(*, artifacts: ArtifactsOption = None) -> int:
+        """List what is kept, oldest first."""
+        store = open_store(artifacts)
+        defaults = {path[-1]: value for path, value in leaves(Settings().model_dump(mode="json"))}
+        print("\n".join(prune.listing(store, defaults, keys_of_latest(store))))
+        return 0
+
+    @app.command
+    def show(key: str, *, artifacts: ArtifactsOption = None) -> int:
+        """Show one record.
+
+        Args:
+            key: The first digits of a key, as `ls` shows them.
+            artifacts: Folder or URL of the results.
+        """
+        print(prune.show(open_store(artifacts), key))
+        return 0
+
+    @app.command(name="prune")
+    def prune_cache(
+        *,
+        keep_latest: NonNegativeInt = 3,
+        older_than: NonNegativeFloat = 30.0,
+        dry_run: bool = False,
+        artifacts: ArtifactsOption = None,
+    ) -> int:
+        """Remove old results, never those that `latest` needs or that a run is using.
+
+        Args:
+            keep_latest: Of each stage, keep this many of the most recently used.
+            older_than: Remove only what has not been used for so many days.
+            dry_run: Say what would be removed, and remove nothing.
+            artifacts: Folder or URL of the results.
+        """
+        store = open_store(artifacts)
+        lines = prune.prune(
+            store,
+            keys_of_latest(store),
+            keep_latest=keep_latest,
+            older_than=older_than,
+            dry_run=dry_run,
+        )
+        print("\n".join(lines))
+        return 0
+
+    return app

@@ -1,0 +1,57 @@
+"""The command line of flows/retrain.py."""
+
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from flows.cli.common import ArtifactsOption, make_app, parse, run_flow, with_refresh_all
+from tasks.engine.store import open_store
+from tasks.settings import RetrainSettings, Settings
+
+
+def retrain(arguments: list[str]) -> int:
+    """Run `python flows/retrain.py` and return its exit code."""
+    return parse(retrain_app(), with_refresh_all(arguments))
+
+
+def retrain_app() -> App:
+    """Return the command line of `python flows/retrain.py`."""
+    app = make_app("retrain.py")
+    app.command(history)
+    app.command(rollback)
+
+    @app.default
+    def run(
+        *,
+        settings: Annotated[Settings, Parameter(name="*")] = Settings(),
+        retrain: Annotated[RetrainSettings, Parameter(name="*", group="Champion")] = (
+            RetrainSettings()
+        ),
+    ) -> int:
+        """Train a challenger, and make it the champion if it is not worse."""
+        return run_flow("flows.retrain:scheduled_retraining", settings, retrain)
+
+    return app
+
+
+def history(*, artifacts: ArtifactsOption = None) -> int:
+    """List the champions, oldest first; `*` marks the current one."""
+    from tasks.champion.registry import Champions, history_lines
+
+    print("\n".join(history_lines(Champions(open_store(artifacts)))))
+    return 0
+
+
+def rollback(*, to: str | None = None, artifacts: ArtifactsOption = None) -> int:
+    """Make an earlier champion current again; retraining will not promote the present one again.
+
+    Args:
+        to: Number or id of a champion, as `history` shows them. Default: the previous one.
+        artifacts: Folder of the results.
+    """
+    from tasks.champion.promotion import user_and_host
+    from tasks.champion.registry import Champions
+
+    champion = Champions(open_store(artifacts)).rollback(to, by=user_and_host())
+    print(f"champion: {champion.id}, {champion.why}")
+    return 0

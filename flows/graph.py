@@ -1,0 +1,167 @@
+"""The stages of the main job in their order.
+
+Nothing here knows of Prefect: the executor decides what a call of a stage does.
+"""
+
+from tasks.data.convert import convert
+from tasks.data.download import download
+from tasks.engine.stage import Executor
+from tasks.model.evaluate import evaluate
+from tasks.model.export import export
+from tasks.model.insights.attribute import attribute
+from tasks.model.insights.embed import embed
+from tasks.model.insights.excite import excite
+from tasks.model.insights.layer_outputs import layer_outputs
+from tasks.model.metrics import measure
+from tasks.model.train import initialise, train
+from tasks.records import Checkpoint, Download, Evaluation, Results, Segment, Splits
+from tasks.report.draw import draw
+from tasks.report.live.pack import pack_live
+from tasks.settings import Settings
+from tasks.study.result import RunResult, summarise_run
+
+
+def prepare_data(executor: Executor, settings: Settings) -> tuple[Download, Splits]:
+    """Download the data set and convert it to three splits."""
+    downloaded = download(executor, settings=settings.download)
+    splits = convert(executor, files=downloaded.files, settings=settings.convert)
+    return downloaded, splits
+
+
+def train_to(
+    executor: Executor, settings: Settings, splits: Splits, checkpoint: Checkpoint, iterations: int
+) -> Segment:
+    """Train from a checkpoint to a total number of iterations."""
+    return train(
+        executor,
+        split=splits.train,
+        shape=splits.shape,
+        checkpoint=checkpoint,
+        network=settings.network,
+        training=settings.training,
+        iterations=iterations,
+        cycle=settings.cycle,
+    )
+
+
+def compute_results(executor: Executor, settings: Settings) -> Results:
+    """Run all stages from download to figures; each milestone trains on from the one before."""
+    downloaded, splits = prepare_data(executor, settings)
+    test, shape, network = splits.test, splits.shape, settings.network
+
+    def evaluate_at(checkpoint: Checkpoint, iteration: int) -> Evaluation:
+        return evaluate(
+            executor,
+            split=test,
+            shape=shape,
+            checkpoint=checkpoint,
+            network=network,
+            settings=settings.evaluation,
+            iteration=iteration,
+        )
+
+    checkpoint = initialise(executor, shape=shape, network=network, seed=settings.training.seed)
+    segments = []
+    evaluations = [evaluate_at(checkpoint, 0)]
+    for iterations in settings.schedule.stops[1:]:
+        segment = train_to(executor, settings, splits, checkpoint, iterations)
+        checkpoint = segment.checkpoint
+        segments.append(segment)
+        evaluations.append(evaluate_at(checkpoint, iterations))
+
+    predictions = evaluations[-1].predictions
+    insights = settings.figures.insights
+    model = export(executor, shape=shape, checkpoint=checkpoint, network=network)
+    metrics = measure(executor, predictions=predictions, classes=shape.classes)
+    layers = layer_outputs(
+        executor,
+        split=test,
+        shape=shape,
+        checkpoint=checkpoint,
+        network=network,
+        test_images=settings.figures.test_images,
+    )
+    live = pack_live(
+        executor,
+        split=test,
+        shape=shape,
+        checkpoint=checkpoint,
+        network=network,
+        predictions=predictions,
+    )
+    excitation = attribution = embedding = None
+    if "excite" in insights:
+        excitation = excite(executor, shape=shape, checkpoint=checkpoint, network=network)
+    if "attribute" in insights:
+        attribution = attribute(
+            executor,
+            split=test,
+            shape=shape,
+            checkpoint=checkpoint,
+            network=network,
+            predictions=predictions,
+        )
+    if "embed" in insights:
+        embedding = embed(
+            executor,
+            split=test,
+            shape=shape,
+            checkpoint=checkpoint,
+            network=network,
+            predictions=predictions,
+        )
+    pictures = draw(
+        executor,
+        split=test,
+        shape=shape,
+        evaluations=tuple(evaluations),
+        curves=tuple(segment.curve for segment in segments),
+        metrics=metrics,
+        network=network,
+        layers=layers,
+        excitation=excitation,
+        attribution=attribution,
+        embedding=embedding,
+        settings=settings.figures,
+    )
+    return Results(
+        downloaded, splits, tuple(segments), tuple(evaluations), metrics, model, live, pictures
+    )
+
+
+def variant_dependencies() -> dict[str, str]:
+    """Return the dependencies of `train_and_score`; see `Stage.dependencies`."""
+    stages = (download, convert, initialise, train, evaluate)
+    return {name: value for stage in stages for name, value in stage.dependencies().items()}
+
+
+def train_and_score(executor: Executor, settings: Settings, weights_seed: int) -> RunResult:
+    """Run the stages that a study needs: from download to validation and test accuracy.
+
+    Args:
+        executor: runs the stages.
+        settings: `schedule.stops` are the iterations after which training pauses.
+        weights_seed: seed of the initial weights; the seed in the settings orders the images.
+    """
+    _, splits = prepare_data(executor, settings)
+    checkpoint = initialise(
+        executor, shape=splits.shape, network=settings.network, seed=weights_seed
+    )
+    segments = []
+    for iterations in settings.schedule.stops[1:]:
+        segment = train_to(executor, settings, splits, checkpoint, iterations)
+        checkpoint = segment.checkpoint
+        segments.append(segment)
+    validation, test = (
+        evaluate(
+            executor,
+            split=split,
+            shape=splits.shape,
+            checkpoint=checkpoint,
+            network=settings.network,
+            settings=settings.evaluation,
+            iteration=checkpoint.iteration,
+        )
+        for split in (splits.validation, splits.test)
+    )
+    return summarise_run(executor.store, tuple(segments), checkpoint.file.sha256, validation, test)

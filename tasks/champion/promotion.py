@@ -1,0 +1,154 @@
+"""Compare the model of a run with the champion and promote it if it is not worse."""
+
+import getpass
+import platform
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from tasks.champion.data import TrainingData, challenger_data, check_same_task, differences
+from tasks.champion.registry import Accuracy, Champion, Champions, Facts
+from tasks.champion.rule import Decision, decide, decide_first, pair
+from tasks.engine.stage import Executor
+from tasks.model.evaluate import classify
+from tasks.records import Classification, Model, Results
+from tasks.report.summary import Summary
+from tasks.runtime.console import log
+from tasks.settings import RetrainSettings, Settings
+
+
+@dataclass(frozen=True)
+class PromotionResult:
+    """A decision with the champions before and after it."""
+
+    decision: Decision
+    before: Champion | None
+    after: Champion | None
+    facts: Facts
+    """About the challenger."""
+    problems: tuple[str, ...]
+    """One line for each damaged champion that had to be skipped."""
+
+
+def promote_if_not_worse(
+    executor: Executor,
+    results: Results,
+    summary: Summary,
+    settings: Settings,
+    retrain: RetrainSettings,
+    by: str,
+) -> PromotionResult:
+    """Compare the model of a run with the champion and promote it if it is not worse.
+
+    Args:
+        executor: runs the stages.
+        results: records of the stages.
+        summary: numbers of the run.
+        settings: settings of the run.
+        retrain: limits of the promotion rule.
+        by: flow run or user, recorded with the champion.
+
+    Raises:
+        PipelineError: the challenger was trained on data of another kind.
+    """
+    champions = Champions(executor.store)
+    current = champions.current_name()
+    found = champions.find()
+    for problem in found.problems:
+        fallback = f"falling back to {found.champion.id}" if found.champion else "no other is left"
+        log.warning(f"{problem}; {fallback}")
+    data = challenger_data(executor.store, results.download, results.splits)
+    if found.champion and not retrain.new_task:
+        check_same_task(found.champion, data, settings.download)
+    decision, challenger = compare_with_champion(
+        executor, results, settings, retrain, champions, found.champion, data
+    )
+    facts = facts_about(results, summary, challenger, data)
+    after = found.champion
+    if decision.verdict == "promoted":
+        after = champions.promote(
+            results.model.file, facts, by, decision.reason, expected_current=current
+        )
+    return PromotionResult(decision, found.champion, after, facts, found.problems)
+
+
+def compare_with_champion(
+    executor: Executor,
+    results: Results,
+    settings: Settings,
+    retrain: RetrainSettings,
+    champions: Champions,
+    champion: Champion | None,
+    data: TrainingData,
+) -> tuple[Decision, Classification]:
+    """Apply the promotion rule to the model of a run.
+
+    Returns:
+        The decision, and the challenger's classification of the validation split.
+    """
+    splits, digest = results.splits, results.model.file.sha256
+
+    def classify_validation(model: Model) -> Classification:
+        return classify(executor, splits.validation, splits.shape, model, settings.evaluation)
+
+    challenger = classify_validation(results.model)
+    if champion is not None and champion.model.sha256 == digest:
+        reason = f"the challenger is the champion {champion.id}, byte for byte"
+        return Decision(verdict="kept", reason=reason), challenger
+    if digest[:12] in champions.withdrawn():
+        reason = (
+            f"this model ({digest[:12]}) was withdrawn by a rollback; to use it again:"
+            f" `python flows/retrain.py rollback --to {digest[:12]}`"
+        )
+        return Decision(verdict="kept", reason=reason, challenger=challenger), challenger
+    if champion is None:
+        return decide_first(challenger, retrain), challenger
+    if differences(champion, data, settings.download):  # allowed by --new-task
+        return decide_first(challenger, retrain, "new task"), challenger
+    champion_result = classify_validation(Model(file=champion.model))
+    labels, by_challenger = read_predictions(executor, challenger)
+    _, by_champion = read_predictions(executor, champion_result)
+    pairs = pair(labels, by_challenger, by_champion)
+    best = champions.best(splits.validation.file.sha256)
+    return decide(challenger, champion_result, pairs, best, retrain), challenger
+
+
+def read_predictions(
+    executor: Executor, classification: Classification
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the true and the predicted classes, uint8 [n] each."""
+    table = pq.read_table(
+        executor.store.path(classification.predictions), columns=["label", "predicted"]
+    )
+    return table["label"].to_numpy(), table["predicted"].to_numpy()
+
+
+def facts_about(
+    results: Results, summary: Summary, validation: Classification, data: TrainingData
+) -> Facts:
+    """Return the facts that are recorded with a champion."""
+    splits = results.splits
+    return Facts(
+        shape=splits.shape,
+        validation=Accuracy(
+            correct=validation.correct, total=validation.total, data=splits.validation.file.sha256
+        ),
+        test=Accuracy(
+            correct=summary.test.correct, total=summary.test.total, data=splits.test.file.sha256
+        ),
+        settings=summary.settings,
+        versions=summary.versions,
+        source=data.source,
+        train=splits.train.file.sha256,
+        ground=data.ground,
+    )
+
+
+def user_and_host() -> str:
+    """Return the user and the host, as `name at host`."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container may have no user database
+        name = "unknown user"
+    return f"{name} at {platform.node()}"

@@ -1,0 +1,158 @@
+"""The promotion rule: decide whether a challenger becomes the champion.
+
+The rule uses the validation split; the test split is reported only.
+
+1. No champion yet, or a new task: promoted if the challenger's accuracy reaches the floor.
+2. The challenger is the champion, byte for byte, or was withdrawn by a rollback: kept.
+3. Kept if the challenger is significantly worse: one-sided exact McNemar test, p < alpha.
+4. Kept if its accuracy is more than `margin` below that of the best champion so far on the same
+   images: counted from the best, so that small losses do not add up over the weeks.
+5. Kept if its accuracy is below the floor.
+6. Otherwise it is not worse, and is promoted.
+
+McNemar's test (Psychometrika 12, 1947) looks only at the images that one model has right and
+the other wrong: if both are equally good, each of these is a fair coin. "Not significantly worse"
+does not prove that a model is as good: with MNIST's 5,000 validation images and about 60 on which
+two models differ, the test detects only differences of about 14 images. Hence the margin.
+Selection makes the champions' validation accuracy slightly optimistic; the test accuracy is not
+affected.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tasks.engine.models import Record
+from tasks.records import Classification
+from tasks.settings import RetrainSettings
+
+Verdict = Literal["promoted", "kept"]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Counts of correctly classified images for two models on the same split."""
+
+    total: int
+    challenger: int
+    """Images that the challenger classifies correctly."""
+    champion: int
+    only_challenger: int
+    """Images that only the challenger classifies correctly."""
+    only_champion: int
+
+
+class Decision(Record):
+    """The verdict on a challenger, with its reason and numbers."""
+
+    verdict: Verdict
+    reason: str
+    """One sentence."""
+    challenger: Classification | None = None
+    """On the validation split; None if it is the champion itself."""
+    champion: Classification | None = None
+    """The champion before this decision; None if there was none or it was not compared."""
+    only_challenger: int | None = None
+    only_champion: int | None = None
+    p_value: float | None = None
+    """Of the one-sided McNemar test that the challenger is worse."""
+
+
+def pair(labels: np.ndarray, challenger: np.ndarray, champion: np.ndarray) -> Pairs:
+    """Count the images that each model, or only one of them, classifies correctly.
+
+    Args:
+        labels: true classes, uint8 [n].
+        challenger: predicted classes, uint8 [n].
+        champion: predicted classes, uint8 [n].
+    """
+    a, b = challenger == labels, champion == labels
+    return Pairs(
+        total=len(labels),
+        challenger=int(a.sum()),
+        champion=int(b.sum()),
+        only_challenger=int((a & ~b).sum()),
+        only_champion=int((b & ~a).sum()),
+    )
+
+
+def mcnemar_worse(only_challenger: int, only_champion: int) -> float:
+    """Return the one-sided exact p-value of McNemar's test.
+
+    It is the probability of so few images, or fewer, for the challenger alone if both models are
+    equally good.
+    """
+    from scipy.stats import binomtest
+
+    discordant = only_challenger + only_champion
+    if discordant == 0:
+        return 1.0
+    return float(binomtest(only_challenger, discordant, 0.5, alternative="less").pvalue)
+
+
+def decide_first(
+    challenger: Classification, settings: RetrainSettings, situation: str = "no champion yet"
+) -> Decision:
+    """Apply rule 1: there is no champion to compare with.
+
+    Args:
+        challenger: its classification of the validation split.
+        settings: holds the floor.
+        situation: why there is no comparison.
+    """
+    accuracy = challenger.correct / challenger.total
+    reached = accuracy >= settings.floor
+    return Decision(
+        verdict="promoted" if reached else "kept",
+        reason=(
+            f"{situation}, and {accuracy:.2%} on the validation split"
+            f" {'reach' if reached else 'do not reach'} the floor of {settings.floor:.2%}"
+        ),
+        challenger=challenger,
+    )
+
+
+def decide(
+    challenger: Classification,
+    champion: Classification,
+    pairs: Pairs,
+    best: int,
+    settings: RetrainSettings,
+) -> Decision:
+    """Apply rules 3 to 6.
+
+    Args:
+        challenger: its classification of the validation split.
+        champion: its classification of the same images.
+        pairs: agreement of the two models.
+        best: correctly classified images of the best champion so far, on the same split.
+        settings: alpha, margin and floor.
+    """
+    p_value = mcnemar_worse(pairs.only_challenger, pairs.only_champion)
+    scores = f"{pairs.challenger:,} to {pairs.champion:,} of {pairs.total:,} images right"
+    best = max(best, pairs.champion)
+    verdict: Verdict = "kept"
+    if p_value < settings.alpha:
+        reason = f"significantly worse: {scores}, p = {p_value:.2g} < {settings.alpha:g}"
+    # 1e-9 absorbs the rounding of margins that are not exact in floating point.
+    elif best - pairs.challenger > settings.margin * pairs.total + 1e-9:
+        reason = (
+            f"worse by more than the margin: {scores}, best champion so far {best:,}, margin"
+            f" {settings.margin:.2%}"
+        )
+    elif pairs.challenger < settings.floor * pairs.total - 1e-9:
+        reason = f"below the floor of {settings.floor:.2%}: {scores}"
+    else:
+        verdict = "promoted"
+        better = "better" if pairs.challenger > pairs.champion else "not worse"
+        reason = f"{better}: {scores}, p = {p_value:.2g}"
+    return Decision(
+        verdict=verdict,
+        reason=reason,
+        challenger=challenger,
+        champion=champion,
+        only_challenger=pairs.only_challenger,
+        only_champion=pairs.only_champion,
+        p_value=p_value,
+    )

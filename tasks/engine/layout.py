@@ -1,0 +1,97 @@
+"""Names below the artifact root.
+
+<stage>/<first 12 of key>/   outputs of a stage run, moved there in one step
+<stage>/.<…>.tmp/            outputs being written
+<stage>/.<…>.old/            outputs being replaced
+<stage>/.<…>.partial/        scratch files of an interrupted run, used to resume it
+records/<stage>-<key>.json   the cache entry of a stage run, written last
+locks/                       one lock file for each stage run
+latest -> runs/<…>           inputs and report of the last run
+studies/<name>/              the page of a study
+champion/                    the model registry
+"""
+
+import re
+
+RECORDS = "records"
+LOCKS = "locks"
+RUNS = "runs"
+LATEST = "latest"
+STUDIES = "studies"
+
+MARKER = ".artifact-root"
+MARKER_TEXT = "Artifact root of a pipeline: files with its names here may be replaced or removed.\n"
+
+TEMPORARY = ("tmp", "old")
+PARTIAL = ("partial",)
+"""Suffixes of hidden folders."""
+
+SHORT_KEY_LENGTH = 12
+"""Hexadecimal digits of a key in the names of folders and locks."""
+
+
+def short_key(key: str) -> str:
+    """Return the part of a key that names folders and locks."""
+    return key[:SHORT_KEY_LENGTH]
+
+
+def stage_folder(stage: str, key: str) -> str:
+    """Return the folder of a stage run's outputs, relative to the artifact root."""
+    return f"{stage}/{short_key(key)}"
+
+
+def record_name(stage: str, key: str) -> str:
+    """Return the file name of a stage run's cache entry in `records/`."""
+    return f"{stage}-{key}.json"
+
+
+def lock_name(stage: str, key: str) -> str:
+    """Return the name of the lock that a stage run holds."""
+    return f"{stage}-{short_key(key)}"
+
+
+def record_lock_name(record: str) -> str:
+    """Return the name of the lock that belongs to a cache entry's file name."""
+    stage, _, key = record.rpartition("-")
+    return lock_name(stage, key)
+
+
+def temporary_name(name: str) -> str:
+    """Return the hidden name of a folder that is being written."""
+    return f".{name}.tmp"
+
+
+def replaced_name(name: str) -> str:
+    """Return the hidden name of a folder that is being replaced."""
+    return f".{name}.old"
+
+
+def partial_name(name: str) -> str:
+    """Return the hidden name of the scratch folder that outlives an interrupted run."""
+    return f".{name}.partial"
+
+
+def visible_name(hidden: str) -> str:
+    """Return the name that a hidden name was made from."""
+    return hidden.split(".")[1]
+
+
+def is_hidden_name(name: str, suffixes: tuple[str, ...]) -> bool:
+    """Return whether a name was made by one of the functions above from a short key."""
+    pattern = rf"\.[0-9a-f]{{{SHORT_KEY_LENGTH}}}\.({'|'.join(suffixes)})"
+    return re.fullmatch(pattern, name) is not None
+
+
+def run_name(number: int) -> str:
+    """Return the folder of a run's report in `runs/`."""
+    return f"{number:06}"
+
+
+def is_run_name(name: str) -> bool:
+    """Return whether a name in `runs/` is one of ours."""
+    return re.fullmatch(r"[0-9]{6,}", name) is not None
+
+
+def run_lock_name(run: str) -> str:
+    """Return the name of the lock file that a flow run holds."""
+    return f"run.{run}.lock"

@@ -1,0 +1,216 @@
+"""An artifact root on another machine: an fsspec URL.
+
+Files are worked on in a local working copy (see store.py) and kept at the URL. Credentials and
+endpoint are those of the file system's usual environment, for S3 `AWS_…`.
+"""
+
+import base64
+import contextlib
+import datetime
+import functools
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.runtime.errors import PipelineError
+
+EXTRAS = {"s3": "s3", "s3a": "s3"}
+"""Extras of this project that bring the file system of a protocol."""
+
+
+class RemoteError(PipelineError):
+    """The artifact root's URL cannot be reached or used."""
+
+
+@contextmanager
+def name_stage(label: str) -> Iterator[None]:
+    """Put a stage's label in front of errors of the artifact root's URL."""
+    try:
+        yield
+    except RemoteError as error:
+        raise PipelineError(f"{label}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Head:
+    """Facts about a file at a URL."""
+
+    size: int
+    sha256: str | None
+    """Hexadecimal; empty if another program wrote the file, None if the file system keeps none."""
+    modified: float = 0.0
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Files below a URL, by names with forward slashes."""
+
+    url: str
+    """Without a slash at its end."""
+
+    def __reduce__(self) -> tuple[type["Remote"], tuple[str]]:
+        return Remote, (self.url,)  # connections do not travel
+
+    @functools.cached_property
+    def files(self) -> Any:
+        """The file system.
+
+        Raises:
+            RemoteError: there is none for this protocol, or it is not installed.
+        """
+        import fsspec
+
+        protocol = self.url.partition("://")[0]
+        # Three attempts with short pauses; then the run ends with an error.
+        os.environ.setdefault("AWS_RETRY_MODE", "standard")
+        logging.getLogger("asyncio").addFilter(not_about_a_connection)
+        try:
+            kind = fsspec.get_filesystem_class(protocol)
+        except ImportError as error:
+            how = f"pip install -e '.[{EXTRAS[protocol]}]'" if protocol in EXTRAS else str(error)
+            raise RemoteError(
+                f"--artifacts {self.url}: {protocol} is not installed: {how}"
+            ) from error
+        except ValueError as error:
+            raise RemoteError(f"{self.url}: {error}") from error
+        # No cached listings: other machines write there, too.
+        return kind(use_listings_cache=False)
+
+    def place(self, name: str) -> str:
+        """Return the URL of a file."""
+        return f"{self.url}/{name}"
+
+    @contextmanager
+    def reached(self) -> Iterator[None]:
+        """Turn errors of the file system into one line, except missing and existing files."""
+        try:
+            yield
+        except (FileNotFoundError, FileExistsError, PipelineError):
+            raise
+        except Exception as error:  # each file system has its own
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise RemoteError(
+                f"{self.url} cannot be used: {reason}; check the network, the address and the"
+                " credentials, and run it again: finished stages are kept"
+            ) from error
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file.
+
+        Raises:
+            FileNotFoundError: it is not there.
+        """
+        with self.reached():
+            content: bytes = self.files.cat_file(self.place(name))
+            return content
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a small file."""
+        with self.reached():
+            self.files.pipe_file(self.place(name), content)
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Create a file; return whether that worked, i.e. there was none."""
+        with self.reached():
+            try:
+                self.files.pipe_file(self.place(name), content, mode="create")
+            except FileExistsError:
+                return False
+            except OSError as error:  # two at the same moment: S3 accepts one or none
+                answer = getattr(error.__cause__, "response", None) or {}
+                if answer.get("Error", {}).get("Code") == "ConditionalRequestConflict":
+                    return False
+                raise
+            return True
+
+    def remove(self, name: str) -> None:
+        """Remove a file if it is there."""
+        with self.reached(), contextlib.suppress(FileNotFoundError):
+            self.files.rm_file(self.place(name))
+
+    @property
+    def keeps_digests(self) -> bool:
+        """Whether the file system keeps SHA-256 of files."""
+        return hasattr(self.files, "call_s3")
+
+    def upload(self, path: Path, name: str, sha256: str) -> None:
+        """Upload a file; S3 checks and keeps its digest."""
+        options: dict[str, Any] = {}
+        if self.keeps_digests:
+            options = {
+                "chunksize": 2**31,  # in one part: parts have no digest of the whole
+                "Metadata": {"sha256": sha256},
+                "ChecksumAlgorithm": "SHA256",
+                "ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode(),
+            }
+        with self.reached():
+            self.files.put_file(str(path), self.place(name), **options)
+
+    def download(self, name: str, path: Path) -> None:
+        """Download a file.
+
+        Raises:
+            FileNotFoundError: it is not there.
+        """
+        with self.reached():
+            self.files.get_file(self.place(name), str(path))
+
+    def head(self, name: str) -> Head:
+        """Return what the file system knows of a file.
+
+        Raises:
+            FileNotFoundError: it is not there.
+        """
+        with self.reached():
+            return self.ask(name)
+
+    def ask(self, name: str) -> Head:
+        """Return the facts about a file."""
+        if not self.keeps_digests:
+            return as_head(self.files.info(self.place(name)))
+        bucket, key, _ = self.files.split_path(self.place(name))
+        answer = self.files.call_s3("head_object", Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+        # A store that keeps no checksums keeps what else it is told; a file that somebody else
+        # put there has neither, or another.
+        kept = answer.get("ChecksumSHA256")
+        digest = base64.b64decode(kept).hex() if kept else answer["Metadata"].get("sha256", "")
+        return Head(size=answer["ContentLength"], sha256=digest)
+
+    def listing(self, folder: str, prefix: str = "") -> dict[str, Head]:
+        """Return the files in a folder with a prefix, by name, without digests."""
+        with self.reached():
+            try:
+                found = (
+                    # S3 lists a thousand names per request, so the prefix is sent along.
+                    self.files.find(self.place(folder), detail=True, prefix=prefix).values()
+                    if self.keeps_digests
+                    else self.files.ls(self.place(folder), detail=True)
+                )
+            except FileNotFoundError:
+                return {}
+        names = {entry["name"].rsplit("/", 1)[-1]: entry for entry in found}
+        return {
+            name: as_head(entry)
+            for name, entry in sorted(names.items())
+            if name.startswith(prefix) and entry["type"] == "file"
+        }
+
+
+def not_about_a_connection(record: logging.LogRecord) -> bool:
+    """Return whether asyncio's log record is about something else than a broken connection.
+
+    A broken connection also raises an error where it is used.
+    """
+    return not (record.exc_info and isinstance(record.exc_info[1], ConnectionError))
+
+
+def as_head(info: dict[str, Any]) -> Head:
+    """Return the facts in fsspec's description of a file."""
+    when = info.get("LastModified") or info.get("mtime") or info.get("created")
+    modified = when.timestamp() if isinstance(when, datetime.datetime) else float(when or 0)
+    return Head(size=info["size"], sha256=None, modified=modified)

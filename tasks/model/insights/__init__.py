@@ -1,0 +1,1 @@
+"""Insights into a trained network: one stage per module."""

@@ -1,0 +1,87 @@
+"""Stage: checkpoint × a few images → the weights and outputs of its layers."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks.data.dataset import read_split
+from tasks.engine.stage import stage
+from tasks.engine.store import Workspace
+from tasks.model.checkpoint import LIBRARIES, restore_network, write_tensors
+from tasks.model.device import load_tensorflow
+from tasks.records import Checkpoint, LayerOutputs, Shape, Split
+from tasks.runtime.errors import PipelineError
+from tasks.settings import NetworkSettings
+
+if TYPE_CHECKING:
+    import keras
+
+
+def layer_tensors(network: "keras.Sequential") -> dict[str, Any]:
+    """Return the symbolic output of each convolutional and fully-connected layer.
+
+    The output is taken after the pooling, normalisation, activation and dropout that follow the
+    layer, but before flattening.
+
+    Returns:
+        Tensors by name of the layer, in order; the last one is the logits.
+    """
+    from keras import layers
+
+    tensors: dict[str, Any] = {}
+    name = ""
+    for layer in network.layers:
+        if isinstance(layer, (layers.Conv2D, layers.Dense)):
+            name = layer.name
+            tensors[name] = layer.output
+        elif name and len(layer.output.shape) == len(tensors[name].shape):
+            tensors[name] = layer.output
+    return tensors
+
+
+def check_rows(rows: tuple[int, ...], images: int) -> None:
+    """Reject images that are not in the test split.
+
+    Raises:
+        PipelineError: a row is not below `images`.
+    """
+    if beyond := [row for row in rows if row >= images]:
+        raise PipelineError(
+            f"--test-images {beyond[0]}: the test split has {images} images, numbered from 0"
+        )
+
+
+@stage(libraries=LIBRARIES)
+def layer_outputs(
+    work: Workspace,
+    split: Split,
+    shape: Shape,
+    checkpoint: Checkpoint,
+    network: NetworkSettings,
+    test_images: tuple[int, ...],
+) -> LayerOutputs:
+    """Compute the outputs of all layers for some test images.
+
+    Raises:
+        PipelineError: a row is not in the split.
+    """
+    check_rows(test_images, split.rows)
+    tf = load_tensorflow()
+    import keras
+
+    model = restore_network(work.input(checkpoint.file), network, shape)
+    symbolic = layer_tensors(model)
+    images = read_split(work.input(split.file)).images[list(test_images)]
+    outputs = keras.Model(model.inputs[0], symbolic)(
+        tf.cast(images[..., np.newaxis], tf.float32) / 255.0
+    )
+
+    tensors = {}
+    for name in symbolic:
+        tensors[f"{name}/outputs"] = np.asarray(outputs[name])
+        if (kernel := model.get_layer(name).kernel).ndim == 4:
+            tensors[f"{name}/weights"] = np.asarray(kernel)
+    write_tensors(tensors, work.output("layers.safetensors"))
+    return LayerOutputs(
+        file=work.finished("layers.safetensors"), layers=tuple(symbolic), test_images=test_images
+    )

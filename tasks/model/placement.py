@@ -1,0 +1,103 @@
+"""Placement of the training: processor, precision, XLA, and tensors on the processor."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+
+from tasks.model.device import choose_device, load_tensorflow
+from tasks.model.precision import choose_precision
+from tasks.records import Device
+from tasks.runtime.errors import PipelineError
+from tasks.settings import NetworkSettings, TrainingSettings
+
+
+def choose_placement(settings: TrainingSettings, network: NetworkSettings) -> Device:
+    """Choose processor, precision and compiler for the training on this machine.
+
+    Raises:
+        PipelineError: a requested GPU is missing, or XLA cannot compile the network.
+    """
+    device = choose_device(settings.device)
+    capability = compute_capability() if device.kind == "GPU" else None
+    return device.model_copy(
+        update={
+            "precision": choose_precision(settings.precision, capability),
+            "xla": choose_xla(settings.xla, device.kind, network.pooling),
+        }
+    )
+
+
+def compute_capability() -> tuple[int, int] | None:
+    """Return the compute capability of the first GPU; None if there is no GPU or no capability."""
+    config = load_tensorflow().config
+    for gpu in config.list_physical_devices("GPU")[:1]:
+        capability: tuple[int, int] | None = config.experimental.get_device_details(gpu).get(
+            "compute_capability"
+        )
+        return capability
+    return None
+
+
+def choose_xla(
+    setting: Literal["auto", "on", "off"], kind: Literal["CPU", "GPU"], pooling: tuple[str, ...]
+) -> bool:
+    """Return whether XLA compiles the update.
+
+    `auto` uses XLA only on a GPU: on a CPU it compiles for half a minute, and the result is
+    slower than oneDNN's kernels. XLA has no deterministic gradient of max-pooling.
+
+    Args:
+        setting: value of `--xla`.
+        kind: processor.
+        pooling: kinds of pooling in the network.
+
+    Raises:
+        PipelineError: the setting is `on` and the network has max-pooling.
+    """
+    if setting == "on" and "max" in pooling:
+        raise PipelineError(
+            "--xla on: XLA has no reproducible max-pooling; use --xla auto, or --pooling average or"
+            " none"
+        )
+    return setting == "on" or (setting == "auto" and kind == "GPU" and "max" not in pooling)
+
+
+def describe(device: Device) -> str:
+    """Describe a device in one line, e.g. `GPU: NVIDIA L4 (requested), mixed precision, XLA`."""
+    parts = [
+        f"{device.kind}: {device.name} ({device.reason})",
+        *(["mixed precision"] if device.precision == "mixed_float16" else []),
+        *(["XLA"] if device.xla else []),
+    ]
+    return ", ".join(parts)
+
+
+@contextmanager
+def placed_on(device: Device) -> Iterator[None]:
+    """Create variables and run operations of the block on a device."""
+    with load_tensorflow().device(f"/{device.kind}:0"):
+        yield
+
+
+def resident(array: np.ndarray, kind: Literal["CPU", "GPU"]) -> Any:
+    """Copy bytes to the processor that gathers the batches.
+
+    Args:
+        array: uint8, any shape.
+        kind: processor.
+
+    Returns:
+        A tensor of the same shape and values; its type is `resident_type(kind)`.
+    """
+    return load_tensorflow().constant(array.astype(resident_type(kind), copy=False))
+
+
+def resident_type(kind: Literal["CPU", "GPU"]) -> type[np.generic]:
+    """Return the type in which a processor stores bytes: float16 on a GPU, else uint8.
+
+    TensorFlow cannot gather uint8 on a GPU: it would copy the whole array to the CPU for each
+    batch. float16 represents all integers from 0 to 255 exactly.
+    """
+    return np.float16 if kind == "GPU" else np.uint8

@@ -1,0 +1,146 @@
+// The live network: everything wired together.
+
+import { makeExplorer } from "./explorer.js";
+import { asDrawn, inMnistForm } from "./mnist-form.js";
+import { forward, pixelsFor, softmax } from "./network.js";
+import { find, percent } from "./page-parts.js";
+import { paletteOf } from "./paint.js";
+import { readPayload } from "./payload.js";
+import { makeReason } from "./reason.js";
+import { Surface } from "./surface.js";
+import { makeView } from "./view.js";
+
+/** Milliseconds without a change after which a screen reader is told the answer. */
+const QUIET = 700;
+
+/** @param {import("./payload.js").Payload} payload */
+function start(payload) {
+  const { network, names, shape, images, rows, labels } = payload;
+  const app = find("live-app", HTMLElement);
+  const input = find("live-input", HTMLElement);
+  const form = find("live-form", HTMLInputElement);
+  const source = find("live-source", HTMLElement);
+  const spoken = find("live-spoken", HTMLElement);
+  const narrow = window.matchMedia("(max-width: 60rem)");
+  const panel = find("live-reason", HTMLElement);
+  const panelPlace = panel.parentElement;
+
+  const { height, width } = network.layers[0].shape;
+
+  let palette = paletteOf(app);
+  /** @type {number | null} the test image on the surface, as it is or changed */
+  let image = null;
+  /** @type {import("./view.js").Place} */
+  let place = { layer: 0, channel: 0, y: height >> 1, x: width >> 1 };
+  /** @type {Float32Array} */
+  let pixels = new Float32Array(shape.height * shape.width);
+  let pointed = false;
+  let waiting = false;
+  let quiet = 0;
+
+  const cursor = find("live-cursor", HTMLElement);
+  const surface = new Surface(find("live-surface", HTMLCanvasElement), cursor, shape, () => {
+    if (image !== null) source.textContent = `${imageName(image)}, changed`;
+    later();
+  });
+  const view = makeView(payload, (found) => {
+    if (narrow.matches) view.figures[found.layer].element.after(panel);
+    reason.setFields(found);
+    lookAt(found);
+  });
+  const reason = makeReason(payload, (chosen) => {
+    reason.setFields(chosen);
+    lookAt(chosen);
+  });
+  const explorer = makeExplorer(payload, (chosen) => {
+    showImage(chosen);
+    const fits = input.clientHeight < window.innerHeight;
+    input.scrollIntoView({ block: fits ? "nearest" : "start" });
+  });
+
+  /** Update with the next frame, however many strokes come before it. */
+  function later() {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      update();
+    });
+  }
+
+  function update() {
+    const ink = surface.read();
+    pixels = (form.checked ? inMnistForm : asDrawn)(ink, shape.height, shape.width);
+    const probabilities = softmax(forward(network, pixels));
+    const winner = probabilities.indexOf(Math.max(...probabilities));
+    const best = winner < 0 ? 0 : winner;
+    const label = image === null ? null : labels[image];
+    const speaking = pixelsFor(network, pixels, best);
+    view.render({ pixels, probabilities, winner: best, pixelsFor: speaking, label }, palette);
+    showReason();
+    clearTimeout(quiet);
+    quiet = window.setTimeout(() => {
+      spoken.textContent = `${source.textContent}: ${names[best]}, ${percent(probabilities[best])}`;
+    }, QUIET);
+  }
+
+  /** What lies under the filter is marked once somebody has asked for it. */
+  function showReason() {
+    const under = reason.render(pixels, place, palette);
+    view.mark(place, pointed ? under : undefined);
+  }
+
+  /** @param {import("./view.js").Place} chosen */
+  function lookAt(chosen) {
+    place = chosen;
+    pointed = true;
+    showReason();
+  }
+
+  /** @param {number} i */
+  const imageName = (i) => `Test image ${rows[i]}, true class ${names[labels[i]]}`;
+
+  /** @param {number} chosen index of an image */
+  function showImage(chosen) {
+    image = chosen;
+    form.checked = false; // the data set's images have their form
+    surface.show(images[chosen]);
+    source.textContent = imageName(chosen);
+    explorer.mark(chosen);
+    later();
+  }
+
+  function clear() {
+    image = null;
+    form.checked = true;
+    surface.clear();
+    source.textContent = "Your drawing";
+    explorer.mark(null);
+    later();
+  }
+
+  find("live-clear", HTMLButtonElement).addEventListener("click", clear);
+  form.addEventListener("change", later);
+  for (const tool of document.querySelectorAll("input[name=live-tool]")) {
+    tool.addEventListener("change", () => {
+      surface.erasing = find("live-erase", HTMLInputElement).checked;
+    });
+  }
+  narrow.addEventListener("change", () => panelPlace?.append(panel));
+  const recolour = () => {
+    palette = paletteOf(app);
+    surface.recolour(palette.ink);
+    explorer.paint(palette);
+    later();
+  };
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
+
+  app.hidden = false;
+  find("live-off", HTMLElement).hidden = true;
+  recolour();
+  if (images.length > 0) showImage(0);
+  else clear();
+  reason.setFields(place);
+}
+
+start(readPayload(find("live-payload", HTMLScriptElement).text));

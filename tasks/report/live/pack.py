@@ -1,0 +1,56 @@
+"""Stage: checkpoint × test split × predictions → what the live network of the page carries."""
+
+from safetensors.numpy import load_file
+
+from tasks.data.dataset import class_names, read_split
+from tasks.engine.models import FileRef
+from tasks.engine.stage import stage
+from tasks.engine.store import Workspace
+from tasks.model.predictions import read_predictions
+from tasks.records import Checkpoint, LiveNetwork, Shape, Split
+from tasks.report.live.payload import pack
+from tasks.settings import NetworkSettings
+
+WEIGHTS = "weights/"
+"""What the names of weights begin with in a checkpoint."""
+
+
+@stage(libraries=("numpy", "pandas", "pyarrow", "safetensors"))
+def pack_live(
+    work: Workspace,
+    split: Split,
+    shape: Shape,
+    checkpoint: Checkpoint,
+    network: NetworkSettings,
+    predictions: FileRef,
+) -> LiveNetwork:
+    """Put the trained network and some test images into one text for the report page.
+
+    Args:
+        work: inputs and outputs.
+        split: the test split.
+        shape: size of the images and number of classes.
+        checkpoint: the trained network.
+        network: its layers.
+        predictions: of the network for the split; see `Evaluation.predictions`.
+    """
+    table = read_predictions(work.input(predictions))
+    probabilities = table[[f"p{c}" for c in range(shape.classes)]]
+    packed = pack(
+        network,
+        shape,
+        {
+            name.removeprefix(WEIGHTS): tensor
+            for name, tensor in load_file(work.input(checkpoint.file)).items()
+            if name.startswith(WEIGHTS)
+        },
+        read_split(work.input(split.file)).images,
+        table["label"].to_numpy(),
+        table["predicted"].to_numpy(),
+        probabilities.to_numpy(),
+        class_names(shape.classes),
+    )
+    if packed.text is None:
+        return LiveNetwork(file=None, reason=packed.reason)
+    work.output("live.json").write_text(packed.text, encoding="utf-8")
+    return LiveNetwork(file=work.finished("live.json"), reason="")

@@ -1,1 +1,0 @@
-"""The pictures of the report, each with the words that go with it."""

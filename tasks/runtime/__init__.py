@@ -1,0 +1,1 @@
+"""Processes, logs, errors and servers; knows nothing of stages."""

@@ -1,0 +1,46 @@
+"""Hooks of flows: the reason of a failure, as an artifact."""
+
+from typing import Any
+
+from prefect import Flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactCreate
+from prefect.client.schemas.objects import FlowRun, State
+
+import tasks.runtime.prefect_logging  # noqa: F401  quiet wherever a flow is loaded
+from tasks.runtime.errors import PipelineError, without_secrets
+
+FAILURE_KEY = "flow-failure"
+
+
+def reason_markdown(flow_name: str, run_name: str, state_name: str, message: str) -> str:
+    """Return the reason of a failure as Markdown."""
+    reason = without_secrets(message).replace("Flow run encountered an exception: ", "")
+    return "\n".join(
+        [
+            f"# {flow_name}: {state_name.lower()}",
+            reason.removeprefix(f"{PipelineError.__name__}: ") or "No reason is known.",
+            "",
+            f"Flow run `{run_name}`. Finished stages and what was trained so far are kept: once the"
+            " reason is gone, a new run goes on from there. The champion is unchanged.",
+        ]
+    )
+
+
+def publish_failure_reason(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Publish the reason of a failed or crashed run as a Markdown artifact.
+
+    If the process of the flow run has died, the worker calls this hook in another one.
+    """
+    with get_client(sync_client=True) as client:
+        client.create_artifact(
+            ArtifactCreate(
+                key=FAILURE_KEY,
+                type="markdown",
+                description=f"Why {flow.name} ended",
+                data=reason_markdown(
+                    flow.name, flow_run.name, state.name or state.type.value, state.message or ""
+                ),
+                flow_run_id=flow_run.id,
+            )
+        )

@@ -1,0 +1,247 @@
+"""A temporary Prefect server for a run without a configured one.
+
+`python -m tasks.runtime.server check` says whether the one that is configured answers.
+
+Prefect's own temporary server is in the process group of the run: Ctrl-C stops the server, too, and
+Prefect then tries to reach it for minutes. And it stays behind when the run is killed. This server
+has a session of its own and ends with the run.
+"""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import httpx
+
+from tasks.runtime.console import log
+from tasks.runtime.errors import PipelineError
+
+HOST = "127.0.0.1"
+PROJECT = Path(__file__).resolve().parents[2]
+START = (
+    "import sys; sys.path.insert(0, sys.argv[1]);"
+    " from tasks.runtime.server import serve; serve(int(sys.argv[2]), int(sys.argv[3]))"
+)
+"""Program of the temporary server. `-P` keeps the current folder's modules out of it."""
+
+START_SECONDS = 120.0  # on two cores, a first start on an empty home takes over 20 s
+CHECK_SECONDS = 0.5
+
+
+@contextmanager
+def server_for_this_run() -> Iterator[None]:
+    """Use the configured server, or a temporary one for the time of the block.
+
+    Raises:
+        PipelineError: the temporary server does not start.
+    """
+    from prefect.settings import (
+        PREFECT_API_AUTH_STRING,
+        PREFECT_API_URL,
+        PREFECT_SERVER_UI_ENABLED,
+        get_current_settings,
+        temporary_settings,
+    )
+
+    if get_current_settings().api.url:
+        yield
+        return
+    check_home(get_current_settings().home)
+    password = f"run:{secrets.token_urlsafe(32)}"
+    with (
+        temporary_server(password) as url,
+        temporary_settings(
+            {
+                PREFECT_API_URL: url,
+                PREFECT_API_AUTH_STRING: password,
+                PREFECT_SERVER_UI_ENABLED: False,
+            }
+        ),
+    ):
+        try:
+            yield
+        finally:
+            flush_prefect()
+
+
+def ui_location() -> str:
+    """Return where Prefect's UI shows the current flow run, or how to get one."""
+    from prefect.runtime import flow_run
+    from prefect.settings import get_current_settings
+
+    if get_current_settings().server.ui.enabled and flow_run.ui_url:
+        return f"in the Prefect UI: {flow_run.ui_url}"
+    return (
+        "to see runs in the Prefect UI: start `prefect server start`, and run this with"
+        " PREFECT_API_URL=http://127.0.0.1:4200/api"
+    )
+
+
+def flush_prefect() -> None:
+    """Send the logs and events that Prefect has not sent yet, while there is a server."""
+    from prefect.events.worker import EventsWorker
+
+    for handler in log.handlers:
+        handler.flush()
+    EventsWorker.drain_all(timeout=5)
+
+
+@contextmanager
+def temporary_server(password: str) -> Iterator[str]:
+    """Run a Prefect server on a free port of this machine, and yield the URL of its API.
+
+    The port is bound here and handed to the server, so nobody else can take it.
+
+    Args:
+        password: `user:password` that clients must send.
+    """
+    with socket.socket() as listener, tempfile.TemporaryFile() as messages:
+        listener.bind((HOST, 0))
+        url = f"http://{HOST}:{listener.getsockname()[1]}"
+        server = subprocess.Popen(
+            [
+                *(sys.executable, "-P", "-c", START),
+                *(str(PROJECT), str(listener.fileno()), str(os.getpid())),
+            ],
+            env={
+                # Prefect's services log tracebacks when they are ended on a busy machine. uvicorn
+                # still reports a server that does not start.
+                "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+                **os.environ,
+                "PREFECT_SERVER_API_AUTH_STRING": password,
+                "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": url,
+                # As Prefect sets for its own temporary servers: no UI, and few services.
+                "PREFECT_UI_ENABLED": "0",
+                "PREFECT__SERVER_EPHEMERAL": "1",
+                "PREFECT__SERVER_FINAL": "1",
+            },
+            stdin=subprocess.DEVNULL,
+            stderr=messages,
+            pass_fds=[listener.fileno()],
+            start_new_session=True,
+        )
+        try:
+            wait_until_ready(server, f"{url}/api", messages)
+            yield f"{url}/api"
+        finally:
+            server.terminate()
+            try:
+                server.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def free_port() -> int:
+    """Return a port that is free now; tests and benchmarks start servers on it."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def last_message(messages: IO[bytes]) -> str:
+    """Return the last line of the server's messages that says something."""
+    messages.seek(0)
+    lines = [line.strip() for line in messages.read().decode(errors="replace").splitlines()]
+    errors = [line for line in lines if "Error" in line]
+    return (errors or [line for line in lines if line] or ["it printed nothing"])[-1]
+
+
+def check_home(home: Path) -> None:
+    """Check that Prefect can keep its database.
+
+    Raises:
+        PipelineError: the folder cannot be created or written to.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        raise PipelineError(
+            f"PREFECT_HOME {home}: cannot be written to ({error.strerror}); set PREFECT_HOME to"
+            " another folder"
+        ) from error
+
+
+def wait_until_ready(
+    server: "subprocess.Popen[bytes]", url: str, messages: IO[bytes] | None = None
+) -> None:
+    """Return once the server answers.
+
+    Raises:
+        PipelineError: it has ended, or does not answer in time.
+    """
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        if server.poll() is not None:
+            reason = last_message(messages) if messages else f"exit code {server.returncode}"
+            raise PipelineError(
+                f"the temporary Prefect server did not start: {reason}; set PREFECT_HOME to another"
+                " folder, or start a server with `prefect server start` and set PREFECT_API_URL"
+            )
+        try:
+            if httpx.get(f"{url}/health", timeout=5, trust_env=False).is_success:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise PipelineError(
+        f"the temporary Prefect server did not answer within {START_SECONDS:.0f} s; start one"
+        " with `prefect server start` and set PREFECT_API_URL"
+    )
+
+
+def end_with(owner: int) -> None:
+    """End this process when its owner has ended."""
+    while os.getppid() == owner:
+        time.sleep(CHECK_SECONDS)
+    os._exit(0)
+
+
+def serve(listener: int, owner: int) -> None:
+    """Run the server until it is terminated or its owner has ended.
+
+    Args:
+        listener: file descriptor of the bound socket.
+        owner: process id of the run.
+    """
+    import uvicorn
+
+    threading.Thread(target=end_with, args=(owner,), daemon=True).start()
+    config = uvicorn.Config(
+        "prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on"
+    )
+    server = uvicorn.Server(config)
+    server.run(sockets=[socket.socket(fileno=listener)])
+    if not server.started:
+        sys.exit(3)
+
+
+def check() -> int:
+    """Return 0 if the server at PREFECT_API_URL answers; else print a line and return 1."""
+    url = os.environ.get("PREFECT_API_URL", "")
+    try:
+        httpx.get(f"{url}/health", timeout=10)
+    except (httpx.TransportError, httpx.InvalidURL):
+        print(
+            f"error: no Prefect server answers at {url}; start one with `make server` in another"
+            " terminal, or set PREFECT_API_URL",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(check())

@@ -1,0 +1,42 @@
+"""Types that the groups of settings share."""
+
+from typing import Annotated
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+)
+
+
+def split_commas(value: object) -> object:
+    """Let a list be written `0,1,100`, as on the command line."""
+    if isinstance(value, str):
+        value = (value,)
+    if isinstance(value, (list, tuple)):
+        return tuple(
+            part
+            for item in value
+            for part in (item.split(",") if isinstance(item, str) else [item])
+        )
+    return value
+
+
+Number = Annotated[int, Field(ge=0, le=10**9)]
+Numbers = Annotated[tuple[Number, ...], BeforeValidator(split_commas)]
+Root = Annotated[str, BeforeValidator(str)]
+"""A folder or a URL."""
+Size = Annotated[int, Field(ge=1, le=4096)]
+Sizes = Annotated[tuple[Size, ...], BeforeValidator(split_commas)]
+Pixels = Annotated[int, Field(ge=1, le=255)]
+PixelSizes = Annotated[tuple[Pixels, ...], BeforeValidator(split_commas)]
+BatchSize = Annotated[int, Field(ge=1, le=65_536)]
+MAX_LAYERS = 50
+"""Bounds keep a slip of the keyboard from using all memory; real networks are far below."""
+
+
+class StageSettings(BaseModel):
+    """Base of the models that are handed to stages."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -1,0 +1,43 @@
+"""Settings of promotion."""
+
+from typing import Literal
+
+from pydantic import (
+    Field,
+)
+
+from tasks.settings.base import (
+    StageSettings,
+)
+
+
+class RetrainSettings(StageSettings):
+    """When a challenger becomes the champion; see champion/rule.py for the rule."""
+
+    floor: float = Field(
+        0.97, ge=0, le=1, description="Validation accuracy that every champion must reach."
+    )
+    alpha: float = Field(
+        0.05,
+        gt=0,
+        lt=1,
+        description="A challenger that is worse than the champion with a p-value below this (exact"
+        " one-sided McNemar test on the validation split) is kept out.",
+    )
+    margin: float = Field(
+        0.001,
+        ge=0,
+        le=1,
+        description="How far below that of the best champion so far a challenger's validation"
+        " accuracy may be.",
+    )
+    seed_policy: Literal["fixed", "date"] = Field(
+        "fixed",
+        description="'fixed' trains with --seed; 'date' with the day that the run is scheduled"
+        " for, as in 20260131 (UTC), so that each run brings a new challenger.",
+    )
+    new_task: bool = Field(
+        False,
+        description="Let a challenger that was trained on data of another kind (number of"
+        " classes, image size, ground, source) replace the champion without a comparison.",
+    )

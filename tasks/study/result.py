@@ -1,0 +1,82 @@
+"""Result of one run of a variant."""
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from tasks.engine.models import Record
+from tasks.engine.store import Store
+from tasks.records import Device, Evaluation, Segment
+
+
+class RunResult(Record):
+    """The numbers of one run."""
+
+    test: float
+    """Accuracy on the test split; reported, never used for a choice."""
+    test_images: int
+    validation: float
+    """Accuracy on the validation split, for choices."""
+    iterations: int
+    train_seconds: float
+    """Wall time of all iterations when they ran."""
+    work_seconds: float
+    """Processor time of all iterations; wall time if a GPU has trained."""
+    device: Device | None
+    """None if nothing was trained."""
+    weights: str
+    """SHA-256 of the checkpoint at the end."""
+    predictions: str
+    """SHA-256 of the predictions for the test split."""
+    lowest_classes: float
+    """Mean number of classes that share the lowest probability of a test image."""
+
+    @property
+    def milliseconds(self) -> float:
+        """Milliseconds of work per iteration."""
+        return 1000 * self.work_seconds / max(self.iterations, 1)
+
+
+def lowest_classes(probabilities: np.ndarray) -> float:
+    """Return the mean number of classes that share the lowest probability.
+
+    It is more than one where logits are equal.
+
+    Args:
+        probabilities: float [n, classes].
+    """
+    lowest = probabilities.min(axis=1, keepdims=True)
+    return float((probabilities == lowest).sum(axis=1).mean())
+
+
+def work_seconds(segment: Segment) -> float:
+    """Return the seconds of work of a training segment; see `RunResult.work_seconds`."""
+    return segment.cpu_seconds if segment.device.kind == "CPU" else segment.seconds
+
+
+def summarise_run(
+    store: Store,
+    segments: tuple[Segment, ...],
+    weights: str,
+    validation: Evaluation,
+    test: Evaluation,
+) -> RunResult:
+    """Return the numbers of a run from the records of its stages."""
+    table = pq.ParquetFile(store.path(test.predictions)).read()
+    columns = [name for name in table.column_names if name[0] == "p" and name[1:].isdigit()]
+    probabilities = np.array([table[name].to_pylist() for name in columns], np.float32).T
+    return RunResult(
+        test=test.correct / test.total,
+        test_images=test.total,
+        validation=validation.correct / validation.total,
+        iterations=test.iteration,
+        train_seconds=round(sum(segment.seconds for segment in segments), 3),
+        work_seconds=round(sum(map(work_seconds, segments)), 3),
+        device=segments[-1].device if segments else None,
+        weights=weights,
+        predictions=test.predictions.sha256,
+        lowest_classes=lowest_classes(probabilities),
+    )
+
+
+Outcome = RunResult | str | None
+"""Outcome of one job: its result, the reason of its failure, or None if it has not been run."""

@@ -1,0 +1,87 @@
+"""Runs take turns at what they share, under a limit of a real Prefect server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tasks.engine.concurrency import concurrency_slot
+from tasks.engine.executors import PrefectExecutor
+from tasks.engine.models import FileRef, Record
+from tasks.engine.stage import stage
+from tasks.engine.store import Store, Workspace
+
+happened: list[str] = []
+together = threading.Barrier(2)
+
+
+class Used(Record):
+    file: FileRef
+
+
+@stage()
+def use_alone(work: Workspace, limit: str, name: str) -> Used:
+    """Something that takes a turn for a while."""
+    with concurrency_slot(limit):
+        happened.append(f"{name} begins")
+        time.sleep(0.5)
+        happened.append(f"{name} ends")
+    work.output("done").write_text(name)
+    return Used(file=work.finished("done"))
+
+
+@stage()
+def meet(work: Workspace, limit: str, name: str) -> Used:
+    """Something that ends only once two are at it at the same time."""
+    with concurrency_slot(limit):
+        together.wait(timeout=60)
+    work.output("met").write_text(name)
+    return Used(file=work.finished("met"))
+
+
+def two_runs(stage: Callable[..., Used], limit: str, root: Path) -> None:
+    """Two flow runs at the same time, with a root each."""
+    from prefect import flow
+
+    @flow(name="using")
+    def using(name: str) -> None:
+        store = Store(root / name)
+        store.prepare()
+        stage(PrefectExecutor(store), limit, name)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(using, ("one", "other")))
+
+
+def test_without_a_limiter_nothing_is_waited_for() -> None:
+    with concurrency_slot("anything"):
+        pass
+
+
+@pytest.mark.server
+@pytest.mark.usefixtures("prefect_server")
+def test_two_runs_do_not_overlap_by_themselves(tmp_path: Path) -> None:
+    happened.clear()
+    two_runs(use_alone, "test-alone", tmp_path)
+    begun = [line.split()[0] for line in happened[::2]]
+    assert happened == [f"{name} {what}" for name in begun for what in ("begins", "ends")]
+    assert sorted(begun) == ["one", "other"]
+
+
+@pytest.mark.server
+@pytest.mark.usefixtures("prefect_server")
+def test_a_limit_that_is_there_is_kept(tmp_path: Path) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+
+    with get_client(sync_client=True) as client:
+        client.create_global_concurrency_limit(
+            GlobalConcurrencyLimitCreate(name="test-roomy", limit=2)
+        )
+        two_runs(meet, "test-roomy", tmp_path)
+        assert client.read_global_concurrency_limit_by_name("test-roomy").limit == 2

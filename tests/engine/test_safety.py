@@ -1,0 +1,173 @@
+"""Files of others: nothing is deleted, overwritten or run that this project did not write."""
+
+import json
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from tasks.engine import FileRef, Store, open_store
+from tasks.engine.layout import MARKER
+from tasks.engine.models import StageRecord
+from tasks.engine.prefect_cache import RECORD_JSON
+from tasks.engine.prune import prune
+from tasks.runtime.errors import PipelineError
+
+KEY = "1" * 64
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder with its content."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def entry(store: Store, stage: str = "train") -> StageRecord:
+    """A cache entry with one output file."""
+    with store.workspace(stage, KEY) as work:
+        work.output("a.txt").write_text("hello")
+        output = {"file": work.finished("a.txt").model_dump()}
+    record = StageRecord(
+        stage=stage,
+        label=stage,
+        key=KEY,
+        key_inputs={},
+        reason="never run",
+        seconds=1,
+        output=output,
+    )
+    store.write_record(f"{stage}-{KEY}.json", record.model_dump_json().encode())
+    return record
+
+
+@pytest.mark.parametrize("names", [("thesis.tex",), ("runs/exp1/events", "data/.labels.old")])
+def test_a_folder_with_other_files_is_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    before = tree(tmp_path)
+    with pytest.raises(PipelineError, match="not empty"):
+        Store(tmp_path).prepare()
+    assert tree(tmp_path) == before
+
+
+def test_a_root_from_before_the_marker_is_adopted(tmp_path: Path) -> None:
+    for name in ("records", "locks", "runs"):
+        (tmp_path / name).mkdir()
+    Store(tmp_path).prepare()
+    assert (tmp_path / MARKER).is_file()
+
+
+def test_files_that_were_put_into_a_root_stay(store: Store) -> None:
+    mine = ["runs/exp1/events", "runs/1/x", "data/.labels.old/x", "train/.best.tmp/x", ".x.tmp/y"]
+    for name in mine:
+        (store.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (store.root / name).write_text("mine")
+    store.prepare()
+    for _ in range(2):
+        store.replace_latest(lambda folder: (folder / "page").write_text("page"))
+    prune(store, frozenset(), keep_latest=0, older_than=0, dry_run=False)
+    assert {name for name in mine if (store.root / name).read_text() == "mine"} == set(mine)
+    assert sorted(p.name for p in (store.root / "runs").iterdir()) == ["000002", "1", "exp1"]
+
+
+def test_unfinished_outputs_of_a_killed_run_are_removed(store: Store) -> None:
+    leftover = store.root / "train" / f".{'a' * 12}.tmp"
+    leftover.mkdir(parents=True)
+    store.prepare()
+    assert not leftover.exists()
+
+
+@pytest.mark.parametrize("name", ["records", "locks", "train", "runs", "studies"])
+def test_a_link_in_the_root_is_not_followed(tmp_path: Path, name: str) -> None:
+    victim = tmp_path / "victim"
+    (victim / "x").mkdir(parents=True)
+    (victim / "x" / "file").write_text("mine")
+    store = Store(tmp_path / "root")
+    store.root.mkdir()
+    (store.root / MARKER).touch()
+    (store.root / name).symlink_to(victim, target_is_directory=True)
+    before = tree(victim)
+    with pytest.raises(PipelineError, match="symbolic link"):
+        store.prepare()
+        entry(store)
+        store.replace_latest(lambda folder: (folder / "page").write_text("page"))
+        store.replace_study("dropout", lambda folder: (folder / "page").write_text("page"))
+    assert tree(victim) == before
+
+
+def test_a_link_in_place_of_a_cache_entry_is_replaced(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (store.records / f"train-{KEY}.json").symlink_to(tmp_path / "mine")
+    entry(store)
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert not (store.records / f"train-{KEY}.json").is_symlink()
+
+
+def test_a_copied_latest_is_moved_aside(store: Store) -> None:
+    store.latest.mkdir()
+    (store.latest / "mine").write_text("mine")
+    store.replace_latest(lambda folder: (folder / "page").write_text("page"))
+    assert (store.latest / "page").read_text() == "page"
+    assert (store.root / "latest.1" / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "../x", "a/../../x", "a//b", "", "a\\b", "a/\x1b[2J"]
+)
+def test_a_path_out_of_the_root_is_no_file(path: str) -> None:
+    with pytest.raises(ValidationError):
+        FileRef(path=path, sha256="0" * 64, size=1)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [{"stage": ".."}, {"stage": "a/b"}, {"key": ".."}, {"key": "1"}, {"label": "x\x1b[2J"}],
+    ids=str,
+)
+def test_a_cache_entry_with_other_names_is_not_used(store: Store, field: dict[str, str]) -> None:
+    outside = store.root.parent / "..keep"
+    outside.mkdir()
+    values = entry(store).model_dump(mode="json") | field
+    name = f"{values['stage']}-{values['key']}.json".replace("/", "-")
+    (store.records / name).write_text(json.dumps(values))
+    lines = prune(store, frozenset(), keep_latest=0, older_than=0, dry_run=False)
+    assert outside.is_dir()
+    assert len(lines) <= 2
+
+
+def test_a_cache_entry_runs_no_code(tmp_path: Path) -> None:
+    command = f"touch {tmp_path}/ran"
+    content = {"__class__": "subprocess.getoutput", "data": [command]}
+    assert RECORD_JSON.loads(json.dumps(content).encode()) == content
+    assert not (tmp_path / "ran").exists()
+
+
+def test_prune_beside_a_run_removes_nothing(store: Store) -> None:
+    entry(store)
+    with store.in_use(), pytest.raises(PipelineError, match="a run is using"):
+        prune(store, frozenset(), keep_latest=0, older_than=0, dry_run=False)
+    assert (
+        "1 stage runs" in prune(store, frozenset(), keep_latest=0, older_than=0, dry_run=False)[-1]
+    )
+
+
+def test_a_root_is_found_by_its_usual_addresses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert open_store("~/x").root == tmp_path / "x"
+    assert open_store(f"file://{tmp_path}/x").root == tmp_path / "x"
+
+
+def test_a_file_in_place_of_the_root_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(PipelineError, match="cannot write to"):
+        Store(tmp_path / "file").prepare()
+
+
+def test_passwords_in_an_address_are_not_shown() -> None:
+    assert "SECRET" not in open_store("memory://KEY:SECRET@bucket/x").address

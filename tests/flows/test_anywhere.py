@@ -1,0 +1,79 @@
+"""Commands started from any folder, terminal, environment and checkout."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers.commands import PIPELINE
+
+from tasks.engine.store import PROJECT
+
+STATUS = ("--status", "--source", "digits")
+
+
+def status(folder: Path, script: Path = PIPELINE, **environment: str) -> str:
+    """Standard output of `--status`, started in a folder."""
+    done = subprocess.run(
+        [sys.executable, script, *STATUS, "--artifacts", folder / "artifacts"],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def test_modules_of_the_current_folder_are_not_used(tmp_path: Path) -> None:
+    for name in ("tasks.py", "pip.py", "flows.py", "dask.py"):
+        (tmp_path / name).write_text("raise SystemExit('mine')")
+    assert status(tmp_path).startswith("download ")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_any_encoding_of_the_terminal(tmp_path: Path, encoding: str) -> None:
+    assert status(tmp_path, PYTHONIOENCODING=encoding).startswith("download ")
+
+
+def test_a_locale_without_utf_8(tmp_path: Path) -> None:
+    text = status(tmp_path, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert text.startswith("download ")
+
+
+def test_a_closed_standard_error(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, PIPELINE, "--iterations", "-1"],
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 2
+
+
+def test_a_current_folder_that_has_gone(tmp_path: Path) -> None:
+    command = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"'
+    done = subprocess.run(
+        ["sh", "-c", command, "sh", sys.executable, PIPELINE, *STATUS, "--artifacts", "/tmp/x"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_second_checkout_runs_its_own_code(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    for folder in ("flows", "tasks"):
+        shutil.copytree(
+            PROJECT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    shutil.copy(PROJECT / "pyproject.toml", copy)
+    executors = copy / "tasks/engine/executors.py"
+    executors.write_text(executors.read_text().replace("will run: ", "the copy will run: "))
+    assert "the copy will run: " in status(tmp_path, copy / "flows/pipeline.py")

@@ -1,0 +1,71 @@
+"""Compiled networks: reused by one block at a time, without influence on results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tasks.model.compiled import cache, reuse_compiled
+from tasks.model.evaluate import evaluate
+from tasks.model.train import initialise, train
+from tasks.records import Checkpoint, Evaluation, Segment, Splits
+from tasks.settings import EvaluationSettings, NetworkSettings, TrainingSettings
+
+RunStage = Callable[..., Any]
+
+
+def make(name: str, *, size: int = 1) -> list[Any]:
+    return [name, size]
+
+
+def test_the_same_arguments_reuse_the_last_object() -> None:
+    with reuse_compiled(make, "a", size=2) as first:
+        first.append("used")
+    with reuse_compiled(make, "a", size=2) as second:
+        assert second is first
+    with reuse_compiled(make, "a", size=3) as other:
+        assert other == ["a", 3]
+    with reuse_compiled(make, "a", size=2) as third:
+        assert third == ["a", 2]
+
+
+def test_two_blocks_never_share_an_object() -> None:
+    with reuse_compiled(make, "b") as first, reuse_compiled(make, "b") as second:
+        assert second is not first
+
+
+def test_an_error_discards_the_object() -> None:
+    with pytest.raises(RuntimeError), reuse_compiled(make, "c") as first:
+        raise RuntimeError
+    with reuse_compiled(make, "c") as second:
+        assert second is not first
+
+
+@pytest.mark.tensorflow
+def test_reuse_does_not_change_results(
+    run_stage: RunStage,
+    splits: Splits,
+    training: TrainingSettings,
+) -> None:
+    """With everything that changes in training: moments, running means, dropout, loss scale."""
+    network = NetworkSettings(
+        conv_filters=(4,), conv_sizes=(3,), dense=(16,), normalisation=True, dropout=0.5
+    )
+    mixed = training.model_copy(update={"precision": "mixed"})
+
+    def compute(start: Checkpoint) -> tuple[str, str]:
+        segment: Segment = run_stage(train, splits.train, splits.shape, start, network, mixed, 8)
+        checkpoint = segment.checkpoint
+        scores: Evaluation = run_stage(
+            evaluate, splits.test, splits.shape, checkpoint, network, EvaluationSettings(), 8
+        )
+        return checkpoint.file.sha256, scores.predictions.sha256
+
+    start: Checkpoint = run_stage(initialise, splits.shape, network, training.seed)
+    fresh = compute(start)
+    assert {maker.__name__ for maker in cache} >= {"make_trainer", "make_classifier"}
+    assert compute(start) == fresh
+    cache.clear()
+    assert compute(start) == fresh

@@ -1,0 +1,44 @@
+"""TensorFlow's threads: part of the key where they are not the default."""
+
+import pytest
+
+from tasks.engine.models import FileRef
+from tasks.model.metrics import measure
+from tasks.model.train import initialise
+from tasks.records import Shape
+from tasks.runtime import threads
+from tasks.runtime.threads import share_of
+from tasks.settings import NetworkSettings
+
+SHAPE = Shape(height=8, width=8, classes=3)
+
+
+def test_another_number_is_another_key_of_what_uses_tensorflow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = FileRef(path="evaluate/0/x", sha256="0" * 64, size=1)
+
+    def keys() -> tuple[str, str]:
+        return initialise.plan(SHAPE, NetworkSettings(), 0).key, measure.plan(file, 3).key
+
+    for name in threads.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    default = keys()
+    monkeypatch.setenv(threads.VARIABLES[0], str(threads.DEFAULT_THREADS))
+    assert keys() == default
+    monkeypatch.setenv(threads.VARIABLES[0], "1")
+    assert keys()[0] != default[0]
+    assert keys()[1] == default[1]
+
+
+@pytest.mark.parametrize(
+    ("cores", "workers"), [([0, 1], 1), ([0, 1], 2), ([3, 5, 7], 2), (list(range(8)), 3)]
+)
+def test_workers_share_the_cores(cores: list[int], workers: int) -> None:
+    shares = [share_of(cores, number, workers) for number in range(workers)]
+    assert sorted(core for share in shares for core in share) == cores
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_more_workers_than_cores_have_one_each() -> None:
+    assert [share_of([0, 1], number, 3) for number in range(3)] == [[0], [1], [0]]

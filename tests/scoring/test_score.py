@@ -1,0 +1,222 @@
+"""Images scored with the champion: the right numbers, and nothing lost to a file that is bad."""
+
+import logging
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from helpers import bars
+from helpers.commands import small_disk
+from PIL import Image
+
+from tasks.champion.registry import Champions, Ground
+from tasks.data import idx
+from tasks.data.convert import to_table, write_parquet
+from tasks.engine.digests import sha256
+from tasks.engine.models import FileRef
+from tasks.engine.store import Store
+from tasks.records import Shape
+from tasks.runtime.errors import PipelineError
+from tasks.scoring.score import check_output, problem_summary, score, summary_lines
+from tasks.settings import NetworkSettings, ScoreSettings
+
+from ..champion.conftest import facts
+
+pytestmark = pytest.mark.tensorflow
+
+IMAGES, _ = bars.draw(50, seed=0)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifact root with a champion whose weights are random, but large enough to tell."""
+    from tasks.model.device import load_tensorflow
+    from tasks.model.network import build_network
+
+    store = Store(tmp_path_factory.mktemp("score") / "artifacts")
+    store.prepare()
+    load_tensorflow()
+    shape = Shape(height=8, width=8, classes=3)
+    network = NetworkSettings(conv_filters=(4,), conv_sizes=(3,), dense=(8,), initial_sigma=2.0)
+    build_network(network, shape, seed=0).save(store.root / "model.keras")
+    path = store.root / "model.keras"
+    model = FileRef(path="model.keras", sha256=sha256(path), size=path.stat().st_size)
+    Champions(store).promote(model, facts(), "a test", "good", expected_current=None)
+    return store.root
+
+
+@pytest.fixture(scope="module")
+def expected(root: Path) -> np.ndarray:
+    """Probabilities of all images, from the model itself."""
+    import keras
+
+    logits = keras.models.load_model(root / "champion" / "current" / "model.keras")(
+        IMAGES[..., np.newaxis] / np.float32(255)
+    ).numpy()
+    e = np.exp(logits - logits.max(axis=1, keepdims=True))
+    result: np.ndarray = e / e.sum(axis=1, keepdims=True)
+    assert len(np.unique(result.argmax(axis=1))) > 1
+    return result
+
+
+@pytest.fixture
+def settings(root: Path, tmp_path: Path) -> ScoreSettings:
+    return ScoreSettings(out=tmp_path / "out.parquet", batch=7, artifacts=root)
+
+
+def probabilities(table: pa.Table) -> np.ndarray:
+    return np.stack([table[f"p{c}"].to_numpy() for c in range(3)], axis=1)
+
+
+def difference(table: pa.Table) -> float:
+    """How much the second five rows differ from the first."""
+    rows = probabilities(table)
+    return float(np.abs(rows[5:] - rows[:5]).max())
+
+
+def write_idx(path: Path, images: np.ndarray = IMAGES) -> str:
+    path.write_bytes(idx.dumps(images))
+    return str(path)
+
+
+def test_files_of_every_kind_give_the_model_s_numbers(
+    tmp_path: Path, settings: ScoreSettings, expected: np.ndarray, root: Path
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for n in range(10):
+        Image.fromarray(IMAGES[n]).save(folder / f"{n}.png")
+    write_idx(tmp_path / "a.idx", IMAGES[10:30])
+    write_parquet(to_table(IMAGES[30:], np.zeros(20, np.uint8), 0), tmp_path / "b.parquet")
+    result = score([str(folder), f"{tmp_path}/a.idx", f"{tmp_path}/b.parquet"], settings)
+    assert result.problems == []
+    assert result.images == 50
+
+    table = pq.read_table(settings.out)
+    assert table.column_names == ["file", "row", "predicted", "inverted", "champion"] + [
+        f"p{c}" for c in range(3)
+    ]
+    assert np.abs(probabilities(table) - expected).max() < 1e-5
+    assert (table["predicted"].to_numpy() == expected.argmax(axis=1)).all()
+    assert table["row"].to_pylist() == [0] * 10 + [*range(20)] + [*range(20)]
+    assert table["file"].to_pylist()[9:11] == [str(folder / "9.png"), f"{tmp_path}/a.idx"]
+    assert set(table["champion"].to_pylist()) == {Champions(Store(root)).current_name()}
+    assert not any(table["inverted"].to_pylist())
+    assert summary_lines(result) == [
+        f"50 images scored with champion {result.champion}: {tmp_path}/out.parquet"
+    ]
+
+
+def test_ink_on_paper_is_inverted(
+    tmp_path: Path, settings: ScoreSettings, expected: np.ndarray
+) -> None:
+    both = np.concatenate([IMAGES[:5], 255 - IMAGES[:5]])
+    result = score([write_idx(tmp_path / "a", both)], settings)
+    assert result.inverted == 5
+    assert summary_lines(result)[1] == "5 had a light ground and were inverted"
+    table = pq.read_table(settings.out)
+    assert table["inverted"].to_pylist() == [False] * 5 + [True] * 5
+    assert difference(table) < 1e-4
+
+    score([f"{tmp_path}/a"], settings.model_copy(update={"as_is": True}))
+    table = pq.read_table(settings.out)
+    assert not any(table["inverted"].to_pylist())
+    assert difference(table) > 0.1
+
+
+@pytest.mark.parametrize(("ground", "inverted"), [("light", 5), ("mixed", 0)])
+def test_the_champion_s_own_ground_is_not_inverted(
+    tmp_path: Path, settings: ScoreSettings, root: Path, ground: Ground, inverted: int
+) -> None:
+    own = tmp_path / "own"
+    champions = Champions(Store(own))
+    champions.store.prepare()
+    shutil.copy(root / "model.keras", own)
+    path = own / "model.keras"
+    model = FileRef(path="model.keras", sha256=sha256(path), size=path.stat().st_size)
+    known = facts().model_copy(update={"ground": ground})
+    champions.promote(model, known, "a test", "good", expected_current=None)
+    both = np.concatenate([IMAGES[:5], 255 - IMAGES[:5]])
+    result = score(
+        [write_idx(tmp_path / "a", both)], settings.model_copy(update={"artifacts": own})
+    )
+    marked = pq.read_table(settings.out)["inverted"].to_pylist()
+    assert marked == [inverted > 0] * 5 + [False] * 5
+    assert result.inverted == inverted
+    assert summary_lines(result)[1:] == ["5 had a dark ground and were inverted"][:inverted]
+
+
+def test_bad_files_are_listed_and_the_rest_is_scored(
+    tmp_path: Path, settings: ScoreSettings
+) -> None:
+    (tmp_path / "text").write_text("seven")
+    paths = [f"{tmp_path}/text", write_idx(tmp_path / "a"), f"{tmp_path}/nowhere"]
+    result = score(paths, settings)
+    assert result.images == pq.read_metadata(settings.out).num_rows == 50
+    assert len(result.problems) == 2
+    assert problem_summary(result) == "2 inputs were left out; the others are scored"
+
+
+def test_without_any_image_there_is_no_file(tmp_path: Path, settings: ScoreSettings) -> None:
+    columns = {name: ["x"] for name in ("file", "row", "predicted", "inverted", "champion")}
+    pq.write_table(pa.table(columns), settings.out)  # of an earlier run
+    before = settings.out.read_bytes()
+    with pytest.raises(PipelineError, match=r"^no image to score: .*/nowhere: no such file or f"):
+        score([f"{tmp_path}/nowhere"], settings)
+    assert settings.out.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["out.parquet"]
+
+
+def test_without_a_champion_the_error_says_what_to_do(tmp_path: Path) -> None:
+    settings = ScoreSettings(artifacts=tmp_path / "empty")
+    with pytest.raises(PipelineError, match=r"no champion in .* yet; train one with `python flow"):
+        score([write_idx(tmp_path / "a")], settings)
+
+
+def test_a_damaged_champion_is_reported_and_the_one_before_is_used(
+    tmp_path: Path, settings: ScoreSettings, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    champions = Champions(Store(root))
+    whole = champions.find().champion
+    assert whole
+    path = root / "other.keras"
+    path.write_bytes(b"other")
+    other = FileRef(path="other.keras", sha256=sha256(path), size=5)
+    second = champions.promote(other, facts(), "a test", "good", expected_current=whole.id).id
+    (champions.folder / second / "model.keras").write_bytes(b"OTHER")
+    with caplog.at_level(logging.WARNING, logger="mnist"):
+        assert score([write_idx(tmp_path / "a")], settings).champion == whole.id
+    assert caplog.messages == [
+        f"champion {second}: model damaged: model.keras; using {whole.id}, the one before"
+    ]
+
+
+def test_a_full_disk_is_a_clear_error_and_leaves_nothing(
+    tmp_path: Path, settings: ScoreSettings
+) -> None:
+    with small_disk(tmp_path / "disk", "16k") as disk:
+        (disk / "filler").write_bytes(bytes(8_000))
+        full = settings.model_copy(update={"out": disk / "out.parquet", "batch": 2})
+        with pytest.raises(PipelineError, match=r"scores: cannot write to .*; free some space, or"):
+            score([write_idx(tmp_path / "a")], full)
+        assert [p.name for p in disk.iterdir()] == ["filler"]
+
+
+@pytest.mark.parametrize("kind", ["device", "folder", "input", "foreign", "link"])
+def test_an_output_that_would_lose_something_is_refused(tmp_path: Path, kind: str) -> None:
+    """Nothing but an earlier predictions file is replaced."""
+    out = Path("/dev/null") if kind == "device" else tmp_path / "out.png"
+    if kind == "folder":
+        out.mkdir()
+    elif kind == "link":
+        out.symlink_to(tmp_path / "nothing")
+    elif kind != "device":
+        out.write_bytes(b"precious")
+    paths = [str(tmp_path)] if kind == "input" else []
+    with pytest.raises(PipelineError, match="--out"):
+        check_output(out, paths)
+    if kind in ("input", "foreign"):
+        assert out.read_bytes() == b"precious"
