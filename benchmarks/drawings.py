@@ -183,7 +183,7 @@ def small(rng: np.random.Generator, digit: np.ndarray) -> Picture:
     return to_bytes(1 - on_field(rng, enlarge(digit, side), 28, 28))
 
 
-def pencil(rng: np.random.Generator, digit: np.ndarray) -> Picture:
+def pencil(_rng: np.random.Generator, digit: np.ndarray) -> Picture:
     """Draw a digit with a paint program's pencil of one pixel, 28 × 28, black on white."""
     line = centre_line(np.pad(enlarge(digit, 112) > 0.5, 1))[1:-1, 1:-1]
     picture = np.ones((28, 28))
