@@ -1,1 +1,1 @@
-"""Images scored with the champion."""
+"""Pictures from people, scored with the champion."""

@@ -1,0 +1,104 @@
+"""One page of pictures: as they came, as the network saw them, and its answers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tasks.scoring.answers import Answer, say_answer
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageFont
+
+COLUMNS = 5
+MOST = 200  # pictures on a page
+TILE = 112  # pixels of each picture's side
+GAP = 12
+TEXT_HEIGHT = 44
+PAPER, INK, GREY, WARNING = "#ffffff", "#1a1a1a", "#6b6b6b", "#b00020"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture and the answer to it."""
+
+    original: np.ndarray
+    """uint8 [h, w], of any size."""
+    seen: np.ndarray
+    """uint8 [height, width], light on dark, as the network saw it."""
+    answer: Answer
+
+
+def draw_contact_sheet(entries: list[Entry], title: str) -> "Image.Image":
+    """Draw the first `MOST` pictures on one page.
+
+    Args:
+        entries: at least one.
+        title: of the page.
+
+    Returns:
+        A Pillow image in colour.
+    """
+    from PIL import Image, ImageDraw
+
+    shown = entries[:MOST]
+    columns = min(COLUMNS, len(shown))
+    rows = -(-len(shown) // columns)
+    cell = 2 * TILE + 3 * GAP
+    head = 64
+    size = (max(columns * cell + GAP, 560), head + rows * (TILE + TEXT_HEIGHT + GAP) + GAP)
+    page = Image.new("RGB", size, PAPER)
+    draw = ImageDraw.Draw(page)
+    large, small = load_font(17), load_font(12)
+    draw.text((GAP, GAP), cut(title, large, size[0] - 2 * GAP), INK, large)
+    explanation = "left: as it came · right: as the network saw it · answer and probability"
+    if len(entries) > MOST:
+        explanation += f" · the first {MOST} of {len(entries):,} pictures"
+    draw.text((GAP, GAP + 26), explanation, GREY, small)
+    for i, entry in enumerate(shown):
+        x = GAP + (i % columns) * cell
+        y = head + (i // columns) * (TILE + TEXT_HEIGHT + GAP)
+        paste(page, entry.original, x, y)
+        paste(page, entry.seen, x + TILE + GAP, y)
+        colour = WARNING if entry.answer.mark else INK
+        said = "  ".join(part for part in say_answer(entry.answer) if part)
+        draw.text((x, y + TILE + 3), said, colour, large)
+        draw.text((x, y + TILE + 25), cut(entry.answer.name, small, cell - 2 * GAP), GREY, small)
+    return page
+
+
+def load_font(size: int) -> "ImageFont.FreeTypeFont":
+    """Load matplotlib's own font: it has more letters than Pillow's, and is there everywhere."""
+    import matplotlib
+    from PIL import ImageFont
+
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return ImageFont.truetype(path, size)
+
+
+def paste(page: "Image.Image", picture: np.ndarray, x: int, y: int) -> None:
+    """Put a picture into a tile, with its aspect kept; small ones show their pixels."""
+    from PIL import Image, ImageDraw
+
+    image = Image.fromarray(picture)
+    scale = TILE / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    how = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
+    left, top = x + (TILE - size[0]) // 2, y + (TILE - size[1]) // 2
+    page.paste(image.resize(size, how), (left, top))
+    outline = (left - 1, top - 1, left + size[0], top + size[1])
+    ImageDraw.Draw(page).rectangle(outline, outline="#c8c8c8")
+
+
+def cut(text: str, font: "ImageFont.FreeTypeFont", width: int) -> str:
+    """Shorten a text in its middle until it fits, in pixels."""
+    if font.getlength(text) <= width:
+        return text
+    keep = len(text)
+    while keep > 2:
+        keep -= 1
+        shorter = f"{text[: keep // 3]}…{text[-(keep - keep // 3) :]}"
+        if font.getlength(shorter) <= width:
+            return shorter
+    return "…"
