@@ -194,11 +194,6 @@ class DryRunExecutor:
         self.verdicts.append((label, f"will run: {why}"))
         return Unknown(label)
 
-    @property
-    def up_to_date(self) -> bool:
-        """Whether no stage would run."""
-        return all(verdict == "up to date" for _, verdict in self.verdicts)
-
     def lines(self) -> list[str]:
         """Return a line of text for each stage."""
         width = max(len(label) for label, _ in self.verdicts)

@@ -182,9 +182,11 @@ class Store:
         """Prepare the root, and keep `cache prune` from it for the time of the block."""
         self.prepare()
         lock = FileLock(self.root / layout.LOCKS / layout.run_lock_name(uuid.uuid4().hex))
-        with lock:
-            yield
-        Path(lock.lock_file).unlink(missing_ok=True)
+        try:
+            with lock:
+                yield
+        finally:
+            Path(lock.lock_file).unlink(missing_ok=True)
 
     def is_in_use(self) -> bool:
         """Return whether a run uses the root now."""
