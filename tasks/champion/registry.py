@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, PositiveInt, ValidationError
 
 from tasks.engine.models import FileRef, Record
 from tasks.engine.store import Store, disk_errors
@@ -39,7 +39,7 @@ class Accuracy(Record):
     """Accuracy of a model on a split, with the digest of the split."""
 
     correct: int
-    total: int
+    total: PositiveInt
     data: str
     """SHA-256 of the split."""
 

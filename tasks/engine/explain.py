@@ -51,7 +51,10 @@ def describe_change(path: Path, then: Leaves, now: Leaves) -> str:
 
 
 def join_phrases(phrases: list[str]) -> str:
-    """Join the first phrases and the number of those left out."""
+    """Join the first phrases and the number of those left out, without control characters."""
     more = len(phrases) - MAX_PHRASES
-    shown = phrases[:MAX_PHRASES]
+    shown = [
+        "".join(letter if letter.isprintable() else "?" for letter in phrase)
+        for phrase in phrases[:MAX_PHRASES]
+    ]
     return "; ".join([*shown, f"and {more} more"] if more > 0 else shown)

@@ -337,7 +337,7 @@ def stage(
 
 def key_of(key_inputs: Mapping[str, Any]) -> str:
     """Return the key: the SHA-256 of the key inputs, without the paths of modules."""
-    digests = sorted(set(key_inputs["code"].values()) - {EMPTY_MODULE})
+    digests = sorted(set(key_inputs.get("code", {}).values()) - {EMPTY_MODULE})
     return json_sha256({**key_inputs, "code": digests})
 
 

@@ -6,6 +6,7 @@ takes are reported in one line that names the file; nothing is resized.
 
 import gzip
 import struct
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -135,7 +136,10 @@ def read_png(path: Path, shape: Shape) -> np.ndarray:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as picture:
+        with warnings.catch_warnings():  # about sizes, which are checked below
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            opened = Image.open(path)
+        with opened as picture:
             check_shape(path, picture.height, picture.width, shape)  # before decoding
             mode = picture.mode
             if mode.startswith("I"):
@@ -211,5 +215,5 @@ def read_parquet(path: Path, shape: Shape, size: int) -> Iterator[np.ndarray]:
                 yield to_pixels(column, image_size)
     except KeyError as error:
         raise PipelineError(f"{path}: no column `image`") from error
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise PipelineError(f"{path}: damaged Parquet ({str(error).splitlines()[0]})") from error

@@ -174,7 +174,7 @@ def is_predictions_file(path: Path) -> bool:
     """Tell whether a file is an earlier output of `score`."""
     try:
         names = pq.read_schema(path).names
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, ValueError):
         return False
     return bool(names[: len(FIRST_COLUMNS)] == FIRST_COLUMNS)
 
