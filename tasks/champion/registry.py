@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt, ValidationError
+from pydantic import Field, ValidationError
 
 from tasks.engine.models import FileRef, Record
 from tasks.engine.store import Store, disk_errors
@@ -32,14 +32,17 @@ NAME = re.compile(r"(\d{4,})-([0-9a-f]{12})")
 Ground = Literal["dark", "light", "mixed"]
 """Brightness of the pixels around the object in the images of a data set."""
 
+MAX_IMAGES = 2**32
+"""Upper bound of the number of images of a split: IDX counts with 32 bits."""
+
 HISTORY = "see `python flows/retrain.py history`"
 
 
 class Accuracy(Record):
     """Accuracy of a model on a split, with the digest of the split."""
 
-    correct: int
-    total: PositiveInt
+    correct: int = Field(ge=0, le=MAX_IMAGES)
+    total: int = Field(ge=1, le=MAX_IMAGES)
     data: str
     """SHA-256 of the split."""
 
