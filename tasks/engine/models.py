@@ -80,6 +80,11 @@ class StageRecord(BaseModel):
     reason: Annotated[str, AfterValidator(check_printable)]
     """Why the stage ran."""
     seconds: float
+    instructions: Annotated[str, AfterValidator(check_printable)] = ""
+    """Vector instructions of the processor that computed it, such as `AVX2`; empty if not known.
+
+    The last bits of floating-point results differ between processors. They are not in the key.
+    """
     output: dict[str, Any]
     """The record that the stage returned."""
     output_sha256: str

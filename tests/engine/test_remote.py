@@ -209,6 +209,9 @@ def test_a_worker_with_other_code_or_libraries_refuses(store: Store) -> None:
     changed = dataclasses.replace(plan, key_inputs={**plan.key_inputs, "libraries": older})
     with pytest.raises(PipelineError, match="another pyarrow than the run"):
         changed.compute(store, "")
+    changed = dataclasses.replace(plan, key_inputs={**plan.key_inputs, "code": {}, "Python": "3.9"})
+    with pytest.raises(PipelineError, match=r"has Python 3\.1\d, the run Python 3\.9; start"):
+        changed.compute(store, "")
     assert not list(store.root.glob("convert/*"))
 
 

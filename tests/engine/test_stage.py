@@ -10,7 +10,7 @@ from typing import Annotated
 import pytest
 
 from tasks.engine.digests import json_sha256
-from tasks.engine.executors import PrefectExecutor
+from tasks.engine.executors import DryRunExecutor, LocalExecutor, PrefectExecutor
 from tasks.engine.explain import describe_changes, join_phrases, leaves
 from tasks.engine.fingerprint import Fingerprint
 from tasks.engine.models import NotInKey, Record
@@ -18,6 +18,7 @@ from tasks.engine.stage import key_view, stage
 from tasks.engine.store import Store, Workspace
 from tasks.records import FileRef
 from tasks.runtime.errors import PipelineError
+from tasks.runtime.processor import instruction_set
 from tasks.settings.base import StageSettings
 
 
@@ -118,6 +119,11 @@ def test_a_value_that_cannot_be_keyed_is_a_bug() -> None:
             ["tensorflow 2.20.0 → 2.21.0"],
         ),
         (
+            {"Python": "3.11", "code": {"tasks/a.py": "1"}, "imports": "1", "libraries": {}},
+            {"Python": "3.12", "code": {"tasks/a.py": "2"}, "imports": "2", "libraries": {}},
+            ["Python 3.11 → 3.12"],
+        ),
+        (
             {"arguments": {"split": {"file": "train.parquet sha256:1"}}},
             {"arguments": {"split": {"file": "train.parquet sha256:2"}}},
             ["input changed: train.parquet"],
@@ -143,10 +149,43 @@ def test_changes_are_told_in_a_user_s_words(then: dict, now: dict, words: list[s
     assert describe_changes(dict(leaves(then)), dict(leaves(now))) == words
 
 
+def test_control_characters_of_an_earlier_run_are_not_printed() -> None:
+    phrases = describe_changes({("arguments", "word"): "\x1b[2J"}, {("arguments", "word"): "bye"})
+    assert join_phrases(phrases) == "word ?[2J → bye"
+
+
 def test_many_changes_are_summed_up() -> None:
     assert join_phrases([]) == ""
     assert join_phrases(["a", "b"]) == "a; b"
     assert join_phrases(list("abcdefgh")) == "a; b; c; d; e; and 3 more"
+
+
+def test_status_names_another_processor(store: Store) -> None:
+    """The bytes of TensorFlow's results differ between instruction sets; the key is the same."""
+
+    @stage(libraries=("tensorflow",))
+    def sum_up(work: Workspace, settings: Words) -> Text:
+        work.output("text.txt").write_text(settings.word)
+        return Text(file=work.finished("text.txt"), letters=0)
+
+    local = LocalExecutor(store)
+    sum_up(local, Words())
+    write(local, Words())
+    dry = DryRunExecutor(store)
+    (entry,) = store.all_records("sum-up")
+    assert entry.instructions == instruction_set()
+    sum_up(dry, Words())
+    for record in store.all_records():
+        other = record.model_copy(update={"instructions": "AVX-1024"})
+        store.write_record(store.record_path(record).name, other.model_dump_json().encode())
+    sum_up(dry, Words())
+    write(dry, Words())
+    here = instruction_set()
+    assert [verdict for _, verdict in dry.verdicts] == [
+        "up to date",
+        f"up to date (computed with AVX-1024; with {here} here, its last bits would differ)",
+        "up to date",
+    ]
 
 
 # What follows runs real flows.
@@ -289,7 +328,7 @@ import sys, time
 from pathlib import Path
 from prefect import flow
 from tasks.records import FileRef
-from tasks.engine.executors import PrefectExecutor
+from tasks.engine.executors import DryRunExecutor, LocalExecutor, PrefectExecutor
 from tasks.engine.stage import stage
 from tasks.engine.digests import json_sha256
 from tasks.engine.models import Record
