@@ -258,11 +258,7 @@ class Plan(Generic[R]):
         ):
             output = self.stage.function(work, **self.arguments)
             self.stage.check_code(self.label)
-            extra = self.stage.extra and self.stage.extra(**self.arguments)
-            if extra != self.key_inputs.get("extra"):
-                raise PipelineError(
-                    f"{self.label}: its source changed during the run; run it again"
-                )
+            self.check_inputs(store)
         result = output.model_dump(mode="json")
         return StageRecord(
             stage=self.stage.name,
@@ -275,6 +271,24 @@ class Plan(Generic[R]):
             output=result,
             output_sha256=json_sha256(result),
         )
+
+    def check_inputs(self, store: Store) -> None:
+        """Check that the key describes the inputs that the stage has read.
+
+        A file that has the same size and times as when its digest was computed is not read again.
+
+        Raises:
+            PipelineError: an input was changed or removed while the stage ran.
+        """
+        for file in file_refs(list(self.arguments.values())):
+            never_fetched = store.remote and not store.place(file).exists()
+            if not never_fetched and store.local_problem(file):
+                raise PipelineError(
+                    f"{self.label}: its input {file.path} changed during the run; run it again"
+                )
+        extra = self.stage.extra and self.stage.extra(**self.arguments)
+        if extra != self.key_inputs.get("extra"):
+            raise PipelineError(f"{self.label}: its source changed during the run; run it again")
 
     def load(self, store: Store) -> StageRecord | None:
         """Return the cache entry if it can be used: readable, and all its files intact."""

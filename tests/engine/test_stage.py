@@ -188,6 +188,30 @@ def test_status_names_another_processor(store: Store) -> None:
     ]
 
 
+def flip_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[0] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [flip_bit, Path.unlink], ids=["changed", "removed"])
+def test_an_input_that_changes_during_a_stage_caches_nothing(store: Store, damage) -> None:
+    local = LocalExecutor(store)
+
+    @stage()
+    def change_and_read(work: Workspace, text: Text) -> Text:
+        content = work.input(text.file).read_bytes()
+        damage(work.input(text.file))
+        work.output("text.txt").write_bytes(content)
+        return Text(file=work.finished("text.txt"), letters=0)
+
+    text = write(local, Words())
+    with pytest.raises(PipelineError, match=r"its input write/\w+/text\.txt changed during the run"):
+        change_and_read(local, text)
+    assert store.all_records("change-and-read") == []
+    assert not list(store.root.glob("change-and-read/*"))
+
+
 # What follows runs real flows.
 
 
@@ -251,12 +275,6 @@ def test_refresh_runs_everything(chain) -> None:
     outcomes, text = chain(refresh=True)
     assert outcomes == {"write": "ran refresh asked for", "repeat-2": "ran refresh asked for"}
     assert text == "hellohello"
-
-
-def flip_bit(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[0] ^= 1
-    path.write_bytes(content)
 
 
 def foreign(path: Path) -> None:
