@@ -65,7 +65,7 @@ def run_script(
 @contextmanager
 def small_disk(place: Path, size: str) -> Iterator[Path]:
     """A file system of the given size; skips the test where that needs rights we do not have."""
-    place.mkdir()
+    place.mkdir(exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
     if subprocess.run(command, check=False).returncode:
         pytest.skip("mounting a small file system needs root")

@@ -302,7 +302,7 @@ class CacheMachine(RuleBasedStateMachine):
     def start_process(self) -> None:
         """Forget what only lives as long as a process."""
         fingerprint.read_module.cache_clear()
-        digests._sha256.cache_clear()
+        digests.remembered_digest.cache_clear()
         self.rotten = False
 
     def settings(self) -> StorySettings:
