@@ -10,6 +10,7 @@ import datetime
 import functools
 import logging
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ from tasks.runtime.errors import PipelineError
 
 EXTRAS = {"s3": "s3", "s3a": "s3"}
 """Extras of this project that bring the file system of a protocol."""
+
+
+CREATE_ALONE = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory")
+"""Protocols whose file systems create a file by one conditional request."""
 
 
 class RemoteError(PipelineError):
@@ -127,6 +132,21 @@ class Remote:
                     return False
                 raise
             return True
+
+    @functools.cached_property
+    def creates_alone(self) -> bool:
+        """Whether `create` lets only one of several processes create a file.
+
+        Other file systems, and S3 servers that ignore the condition, look first and then write.
+        """
+        if self.url.partition("://")[0] not in CREATE_ALONE:
+            return False
+        probe = f".probe-{uuid.uuid4().hex}"
+        self.write(probe, b"")
+        try:
+            return not self.create(probe, b"")
+        finally:
+            self.remove(probe)
 
     def remove(self, name: str) -> None:
         """Remove a file if it is there."""
