@@ -74,7 +74,7 @@ lock: ## update the lock files from pyproject.toml (needs uv: pip install uv)
 LOCK := $(if $(GPU),requirements-gpu.lock,requirements.lock)
 CHECK_PYTHON := import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else \
 	f"error: Python 3.11, 3.12 or 3.13 is needed, this is {v[0]}.{v[1]}; name one with make PYTHON=python3.12")
-PIP := $(BIN)/python -m pip --disable-pip-version-check install
+PIP := PIP_USER=0 $(BIN)/python -m pip --disable-pip-version-check install
 
 # The lock names every package, so pip need not resolve. With hashes, pip fails to resolve a
 # dependency that has an extra and is pinned below its newest version.

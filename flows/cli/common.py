@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import tomllib
 from collections.abc import Callable
 from types import FrameType
@@ -67,6 +68,21 @@ def reach_this_machine_directly() -> None:
         os.environ[name] = ",".join(hosts + missing)
 
 
+def check_temporary_folder() -> None:
+    """Check that there is a folder for temporary files, which TensorFlow and the server need.
+
+    Raises:
+        PipelineError: there is none that can be written to.
+    """
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise PipelineError(
+            "no folder for temporary files: neither /tmp nor any other usual one can be written to,"
+            " or they are full; set TMPDIR to a folder with some space"
+        ) from error
+
+
 def write_any_text() -> None:
     """Escape characters that the terminal's encoding lacks, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
@@ -113,6 +129,7 @@ def run_to_exit_code(job: Callable[[], object]) -> int:
     # Prefect handles SIGTERM first, to mark the run as crashed, and then calls this.
     signal.signal(signal.SIGTERM, raise_terminated)
     try:
+        check_temporary_folder()
         job()
     except PipelineError as error:
         return fail(str(error), 1)
