@@ -15,10 +15,12 @@ import sys
 import tempfile
 import threading
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+from urllib.parse import unquote, urlsplit
 
 import httpx
 
@@ -42,8 +44,14 @@ def server_for_this_run() -> Iterator[None]:
     """Use the configured server, or a temporary one for the time of the block.
 
     Raises:
-        PipelineError: the temporary server does not start.
+        PipelineError: the configured server does not answer or refuses this client, or the
+            temporary one does not start.
     """
+    if server_is_configured():
+        with password_apart():
+            check_server()
+            yield
+        return
     from prefect.settings import (
         PREFECT_API_AUTH_STRING,
         PREFECT_API_URL,
@@ -52,9 +60,6 @@ def server_for_this_run() -> Iterator[None]:
         temporary_settings,
     )
 
-    if get_current_settings().api.url:
-        yield
-        return
     check_home(get_current_settings().home)
     password = f"run:{secrets.token_urlsafe(32)}"
     with (
@@ -73,6 +78,67 @@ def server_for_this_run() -> Iterator[None]:
             flush_prefect()
 
 
+@contextmanager
+def password_apart() -> Iterator[None]:
+    """Take user and password out of PREFECT_API_URL, for the time of the block.
+
+    Prefect prints the address, and its connections for events do not read a password there.
+
+    Raises:
+        PipelineError: the file with the server's certificate cannot be read.
+    """
+    from prefect.settings import (
+        PREFECT_API_AUTH_STRING,
+        PREFECT_API_SSL_CERT_FILE,
+        PREFECT_API_URL,
+        temporary_settings,
+    )
+
+    certificate = PREFECT_API_SSL_CERT_FILE.value()
+    if certificate and not os.access(certificate, os.R_OK):
+        raise PipelineError(f"PREFECT_API_SSL_CERT_FILE {certificate}: cannot be read")
+    parts = urlsplit(PREFECT_API_URL.value() or "")
+    user, at, host = parts.netloc.rpartition("@")
+    changes = {PREFECT_API_URL: parts._replace(netloc=host).geturl()}
+    if not PREFECT_API_AUTH_STRING.value():
+        changes[PREFECT_API_AUTH_STRING] = unquote(user)
+    with temporary_settings(changes if at else {}):
+        yield
+
+
+def server_is_configured() -> bool:
+    """Return whether Prefect's settings name a server; import Prefect only if they may."""
+    if not any(settings_that_may_name_a_server()):
+        return False
+    from prefect.settings import get_current_settings
+
+    return bool(get_current_settings().api.url)
+
+
+def settings_that_may_name_a_server() -> Iterator[bool]:
+    """Yield for each place where Prefect looks for its settings whether it could name a server."""
+    variables = ("PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH")
+    yield any(name in os.environ for name in variables)
+    home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+    yield from (path.exists() for path in (home / "profiles.toml", Path(".env")))
+    for file, tables in (("prefect.toml", ()), ("pyproject.toml", ("tool", "prefect"))):
+        try:
+            settings = tomllib.loads(Path(file).read_text(encoding="utf-8"))
+            for table in tables:
+                settings = settings.get(table, {})
+            yield not {"api", "profiles_path"}.isdisjoint(settings)
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError):
+            yield True  # Prefect says what is wrong with it
+
+
+HOW_TO_SEE_RUNS = (
+    "to see runs in the Prefect UI: start `prefect server start`, and run this with"
+    " PREFECT_API_URL=http://127.0.0.1:4200/api"
+)
+
+
 def ui_location() -> str:
     """Return where Prefect's UI shows the current flow run, or how to get one."""
     from prefect.runtime import flow_run
@@ -80,10 +146,7 @@ def ui_location() -> str:
 
     if get_current_settings().server.ui.enabled and flow_run.ui_url:
         return f"in the Prefect UI: {flow_run.ui_url}"
-    return (
-        "to see runs in the Prefect UI: start `prefect server start`, and run this with"
-        " PREFECT_API_URL=http://127.0.0.1:4200/api"
-    )
+    return HOW_TO_SEE_RUNS
 
 
 def flush_prefect() -> None:
@@ -228,17 +291,44 @@ def serve(listener: int, owner: int) -> None:
         sys.exit(3)
 
 
-def check() -> int:
-    """Return 0 if the server at PREFECT_API_URL answers; else print a line and return 1."""
-    url = os.environ.get("PREFECT_API_URL", "")
+def check_server() -> None:
+    """Check that the configured server answers, with its password and certificate.
+
+    Raises:
+        PipelineError: it does not answer, or refuses this client.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectHTTPStatusError
+    from prefect.settings import get_current_settings
+
+    url = get_current_settings().api.url
     try:
-        httpx.get(f"{url}/health", timeout=10)
-    except (httpx.TransportError, httpx.InvalidURL):
-        print(
-            f"error: no Prefect server answers at {url}; start one with `make server` in another"
-            " terminal, or set PREFECT_API_URL",
-            file=sys.stderr,
+        with get_client(sync_client=True) as client:
+            client.read_work_pools(limit=1)  # /health needs no password
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code != httpx.codes.UNAUTHORIZED:
+            raise PipelineError(f"the Prefect server at {url} answers: {error.args[0]}") from error
+        raise PipelineError(
+            f"the Prefect server at {url} wants a password; set PREFECT_API_AUTH_STRING to"
+            " user:password"
+        ) from error
+    except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
+        certificate = "CERTIFICATE" in str(error).upper()
+        advice = (
+            "set PREFECT_API_SSL_CERT_FILE to the certificate of its authority"
+            if certificate
+            else "start one with `make server` in another terminal, or set PREFECT_API_URL"
         )
+        problem = "has a certificate that is not trusted" if certificate else "does not answer"
+        raise PipelineError(f"the Prefect server at {url} {problem}; {advice}") from error
+
+
+def check() -> int:
+    """Return 0 if the configured server answers; else print a line and return 1."""
+    try:
+        check_server()
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
