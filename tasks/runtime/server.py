@@ -238,9 +238,19 @@ def check_home(home: Path) -> None:
 
 
 def wait_until_ready(
-    server: "subprocess.Popen[bytes]", url: str, messages: IO[bytes] | None = None
+    server: "subprocess.Popen[bytes]",
+    url: str,
+    messages: IO[bytes] | None = None,
+    *,
+    verify: bool = True,
 ) -> None:
     """Return once the server answers.
+
+    Args:
+        server: its process.
+        url: address of its API.
+        messages: its standard error.
+        verify: whether to check its certificate.
 
     Raises:
         PipelineError: it has ended, or does not answer in time.
@@ -254,7 +264,7 @@ def wait_until_ready(
                 " folder, or start a server with `prefect server start` and set PREFECT_API_URL"
             )
         try:
-            if httpx.get(f"{url}/health", timeout=5, trust_env=False).is_success:
+            if httpx.get(f"{url}/health", timeout=5, trust_env=False, verify=verify).is_success:
                 return
         except httpx.TransportError:
             pass

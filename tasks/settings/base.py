@@ -1,8 +1,10 @@
 """Types that the groups of settings share."""
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -23,9 +25,23 @@ def split_commas(value: object) -> object:
     return value
 
 
+def check_no_password(root: str) -> str:
+    """Return a folder or URL without a user name and password in it.
+
+    Raises:
+        ValueError: it has some, which Prefect's database would show.
+    """
+    if "://" in root and urlsplit(root).username is not None:
+        raise ValueError(
+            "should hold no user name and password: Prefect's database would show them; credentials"
+            " are read from the environment, for S3 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    return root
+
+
 Number = Annotated[int, Field(ge=0, le=10**9)]
 Numbers = Annotated[tuple[Number, ...], BeforeValidator(split_commas)]
-Root = Annotated[str, BeforeValidator(str)]
+Root = Annotated[str, BeforeValidator(str), AfterValidator(check_no_password)]
 """A folder or a URL."""
 Size = Annotated[int, Field(ge=1, le=4096)]
 Sizes = Annotated[tuple[Size, ...], BeforeValidator(split_commas)]
