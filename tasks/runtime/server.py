@@ -7,6 +7,7 @@ Prefect then tries to reach it for minutes. And it stays behind when the run is 
 has a session of its own and ends with the run.
 """
 
+import contextlib
 import os
 import secrets
 import socket
@@ -19,7 +20,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -331,6 +332,33 @@ def check_server() -> None:
         )
         problem = "has a certificate that is not trusted" if certificate else "does not answer"
         raise PipelineError(f"the Prefect server at {url} {problem}; {advice}") from error
+
+
+def is_lost_server(error: BaseException | None) -> bool:
+    """Return whether an error comes from a Prefect server that has stopped answering.
+
+    Prefect tries a request several times, for about a minute, and then raises the error of its HTTP
+    client.
+    """
+    while error is not None:
+        if isinstance(error, httpx.TransportError) or "Failed to reach API at" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def leave(code: int) -> NoReturn:
+    """End the process without waiting for what Prefect has not sent yet.
+
+    Without a server, Prefect would try for minutes to send it.
+
+    Args:
+        code: exit code.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # may be closed
+            stream.flush()
+    os._exit(code)
 
 
 def check() -> int:
