@@ -1,4 +1,4 @@
-"""Tables of predictions: what is written is read, and counted."""
+"""Tests of tables of predictions."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ LABELS = np.array([0, 1, 1], np.uint8)
 PROBABILITIES = np.array([[0.75, 0.25, 0], [0, 0.25, 0.75], [np.nan] * 3], np.float32)
 
 
-def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_written_table_is_read_back(tmp_path: Path) -> None:
     frame = to_frame(INDEX, LABELS, PROBABILITIES)
     path = tmp_path / "label=3" / "predictions.parquet"  # a folder that looks like a partition
     path.parent.mkdir()

@@ -1,4 +1,4 @@
-"""Training: the tutorial's arithmetic, to the bit the same however it is cut into pieces."""
+"""Tests of training: arithmetic, reports, and equality of segments with one run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.tensorflow
 
 
 def stops(iteration: int, last: int) -> list[int]:
-    """Where the training loop stops on its way."""
+    """Return the iterations at which the training loop reports."""
     found = []
     while iteration < last:
         iteration = next_report(iteration, last)
@@ -47,7 +47,7 @@ def stops(iteration: int, last: int) -> list[int]:
 
 
 def by_layer(state: Weights, kind: str) -> Weights:
-    """A checkpoint's tensors of a kind, e.g. `adam/momentum`, by names such as `fc1/bias`."""
+    """Return a checkpoint's tensors of a kind, e.g. `adam/momentum`, by name, e.g. `fc1/bias`."""
     return {
         "/".join(name.split("/")[-2:]): values.astype(np.float64)
         for name, values in state.items()
@@ -72,13 +72,13 @@ def curve(root: Store, segment: Segment) -> dict[str, list[float]]:
         (0, 0, []),
     ],
 )
-def test_reports_come_at_the_first_iteration_and_every_100_from_there(
+def test_reports_are_at_iteration_1_and_every_100_after_it(
     start: int, last: int, expected: list[int]
 ) -> None:
     assert stops(start, last) == expected
 
 
-def test_a_checkpoint_holds_the_documented_tensors(root: Store, initial: Checkpoint) -> None:
+def test_checkpoint_holds_the_documented_tensors(root: Store, initial: Checkpoint) -> None:
     state = read_tensors(root.path(initial.file))
     shapes = {
         "conv1/kernel": (3, 3, 1, 4),
@@ -100,7 +100,7 @@ def test_a_checkpoint_holds_the_documented_tensors(root: Store, initial: Checkpo
     }
 
 
-def test_the_initial_checkpoint(
+def test_initial_checkpoint_has_initial_weights_and_zero_moments(
     root: Store,
     initial: Checkpoint,
     splits: Splits,
@@ -125,14 +125,14 @@ def test_the_initial_checkpoint(
         assert not any(m.any() for m in moments.values())
 
 
-def test_the_initial_checkpoint_depends_on_the_seed(
+def test_initial_checkpoint_depends_on_the_seed(
     run_stage: RunStage, splits: Splits, network: NetworkSettings
 ) -> None:
     digests = [run_stage(initialise, splits.shape, network, seed).file.sha256 for seed in (0, 0, 1)]
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_an_image_too_small_for_the_network_is_refused(
+def test_image_too_small_for_the_network_is_refused(
     run_stage: RunStage, network: NetworkSettings
 ) -> None:
     with pytest.raises(PipelineError, match="--conv-sizes"):
@@ -140,7 +140,7 @@ def test_an_image_too_small_for_the_network_is_refused(
 
 
 @pytest.mark.parametrize("middle", [1, 120, 239])
-def test_two_segments_are_bit_for_bit_one(
+def test_two_segments_equal_one_bit_for_bit(
     root: Store, train_on: TrainOn, initial: Checkpoint, trained: Segment, middle: int
 ) -> None:
     first = train_on(initial, middle)
@@ -151,10 +151,10 @@ def test_two_segments_are_bit_for_bit_one(
     assert {name: parts[0][name] + parts[1][name] for name in whole} == whole
 
 
-def test_two_segments_are_bit_for_bit_one_whatever_is_switched_on(
+def test_two_segments_equal_one_with_all_options(
     root: Store, run_stage: RunStage, splits: Splits
 ) -> None:
-    """Also with all that carries a state along or depends on the iteration."""
+    """Covers every option with a state or a dependence on the iteration."""
     network = NetworkSettings(
         conv_filters=(4,), conv_sizes=(3,), dense=(16,), normalisation=True, dropout=0.5
     )
@@ -217,7 +217,7 @@ print(segment.model_dump_json())
 """
 
 
-def test_another_process_makes_the_same_bytes(
+def test_other_process_writes_the_same_bytes(
     root: Store,
     splits: Splits,
     network: NetworkSettings,
@@ -232,7 +232,7 @@ def test_another_process_makes_the_same_bytes(
     assert other.curve.sha256 == trained.curve.sha256
 
 
-def test_the_curve(root: Store, trained: Segment) -> None:
+def test_learning_curve_columns_and_values(root: Store, trained: Segment) -> None:
     table = pq.read_table(root.path(trained.curve))
     assert [(field.name, field.type) for field in table.schema] == [
         ("iteration", pa.int32()),
@@ -246,14 +246,14 @@ def test_the_curve(root: Store, trained: Segment) -> None:
     assert all((64 * accuracy).is_integer() for accuracy in columns["accuracy"])
 
 
-def test_a_segment_without_a_report_has_an_empty_curve(
+def test_segment_without_a_report_has_an_empty_curve(
     root: Store, train_on: TrainOn, trained: Segment
 ) -> None:
     segment = train_on(trained.checkpoint, 241)
     assert curve(root, segment) == {"iteration": [], "accuracy": [], "loss": []}
 
 
-def test_the_record_tells_what_was_done(root: Store, trained: Segment) -> None:
+def test_record_holds_iteration_device_and_times(root: Store, trained: Segment) -> None:
     assert trained.checkpoint.iteration == 240
     assert read_tensors(root.path(trained.checkpoint.file))["iteration"] == 240
     assert trained.device.kind == "CPU"
@@ -262,7 +262,7 @@ def test_the_record_tells_what_was_done(root: Store, trained: Segment) -> None:
     assert trained.cpu_seconds > 0
 
 
-def test_training_learns_the_digits(
+def test_training_reduces_the_loss(
     root: Store,
     initial: Checkpoint,
     trained: Segment,
@@ -274,7 +274,7 @@ def test_training_learns_the_digits(
     for checkpoint in (initial, trained.checkpoint):
         model = restore_network(root.path(checkpoint.file), network, splits.shape)
         losses.append(measure(model, arrays(splits.train), slice(None))[1])
-    assert losses[0] == pytest.approx(np.log(10), rel=0.05)  # knows nothing yet
+    assert losses[0] == pytest.approx(np.log(10), rel=0.05)  # untrained
     assert losses[1] < 0.3
     accuracy = curve(root, trained)["accuracy"]
     assert accuracy[0] < 0.5
@@ -282,7 +282,7 @@ def test_training_learns_the_digits(
 
 
 def measure(model: keras.Model, data: SplitArrays, rows: Any) -> tuple[float, float]:
-    """Accuracy, and mean cross-entropy in NumPy."""
+    """Return accuracy and mean cross-entropy, computed in NumPy."""
     x = data.images[rows][..., np.newaxis].astype(np.float32) / np.float32(255)
     y = data.labels[rows]
     logits = np.asarray(model(x), np.float64)
@@ -293,7 +293,7 @@ def measure(model: keras.Model, data: SplitArrays, rows: Any) -> tuple[float, fl
 
 
 @pytest.mark.parametrize("iterations", [1, 101])
-def test_the_report_is_on_the_batch_just_trained_on_after_its_update(
+def test_report_is_of_the_last_batch_after_its_update(
     root: Store,
     train_on: TrainOn,
     initial: Checkpoint,
@@ -324,7 +324,7 @@ def test_the_report_is_on_the_batch_just_trained_on_after_its_update(
 
 
 def gradients(model: keras.Model, weights: Weights, data: SplitArrays, rows: np.ndarray) -> Weights:
-    """Of the mean cross-entropy on a batch, by weight."""
+    """Return the gradients of the mean cross-entropy of a batch by weight."""
     tf = load_tensorflow()
     variables = {
         f"{layer.name}/{variable.name}": variable
@@ -345,7 +345,7 @@ def gradients(model: keras.Model, weights: Weights, data: SplitArrays, rows: np.
 def adam(
     weights: Weights, m: Weights, v: Weights, gradient: Weights, t: int, settings: TrainingSettings
 ) -> None:
-    """One step of Adam, in place, as TensorFlow writes it: with ε outside the correction."""
+    """Apply one step of Adam in place, with TensorFlow's ε outside the bias correction."""
     b1, b2 = settings.beta_1, settings.beta_2
     step = settings.learning_rate * np.sqrt(1 - b2**t) / (1 - b1**t)
     for path, g in gradient.items():
@@ -358,12 +358,12 @@ def adam(
     "changes",
     [
         {},
-        # A large ε tells where it stands, and whether the loss is a mean or a sum.
+        # A large ε shows its place in the formula, and whether the loss is a mean or a sum.
         {"learning_rate": 0.02, "beta_1": 0.7, "beta_2": 0.95, "epsilon": 0.05, "batch_size": 10},
     ],
     ids=["tutorial", "other"],
 )
-def test_adam_is_the_tutorials(
+def test_adam_equals_that_of_the_tutorial(
     root: Store,
     run_stage: RunStage,
     initial: Checkpoint,
@@ -392,13 +392,13 @@ def test_adam_is_the_tutorials(
         expected = weights[path] - first
         size = np.abs(expected).max()
         assert size > 0
-        # Where a gradient is next to nothing, its rounding errors are most of it.
+        # Gradients close to 0 consist mostly of rounding errors.
         np.testing.assert_allclose(moved, expected, atol=0.01 * size, err_msg=path)
         np.testing.assert_allclose(momentum[path], m[path], rtol=1e-3, atol=1e-6, err_msg=path)
         np.testing.assert_allclose(velocity[path], v[path], rtol=1e-3, atol=1e-9, err_msg=path)
 
 
-def test_a_gpu_that_is_not_there_is_refused(
+def test_missing_gpu_is_refused(
     run_stage: RunStage, splits: Splits, initial: Checkpoint, network: NetworkSettings
 ) -> None:
     if load_tensorflow().config.list_physical_devices("GPU"):
@@ -420,7 +420,7 @@ def raise_time_limit(_number: int, _frame: object) -> None:
     raise TimeLimitError
 
 
-def test_time_limits_at_random_moments_change_no_weight(
+def test_time_limits_at_random_moments_do_not_change_weights(
     root: Store,
     splits: Splits,
     initial: Checkpoint,

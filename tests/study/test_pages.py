@@ -43,7 +43,7 @@ class Text(HTMLParser):
         self.text += data
 
 
-def test_the_page_of_a_study_holds_numbers_sentences_and_failures(store: Store) -> None:
+def test_page_of_a_study_shows_numbers_conclusions_and_failures(store: Store) -> None:
     one = answer(row("none <b>", BASE), row("half", [9800, "no | memory", 9812]))
     place = store.root / "plots" / "plot.png"
     place.parent.mkdir()
@@ -61,9 +61,7 @@ def test_the_page_of_a_study_holds_numbers_sentences_and_failures(store: Store) 
     assert f"{one.name}/index.html" in index.links
 
 
-def test_an_answer_at_a_url_is_read_and_shown_from_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_answer_at_a_url_is_read_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
     store = open_store(f"memory://{tmp_path.name}")
     assert store.remote
@@ -81,14 +79,14 @@ def test_an_answer_at_a_url_is_read_and_shown_from_there(
     assert f"{one.name}/index.html" in store.remote.read("studies/index.html").decode()
 
 
-def test_options_are_not_torn_apart() -> None:
+def test_options_are_not_wrapped() -> None:
     assert unbroken("half <b> (--conv-filters 8,18 --activation-first)") == (
         'half &lt;b&gt; (<span class="option">--conv-filters 8,18</span>'
         ' <span class="option">--activation-first</span>)'
     )
 
 
-def test_the_document_has_a_table_for_each_answer(store: Store, tmp_path: Path) -> None:
+def test_document_has_a_table_for_each_answer(store: Store, tmp_path: Path) -> None:
     one = answer(row("none", BASE), row("half <b> | ", [9800, "no ![memory](x)", 9812]))
     document = tmp_path / "docs" / "EXERCISES.md"
     write_document(store, [one], "python flows/study.py all", document)
@@ -104,7 +102,7 @@ def test_the_document_has_a_table_for_each_answer(store: Store, tmp_path: Path) 
     assert r"no \!\[memory\](x)" in document.read_text(encoding="utf-8")
 
 
-def test_the_plot_can_be_drawn_of_odd_numbers(tmp_path: Path) -> None:
+def test_plot_of_unusual_numbers_is_drawn(tmp_path: Path) -> None:
     costs = Costs(parameters=100, multiply_adds=10_000, activations=100)
     tried = [
         Candidate(settings="", costs=costs, validation=v, on_front=v == 1.0) for v in (0.1, 1.0)
