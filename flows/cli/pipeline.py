@@ -13,7 +13,7 @@ from tasks.runtime.threads import use_threads
 from tasks.settings import Settings
 
 
-def pipeline(arguments: list[str]) -> int:
+def pipeline_main(arguments: list[str]) -> int:
     """Run `python flows/pipeline.py` and return its exit code."""
     return parse(pipeline_app(), with_refresh_all(arguments))
 

@@ -9,7 +9,7 @@ from tasks.engine.store import open_store
 from tasks.settings import RetrainSettings, Settings
 
 
-def retrain(arguments: list[str]) -> int:
+def retrain_main(arguments: list[str]) -> int:
     """Run `python flows/retrain.py` and return its exit code."""
     return parse(retrain_app(), with_refresh_all(arguments))
 

@@ -13,7 +13,7 @@ from tasks.runtime.threads import use_threads
 from tasks.settings import Settings
 
 
-def study(arguments: list[str]) -> int:
+def study_main(arguments: list[str]) -> int:
     """Run `python flows/study.py` and return its exit code."""
     return parse(study_app(), with_refresh_all(arguments))
 
@@ -108,7 +108,7 @@ def answer_from_cache(names: list[str], settings: Settings, seeds: int) -> list[
     from tasks.engine import CacheOnlyExecutor, LocalExecutor, NotCachedError, RepeatedExecutor
     from tasks.study.design import Job
     from tasks.study.exercises import BY_NAME
-    from tasks.study.publish import add_plot, answer_lines, write_answer
+    from tasks.study.publish import add_plot, study_lines, write_answer
     from tasks.study.result import Outcome
     from tasks.study.run import StudyContext, run_study
 
@@ -138,7 +138,7 @@ def answer_from_cache(names: list[str], settings: Settings, seeds: int) -> list[
             BY_NAME[name], context, lambda jobs: {job.identity: look_up(job) for job in jobs}
         )
         answer = add_plot(LocalExecutor(store), answer)
-        print(f"{answer_lines(answer)}\nanswer: {write_answer(store, answer)}\n")
+        print(f"{study_lines(answer)}\nanswer: {write_answer(store, answer)}\n")
         answers.append(answer)
     return answers
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.parquet as pq
 
-from tasks.champion.data import TrainingData, challenger_data, check_same_task, differences
+from tasks.champion.data import TrainingData, challenger_data, check_same_task, data_differences
 from tasks.champion.registry import Accuracy, Champion, Champions, Facts
 from tasks.champion.rule import Decision, decide, decide_first, pair
 from tasks.engine.stage import Executor
@@ -104,7 +104,7 @@ def compare_with_champion(
         return Decision(verdict="kept", reason=reason, challenger=challenger), challenger
     if champion is None:
         return decide_first(challenger, retrain), challenger
-    if differences(champion, data, settings.download):  # allowed by --new-task
+    if data_differences(champion, data, settings.download):  # allowed by --new-task
         return decide_first(challenger, retrain, "new task"), challenger
     champion_result = classify_validation(Model(file=champion.model))
     labels, by_challenger = read_predictions(executor, challenger)
