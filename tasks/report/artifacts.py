@@ -11,7 +11,6 @@ from typing import Any, cast
 from uuid import UUID
 
 import numpy as np
-import pyarrow.parquet as pq
 from prefect.artifacts import Artifact, ImageArtifact, TableArtifact, create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
@@ -20,6 +19,7 @@ from prefect.client.schemas.sorting import ArtifactCollectionSort
 from prefect.settings import PREFECT_UI_URL, get_current_settings
 
 from tasks.engine.store import Store
+from tasks.model.prediction_table import read_arrays
 from tasks.records import Picture, Results
 from tasks.report.formatting import (
     compared_with_previous,
@@ -258,9 +258,7 @@ def mistakes(predictions: Path, names: Sequence[str], most: int = MOST_MISTAKES)
         names: class names.
         most: maximum number of rows.
     """
-    table = pq.ParquetFile(predictions).read().combine_chunks()
-    # DLPack shares the memory. Arrow's own conversion imports pandas, which is slow to import.
-    columns = {name: np.from_dlpack(table[name].chunk(0)) for name in table.column_names}
+    columns = read_arrays(predictions)
     label, predicted = columns["label"], columns["predicted"]
     wrong = np.flatnonzero(label != predicted)
     confidence = np.array([columns[f"p{predicted[row]}"][row] for row in wrong])
