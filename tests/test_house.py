@@ -25,6 +25,18 @@ def test_a_name_defined_in_two_modules_is_found() -> None:
     assert repeated_names(trees) == {"one": ["a", "b"]}
 
 
+def test_only_the_command_lines_import_cyclopts() -> None:
+    importers = {
+        name
+        for name, path in modules(PROJECT, ("flows", "tasks")).items()
+        if re.search(
+            r"^\s*(from|import) cyclopts\b", path.read_text(encoding="utf-8"), re.MULTILINE
+        )
+    }
+    assert importers
+    assert all(name.startswith("flows.cli.") for name in importers), importers
+
+
 def test_the_seconds_without_a_heartbeat_are_the_same_everywhere() -> None:
     prefect = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["prefect"]
     assert 3 * prefect["flows"]["heartbeat_frequency"] == SILENCE_SECONDS

@@ -5,7 +5,14 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from pydantic import NonNegativeFloat, NonNegativeInt
 
-from flows.cli.common import ArtifactsOption, make_app, parse, run_flow, with_refresh_all
+from flows.cli.common import (
+    ArtifactsOption,
+    SettingsOptions,
+    make_app,
+    parse,
+    run_flow,
+    with_refresh_all,
+)
 from tasks.engine import DryRunExecutor, open_store, prune
 from tasks.engine.explain import leaves
 from tasks.report.summary import keys_of_latest
@@ -26,7 +33,7 @@ def pipeline_app() -> App:
     @app.default
     def run(
         *,
-        settings: Annotated[Settings, Parameter(name="*")] = Settings(),
+        settings: Annotated[SettingsOptions, Parameter(name="*")] = SettingsOptions(),
         status: bool = False,
     ) -> int:
         """Train the tutorial's network on MNIST and report on it; skip what is unchanged.
@@ -36,8 +43,8 @@ def pipeline_app() -> App:
             status: Run nothing; say for each stage whether it is up to date, or why it would run.
         """
         if status:
-            return show_status(settings)
-        return run_flow("flows.pipeline:mnist_pipeline", settings)
+            return show_status(settings.plain())
+        return run_flow("flows.pipeline:mnist_pipeline", settings.plain())
 
     return app
 

@@ -148,7 +148,7 @@ ThreadedFTPServer(("127.0.0.1", int(sys.argv[1])), FTPHandler).serve_forever()
 
 @pytest.fixture
 def ftp_port(tmp_path: Path) -> Iterator[int]:
-    """The port of a real FTP server, which closes with the test; its folder is `tmp_path / "ftp"`."""
+    """The port of a real FTP server for the folder `ftp` in `tmp_path`."""
     pytest.importorskip("pyftpdlib")
     (tmp_path / "ftp").mkdir()
     port = free_port()
@@ -193,10 +193,9 @@ def test_a_refused_password_is_not_printed(
     ftp_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
-    with pytest.raises(
-        PipelineError, match=r"^ftp://\*\*\*@127.*/mnist cannot be used: 530"
-    ) as refused:
-        open_store(f"ftp://ann:wrong@127.0.0.1:{ftp_port}/mnist").prepare()
+    store = open_store(f"ftp://ann:wrong@127.0.0.1:{ftp_port}/mnist")
+    with pytest.raises(PipelineError, match=r"^ftp://\*\*\*@127.* cannot be used: 530") as refused:
+        store.prepare()
     assert "wrong" not in str(refused.value)
 
 
