@@ -26,7 +26,7 @@ from tasks.model.insights.attribute import (
 )
 from tasks.model.insights.embed import SAMPLE, embed, map_points, sample
 from tasks.model.insights.excite import blur_kernel, excite
-from tasks.model.predictions import to_frame, write_predictions
+from tasks.model.prediction_table import to_frame, write_predictions
 from tasks.model.train import initialise
 from tasks.records import Evaluation, Segment, Shape, Split, Splits
 from tasks.settings import EvaluationSettings, NetworkSettings

@@ -19,7 +19,7 @@ from scipy.stats import binomtest
 
 from tasks.records import ClassMetrics, ConfidenceBin
 from tasks.report import figures
-from tasks.report.figures.canvas import percent
+from tasks.report.figures.canvas import whole_percent
 from tasks.report.figures.contents import channels_of
 from tasks.report.figures.images import confident_errors_figure, errors_figure
 from tasks.report.figures.report_figure import Predictions
@@ -115,7 +115,7 @@ def some_pairs(pairs: int, names: list[str], *shape: int, most: int = 900) -> Fi
     wrong = (true + 1) % classes
     counted = [(int(true[k]), int(wrong[k]), most // (k + 1)) for k in range(pairs)]
     # Three images of each pair.
-    return figures.confused_pairs(
+    return figures.confused_pair_grid(
         counted, noise(3 * pairs, *shape), np.tile(true, 3), np.tile(wrong, 3), names
     )
 
@@ -249,10 +249,10 @@ EVERY: dict[str, Callable[[], Figure]] = {
     "16 filters": lambda: figures.conv_weights(normal(5, 5, 1, 16), 0, 3.0),
     "64 filters": lambda: figures.conv_weights(normal(3, 3, 2, 64), 1, 3.0),
     "tiny weights": lambda: figures.conv_weights(1e-7 * normal(3, 3, 1, 2), 0, 3e-7),
-    "outputs": lambda: figures.layer_outputs(np.abs(normal(7, 7, 36)), "Test image 0 after conv2"),
-    "flat outputs": lambda: figures.layer_outputs(np.abs(normal(2, 20, 3)), "flat"),
-    "tall outputs": lambda: figures.layer_outputs(np.abs(normal(64, 40, 5)), "tall"),
-    "big outputs": lambda: figures.layer_outputs(np.abs(normal(300, 300, 4)), "big"),
+    "outputs": lambda: figures.output_grid(np.abs(normal(7, 7, 36)), "Test image 0 after conv2"),
+    "flat outputs": lambda: figures.output_grid(np.abs(normal(2, 20, 3)), "flat"),
+    "tall outputs": lambda: figures.output_grid(np.abs(normal(64, 40, 5)), "tall"),
+    "big outputs": lambda: figures.output_grid(np.abs(normal(300, 300, 4)), "big"),
     "single": lambda: figures.single_image(noise(28, 28), "Test image 13: 0"),
     "single, tall": lambda: figures.single_image(noise(64, 40), "a title that needs two lines"),
     "curve": lambda: figures.learning_curve(
@@ -358,7 +358,7 @@ def test_images_that_are_not_square_keep_their_shape() -> None:
         drawings = (
             figures.image_grid(noise(3, *shape), ["a", "b", "c"]),
             figures.single_image(noise(*shape), "a"),
-            figures.layer_outputs(noise(*shape, 5).astype(float), "a"),
+            figures.output_grid(noise(*shape, 5).astype(float), "a"),
         )
         for image in (image for figure in drawings for image in images(figure)):
             box = image.get_window_extent()
@@ -502,7 +502,7 @@ def test_weights_that_are_all_zero_or_not_finite_are_drawn(tmp_path: Path) -> No
 def test_layer_outputs_share_one_scale_from_white_to_black(tmp_path: Path) -> None:
     outputs = np.zeros((7, 7, 3))
     outputs[..., 1], outputs[..., 2] = 2.0, 4.0
-    figure = figures.layer_outputs(outputs, "Test image 0 after conv2")
+    figure = figures.output_grid(outputs, "Test image 0 after conv2")
     saved = dots(figure, tmp_path)
     assert [centre(figure, image, saved)[0] for image in images(figure)[:3]] == pytest.approx(
         [255, 128, 0], abs=4
@@ -512,7 +512,7 @@ def test_layer_outputs_share_one_scale_from_white_to_black(tmp_path: Path) -> No
 
 
 def test_outputs_that_are_all_zero_are_white(tmp_path: Path) -> None:
-    figure = figures.layer_outputs(np.zeros((7, 7, 4)), "dead")
+    figure = figures.output_grid(np.zeros((7, 7, 4)), "dead")
     assert centre(figure, images(figure)[0], dots(figure, tmp_path)) == WHITE
 
 
@@ -555,13 +555,13 @@ def test_of_many_classes_the_most_probable_and_the_true_one_are_shown() -> None:
     [(1.0, "100 %"), (0.9951, ">99 %"), (0.994, "99 %"), (0.0049, "<1 %"), (0.0, "0 %")],
 )
 def test_almost_all_is_not_written_as_all(share: float, text: str) -> None:
-    assert percent(share) == text.replace(" ", "\xa0")
+    assert whole_percent(share) == text.replace(" ", "\xa0")
 
 
 def test_confused_pairs_show_their_count_and_their_first_images() -> None:
     true, predicted = np.array([1, 1, 0, 1, 0]), np.array([0, 0, 0, 0, 1])
     given = noise(5, 8, 8)
-    figure = figures.confused_pairs([(1, 0, 3), (0, 1, 1)], given, true, predicted, ["a", "b"])
+    figure = figures.confused_pair_grid([(1, 0, 3), (0, 1, 1)], given, true, predicted, ["a", "b"])
     drawn = [shown(image) for image in images(figure)]
     for array, row in zip(drawn, (0, 1, 3, 4), strict=True):
         assert np.array_equal(array, given[row])
