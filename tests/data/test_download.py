@@ -255,7 +255,7 @@ def test_endless_file_is_refused_at_the_limit(serve: Serve) -> None:
 
     def get() -> None:
         with http.open_client(DownloadSettings(url=url)) as client:
-            http.download(client, f"{url}x", attempts=3, limit=2**20, report=sizes.append)
+            http.download_file(client, f"{url}x", attempts=3, limit=2**20, report=sizes.append)
 
     assert fault(get) == "x: larger than 1,048,576 bytes; not downloaded"
     assert max(sizes) <= 2**20
@@ -373,7 +373,7 @@ def test_refused_connection_is_not_retried(error: type[httpx.TransportError]) ->
 
     def get() -> bytes:
         with httpx.Client(transport=httpx.MockTransport(refuse)) as client:
-            return http.download(
+            return http.download_file(
                 client, "http://127.0.0.1/x", attempts=3, limit=1, report=lambda _: None
             )
 

@@ -1,7 +1,9 @@
 """Tests of an artifact root at a URL, and of its leases; with fsspec's `memory://`."""
 
+import contextlib
 import dataclasses
 import pickle
+import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +21,7 @@ from tasks.engine.models import FileRef, StageRecord
 from tasks.engine.remote import Remote
 from tasks.engine.store import Store, open_store
 from tasks.runtime.errors import PipelineError
+from tasks.runtime.server import free_port
 from tasks.settings import ConvertSettings, Settings
 
 KEY = "0123456789ab" + "c" * 52
@@ -126,6 +129,79 @@ def test_unknown_protocol_is_refused_in_one_line(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(PipelineError, match="nowhere://bucket: Protocol not known: nowhere"):
         open_store("nowhere://bucket").prepare()
+
+
+def test_host_and_user_of_the_url_reach_the_file_system() -> None:
+    remote = Remote("webhdfs://ann@namenode:9870/data/mnist")
+    assert remote.files.url == "http://namenode:9870/webhdfs/v1"
+    assert remote.files.pars == {"user.name": "ann"}
+    assert remote.path("records/a.json") == "/data/mnist/records/a.json"
+    assert remote.place("records/a.json") == "webhdfs://***@namenode:9870/data/mnist/records/a.json"
+
+
+FTP_SERVER = """
+import sys
+from pyftpdlib.authorizers import DummyAuthorizer
+from pyftpdlib.handlers import FTPHandler
+from pyftpdlib.servers import ThreadedFTPServer
+
+users = DummyAuthorizer()
+users.add_user("ann", "secret", sys.argv[2], perm="elradfmwMT")
+FTPHandler.authorizer = users
+ThreadedFTPServer(("127.0.0.1", int(sys.argv[1])), FTPHandler).serve_forever()
+"""
+
+
+@pytest.fixture
+def ftp_port(tmp_path: Path) -> Iterator[int]:
+    """The port of a real FTP server for the folder `ftp` in `tmp_path`."""
+    (tmp_path / "ftp").mkdir()
+    port = free_port()
+    with subprocess.Popen(
+        [sys.executable, "-c", FTP_SERVER, str(port), str(tmp_path / "ftp")],
+        stderr=subprocess.DEVNULL,
+    ) as server:
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.05)
+        yield port
+        server.kill()
+
+
+def test_an_ftp_server_holds_results_and_leases(
+    ftp_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
+    store = open_store(f"ftp://ann:secret@127.0.0.1:{ftp_port}/mnist")
+    store.prepare()
+    file = make_output(store)
+    assert (tmp_path / "ftp" / "mnist" / file.path).read_text() == "hello"
+    there = on_another_machine(store, tmp_path)
+    assert there.path(file).read_text() == "hello"
+    record = StageRecord(
+        stage="stage", label="stage", key=KEY, key_inputs={}, reason="", seconds=1.0, output={}
+    )
+    store.write_record(f"stage-{KEY}.json", record.model_dump_json().encode())
+    assert there.all_records("stage") == [record]
+    ours, theirs = lease(store, tmp_path / "ours"), lease(there, tmp_path / "theirs")
+    with ours.acquire(), pytest.raises(Timeout):
+        theirs.acquire(timeout=0)
+    assert store.remote
+    assert store.remote.listing("locks") == {}
+    assert abs(store.remote.head(file.path).modified - time.time()) < 86_400
+    store.remote.remove("nothing/here")
+
+
+def test_a_refused_password_is_not_printed(
+    ftp_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
+    store = open_store(f"ftp://ann:wrong@127.0.0.1:{ftp_port}/mnist")
+    with pytest.raises(PipelineError, match=r"^ftp://\*\*\*@127.* cannot be used: 530") as refused:
+        store.prepare()
+    assert "wrong" not in str(refused.value)
 
 
 def test_missing_s3fs_error_names_the_extra(tmp_path: Path) -> None:

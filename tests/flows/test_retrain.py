@@ -283,7 +283,7 @@ def test_images_are_scored_with_the_champion(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from flows.cli.predict import predict
+    from flows.cli.predict import predict_main
 
     monkeypatch.setattr(
         "flows.cli.predict.print_log_lines", lambda: None
@@ -291,8 +291,8 @@ def test_images_are_scored_with_the_champion(
     out = tmp_path / "scores.parquet"
     images = str(source / "t10k-images-idx3-ubyte")
     options = ["--artifacts", str(root), "--out", str(out)]
-    assert predict([images, *options]) == 0
-    assert predict([images, f"{tmp_path}/nowhere", *options]) == 1
+    assert predict_main([images, *options]) == 0
+    assert predict_main([images, f"{tmp_path}/nowhere", *options]) == 1
     said = capsys.readouterr()
     line = f"200 images scored with champion {champions.current_name()}: {out}"
     assert said.out.splitlines() == [line] * 2

@@ -29,7 +29,7 @@ def sample_pairs(pairs: int, names: list[str], *shape: int, most: int = 900) -> 
     wrong = (true + 1) % classes
     counted = [(int(true[k]), int(wrong[k]), most // (k + 1)) for k in range(pairs)]
     # Three images of each pair.
-    return figures.confused_pairs(
+    return figures.confused_pair_grid(
         counted, noise(3 * pairs, *shape), np.tile(true, 3), np.tile(wrong, 3), names
     )
 
@@ -171,10 +171,10 @@ SAMPLES: dict[str, Callable[[], Figure]] = {
     "16 filters": lambda: figures.conv_weights(normal(5, 5, 1, 16), 0, 3.0),
     "64 filters": lambda: figures.conv_weights(normal(3, 3, 2, 64), 1, 3.0),
     "tiny weights": lambda: figures.conv_weights(1e-7 * normal(3, 3, 1, 2), 0, 3e-7),
-    "outputs": lambda: figures.layer_outputs(np.abs(normal(7, 7, 36)), "Test image 0 after conv2"),
-    "flat outputs": lambda: figures.layer_outputs(np.abs(normal(2, 20, 3)), "flat"),
-    "tall outputs": lambda: figures.layer_outputs(np.abs(normal(64, 40, 5)), "tall"),
-    "big outputs": lambda: figures.layer_outputs(np.abs(normal(300, 300, 4)), "big"),
+    "outputs": lambda: figures.output_grid(np.abs(normal(7, 7, 36)), "Test image 0 after conv2"),
+    "flat outputs": lambda: figures.output_grid(np.abs(normal(2, 20, 3)), "flat"),
+    "tall outputs": lambda: figures.output_grid(np.abs(normal(64, 40, 5)), "tall"),
+    "big outputs": lambda: figures.output_grid(np.abs(normal(300, 300, 4)), "big"),
     "single": lambda: figures.single_image(noise(28, 28), "Test image 13: 0"),
     "single, tall": lambda: figures.single_image(noise(64, 40), "a title that needs two lines"),
     "curve": lambda: figures.learning_curve(

@@ -23,7 +23,7 @@ from tasks.model.insights.attribute import (
     occlusion,
     patch_side,
 )
-from tasks.model.predictions import to_frame, write_predictions
+from tasks.model.prediction_table import to_frame, write_predictions
 from tasks.records import Evaluation, Segment, Shape, Split, Splits
 from tasks.settings import NetworkSettings
 

@@ -15,7 +15,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from tasks.report import figures
-from tasks.report.figures.canvas import percent
+from tasks.report.figures.canvas import whole_percent
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -94,7 +94,7 @@ def test_rectangular_images_keep_their_proportions() -> None:
         drawings = (
             figures.image_grid(noise(3, *shape), ["a", "b", "c"]),
             figures.single_image(noise(*shape), "a"),
-            figures.layer_outputs(noise(*shape, 5).astype(float), "a"),
+            figures.output_grid(noise(*shape, 5).astype(float), "a"),
         )
         for image in (image for figure in drawings for image in drawn_images(figure)):
             box = image.get_window_extent()
@@ -115,4 +115,4 @@ def test_class_names_are_not_parsed_as_math(tmp_path: Path) -> None:
     [(1.0, "100 %"), (0.9951, ">99 %"), (0.994, "99 %"), (0.0049, "<1 %"), (0.0, "0 %")],
 )
 def test_percent_rounds_neither_to_0_nor_to_100(share: float, text: str) -> None:
-    assert percent(share) == text.replace(" ", "\xa0")
+    assert whole_percent(share) == text.replace(" ", "\xa0")

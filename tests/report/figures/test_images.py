@@ -106,7 +106,7 @@ def test_of_many_classes_only_the_most_probable_and_the_true_one_are_shown() -> 
 def test_confused_pairs_show_their_count_and_first_images() -> None:
     true, predicted = np.array([1, 1, 0, 1, 0]), np.array([0, 0, 0, 0, 1])
     given = noise(5, 8, 8)
-    figure = figures.confused_pairs([(1, 0, 3), (0, 1, 1)], given, true, predicted, ["a", "b"])
+    figure = figures.confused_pair_grid([(1, 0, 3), (0, 1, 1)], given, true, predicted, ["a", "b"])
     drawn = [pixels_of(image) for image in drawn_images(figure)]
     for array, row in zip(drawn, (0, 1, 3, 4), strict=True):
         assert np.array_equal(array, given[row])

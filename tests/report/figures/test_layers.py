@@ -59,7 +59,7 @@ def test_zero_and_non_finite_weights_are_drawn(tmp_path: Path) -> None:
 def test_layer_outputs_share_one_scale_from_white_to_black(tmp_path: Path) -> None:
     outputs = np.zeros((7, 7, 3))
     outputs[..., 1], outputs[..., 2] = 2.0, 4.0
-    figure = figures.layer_outputs(outputs, "Test image 0 after conv2")
+    figure = figures.output_grid(outputs, "Test image 0 after conv2")
     saved = saved_pixels(figure, tmp_path)
     assert [
         centre_colour(figure, image, saved)[0] for image in drawn_images(figure)[:3]
@@ -71,7 +71,7 @@ def test_layer_outputs_share_one_scale_from_white_to_black(tmp_path: Path) -> No
 
 
 def test_zero_outputs_are_white(tmp_path: Path) -> None:
-    figure = figures.layer_outputs(np.zeros((7, 7, 4)), "dead")
+    figure = figures.output_grid(np.zeros((7, 7, 4)), "dead")
     assert centre_colour(figure, drawn_images(figure)[0], saved_pixels(figure, tmp_path)) == WHITE
 
 

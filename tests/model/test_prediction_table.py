@@ -1,11 +1,19 @@
 """Tests of tables of predictions."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 
-from tasks.model.predictions import count, read_predictions, to_frame, write_predictions
+from tasks.model.prediction_table import (
+    class_probabilities,
+    count,
+    read_arrays,
+    read_predictions,
+    to_frame,
+    write_predictions,
+)
 
 INDEX = np.array([4, 5, 6], np.int32)
 LABELS = np.array([0, 1, 1], np.uint8)
@@ -20,7 +28,27 @@ def test_written_table_is_read_back(tmp_path: Path) -> None:
     read = read_predictions(path)
     assert dict(read.dtypes) == dict(frame.dtypes)
     np.testing.assert_array_equal(read, frame)
+    np.testing.assert_array_equal(class_probabilities(read), PROBABILITIES)
+    assert class_probabilities(read).dtype == np.float32
     assert list(read_predictions(path, ["label"])) == ["label"]
+    np.testing.assert_array_equal(read_arrays(path)["index"], INDEX)
+
+
+def test_table_of_several_or_no_row_groups_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.parquet"
+    write_predictions(to_frame(INDEX, LABELS, PROBABILITIES), path)
+    pq.write_table(pq.read_table(path), tmp_path / "groups.parquet", row_group_size=1)
+    assert read_arrays(tmp_path / "groups.parquet")["label"].tolist() == LABELS.tolist()
+    pq.write_table(pq.read_table(path).slice(0, 0), path)
+    assert len(read_predictions(path)) == 0
+
+
+def test_equal_tables_give_equal_bytes(tmp_path: Path) -> None:
+    digests = set()
+    for name in ("first", "second"):
+        write_predictions(to_frame(INDEX, LABELS, PROBABILITIES), tmp_path / name)
+        digests.add(hashlib.sha256((tmp_path / name).read_bytes()).hexdigest())
+    assert len(digests) == 1
 
 
 def test_nan_is_not_written_as_missing(tmp_path: Path) -> None:
