@@ -12,7 +12,7 @@ from tasks.settings.base import (
 
 
 class RetrainSettings(StageSettings):
-    """When a challenger becomes the champion; see champion/rule.py for the rule."""
+    """Limits of the promotion rule; see champion/rule.py."""
 
     floor: float = Field(
         0.97, ge=0, le=1, description="Validation accuracy that every champion must reach."
