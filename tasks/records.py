@@ -165,8 +165,8 @@ class Excitation(Record):
     """Inputs that excite each class most."""
 
     file: FileRef
-    """Safetensors: `images` float32 [classes, height, width] in [0, 1], and what the network
-    makes of them: `logits` and `probabilities` float32 [classes], each of its own class."""
+    """Safetensors: `images` float32 [classes, height, width] in [0, 1], and the network's
+    outputs for them: `logits` and `probabilities` float32 [classes], each of its own class."""
 
 
 class Attribution(Record):

@@ -165,7 +165,7 @@ def test_second_run_skips_all_stages_without_importing_heavy_packages(
     digests = {stage["name"]: stage["key"] for stage in metrics_of(root)["stages"]}
     done = pipeline(*DIGITS, "--artifacts", root, python=("-X", "importtime"))
     imported = {line.split("|")[-1].strip() for line in done.lines if "import time:" in line}
-    said = [line for line in done.lines if "import time:" not in line]
+    printed = [line for line in done.lines if "import time:" not in line]
     assert done.code == 0
     assert {"prefect", "pydantic"} <= imported
     assert (
@@ -181,8 +181,8 @@ def test_second_run_skips_all_stages_without_importing_heavy_packages(
         }
         & imported
     )
-    assert said[: len(STAGES)] == [f"{name}: cached" for name in STAGES]
-    assert said[-3] == f"{len(STAGES)} stages: all cached, nothing to do"
+    assert printed[: len(STAGES)] == [f"{name}: cached" for name in STAGES]
+    assert printed[-3] == f"{len(STAGES)} stages: all cached, nothing to do"
     metrics = metrics_of(root)
     assert {stage["state"] for stage in metrics["stages"]} == {"cached"}
     assert {stage["name"]: stage["key"] for stage in metrics["stages"]} == digests
@@ -195,14 +195,14 @@ def test_status_lists_what_would_run_without_importing_prefect(
     arguments = (*DIGITS, "--artifacts", root, "--status")
     done = run_pipeline(*arguments, python=("-X", "importtime"))
     imported = {line.split("|")[-1].strip() for line in done.lines if "import time:" in line}
-    said = [line.split(maxsplit=1) for line in done.lines if "import time:" not in line]
+    printed = [line.split(maxsplit=1) for line in done.lines if "import time:" not in line]
     assert done.code == 0
     assert not {"prefect", "tensorflow", "keras", "matplotlib", "sklearn"} & imported
-    assert said == [[name, "up to date"] for name in STAGES]
+    assert printed == [[name, "up to date"] for name in STAGES]
 
     done = run_pipeline(*DIGITS, "--seed", "1", "--artifacts", root, "--status")
-    said = [line.split(maxsplit=1) for line in done.lines]
-    assert said[:4] == [
+    printed = [line.split(maxsplit=1) for line in done.lines]
+    assert printed[:4] == [
         ["download", "up to date"],
         ["convert", "up to date"],
         ["initialise", "will run: seed 0 → 1"],

@@ -47,9 +47,9 @@ def start(
 def finish(run: "subprocess.Popen[str]") -> list[str]:
     """Wait for the end of a successful run and return its log lines."""
     with run:
-        _, said = run.communicate(timeout=240)
-    assert run.returncode == 0, said
-    return said.splitlines()
+        _, log = run.communicate(timeout=240)
+    assert run.returncode == 0, log
+    return log.splitlines()
 
 
 def outputs(root: Path) -> dict[str, str]:
