@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers.checkpoints import by_layer
 
 from tasks.data.dataset import SplitArrays, batch_indices
 from tasks.engine.store import Store
 from tasks.model.checkpoint import read_tensors, restore_network
 from tasks.model.device import load_tensorflow
 from tasks.model.network import build_network
-from tasks.model.optimizer import one_cycle
 from tasks.model.train import initialise, next_report, train
 from tasks.records import Checkpoint, Segment, Shape, Split, Splits
 from tasks.runtime.errors import PipelineError
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     Python = Callable[..., subprocess.CompletedProcess[str]]
     RunStage = Callable[..., Any]
     TrainOn = Callable[[Checkpoint, int], Segment]
-    Weights = dict[str, np.ndarray]
 
 pytestmark = pytest.mark.tensorflow
 
@@ -44,15 +43,6 @@ def stops(iteration: int, last: int) -> list[int]:
         iteration = next_report(iteration, last)
         found.append(iteration)
     return found
-
-
-def by_layer(state: Weights, kind: str) -> Weights:
-    """Return a checkpoint's tensors of a kind, e.g. `adam/momentum`, by name, e.g. `fc1/bias`."""
-    return {
-        "/".join(name.split("/")[-2:]): values.astype(np.float64)
-        for name, values in state.items()
-        if name.startswith(f"{kind}/")
-    }
 
 
 def curve(root: Store, segment: Segment) -> dict[str, list[float]]:
@@ -76,28 +66,6 @@ def test_reports_are_at_iteration_1_and_every_100_after_it(
     start: int, last: int, expected: list[int]
 ) -> None:
     assert stops(start, last) == expected
-
-
-def test_checkpoint_holds_the_documented_tensors(root: Store, initial: Checkpoint) -> None:
-    state = read_tensors(root.path(initial.file))
-    shapes = {
-        "conv1/kernel": (3, 3, 1, 4),
-        "conv1/bias": (4,),
-        "conv2/kernel": (5, 5, 4, 6),
-        "conv2/bias": (6,),
-        "fc1/kernel": (2 * 2 * 6, 16),
-        "fc1/bias": (16,),
-        "fc2/kernel": (16, 10),
-        "fc2/bias": (10,),
-    }
-    assert {name: values.shape for name, values in state.items()} == {
-        "iteration": (),
-        **{
-            f"{kind}/{path}": shape
-            for kind in ("weights", "adam/momentum", "adam/velocity")
-            for path, shape in shapes.items()
-        },
-    }
 
 
 def test_initial_checkpoint_has_initial_weights_and_zero_moments(
@@ -183,16 +151,6 @@ def test_two_segments_equal_one_with_all_options(
         "fc1_dropout/seed_generator_state",
     ):
         assert (start[f"weights/{name}"] != end[f"weights/{name}"]).any()
-
-
-def test_one_cycle_rises_to_its_peak_and_falls_to_zero() -> None:
-    rate = one_cycle(peak=0.5, iterations=100)
-    rates = [float(rate(i)) for i in range(101)]
-    assert rates[0] == pytest.approx(0.02)
-    assert max(rates) == rates[30] == pytest.approx(0.5)
-    assert rates[:31] == sorted(rates[:31])
-    assert rates[30:] == sorted(rates[30:], reverse=True)
-    assert rates[100] == pytest.approx(0, abs=1e-6)
 
 
 SCRIPT = """
@@ -321,81 +279,6 @@ def test_report_is_of_the_last_batch_after_its_update(
     assert reported["accuracy"] == pytest.approx(new[0])
     assert reported["loss"] == pytest.approx(new[1], rel=1e-5)
     assert reported["loss"] != pytest.approx(old[1], rel=1e-3)
-
-
-def gradients(model: keras.Model, weights: Weights, data: SplitArrays, rows: np.ndarray) -> Weights:
-    """Return the gradients of the mean cross-entropy of a batch by weight."""
-    tf = load_tensorflow()
-    variables = {
-        f"{layer.name}/{variable.name}": variable
-        for layer in model.layers
-        for variable in layer.trainable_variables
-    }
-    for name, variable in variables.items():
-        variable.assign(weights[name])
-    x = tf.cast(data.images[rows][..., np.newaxis], tf.float32) / 255.0
-    with tf.GradientTape() as tape:
-        probabilities = tf.nn.softmax(model(x))
-        chosen = tf.gather(probabilities, data.labels[rows].astype(int), axis=1, batch_dims=1)
-        loss = -tf.reduce_mean(tf.math.log(chosen))
-    found = tape.gradient(loss, variables)
-    return {name: gradient.numpy().astype(np.float64) for name, gradient in found.items()}
-
-
-def adam(
-    weights: Weights, m: Weights, v: Weights, gradient: Weights, t: int, settings: TrainingSettings
-) -> None:
-    """Apply one step of Adam in place, with TensorFlow's ε outside the bias correction."""
-    b1, b2 = settings.beta_1, settings.beta_2
-    step = settings.learning_rate * np.sqrt(1 - b2**t) / (1 - b1**t)
-    for path, g in gradient.items():
-        m[path] = b1 * m[path] + (1 - b1) * g
-        v[path] = b2 * v[path] + (1 - b2) * g**2
-        weights[path] = weights[path] - step * m[path] / (np.sqrt(v[path]) + settings.epsilon)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        # A large ε shows its place in the formula, and whether the loss is a mean or a sum.
-        {"learning_rate": 0.02, "beta_1": 0.7, "beta_2": 0.95, "epsilon": 0.05, "batch_size": 10},
-    ],
-    ids=["tutorial", "other"],
-)
-def test_adam_equals_that_of_the_tutorial(
-    root: Store,
-    run_stage: RunStage,
-    initial: Checkpoint,
-    splits: Splits,
-    network: NetworkSettings,
-    arrays: Arrays,
-    changes: dict[str, float],
-) -> None:
-    settings = TrainingSettings.model_validate({"device": "cpu", **changes})
-    segment = run_stage(train, splits.train, splits.shape, initial, network, settings, iterations=3)
-    state = read_tensors(root.path(segment.checkpoint.file))
-
-    model = restore_network(root.path(initial.file), network, splits.shape)
-    start = by_layer(read_tensors(root.path(initial.file)), "weights")
-    weights = dict(start)
-    m, v = ({path: np.zeros_like(w) for path, w in start.items()} for _ in range(2))
-    batches = batch_indices(settings.seed, splits.train.rows, settings.batch_size, 0, 3)
-    for t, rows in enumerate(batches, start=1):
-        adam(weights, m, v, gradients(model, weights, arrays(splits.train), rows), t, settings)
-
-    after, momentum, velocity = (
-        by_layer(state, kind) for kind in ("weights", "adam/momentum", "adam/velocity")
-    )
-    for path, first in start.items():
-        moved = after[path] - first
-        expected = weights[path] - first
-        size = np.abs(expected).max()
-        assert size > 0
-        # Gradients close to 0 consist mostly of rounding errors.
-        np.testing.assert_allclose(moved, expected, atol=0.01 * size, err_msg=path)
-        np.testing.assert_allclose(momentum[path], m[path], rtol=1e-3, atol=1e-6, err_msg=path)
-        np.testing.assert_allclose(velocity[path], v[path], rtol=1e-3, atol=1e-9, err_msg=path)
 
 
 def test_missing_gpu_is_refused(

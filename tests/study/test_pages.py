@@ -10,12 +10,9 @@ from tasks.engine import LocalExecutor
 from tasks.engine.digests import sha256
 from tasks.engine.models import FileRef
 from tasks.engine.store import Store, open_store
-from tasks.model.costs import Costs
-from tasks.records import ChartPoint
 from tasks.report.figures import save
 from tasks.report.figures.study import study
 from tasks.report.formatting import escape_markdown
-from tasks.study.answer import Candidate
 from tasks.study.pages import unbroken
 from tasks.study.publish import add_plot, chart_of, load_answers, write_answer, write_document
 
@@ -100,20 +97,3 @@ def test_document_has_a_table_for_each_answer(store: Store, tmp_path: Path) -> N
     assert escape_markdown(" ".join(one.conclusions)) in lines
     assert cells[3][0].startswith(r"half \<b\> \|")
     assert r"no \!\[memory\](x)" in document.read_text(encoding="utf-8")
-
-
-def test_plot_of_unusual_numbers_is_drawn(tmp_path: Path) -> None:
-    costs = Costs(parameters=100, multiply_adds=10_000, activations=100)
-    tried = [
-        Candidate(settings="", costs=costs, validation=v, on_front=v == 1.0) for v in (0.1, 1.0)
-    ]
-    one = answer(
-        row("every image is right", [10_000] * 3),
-        row("one seed, and a name that is far longer than there is space for it", [1000]),
-        candidates=tuple(tried),
-    )
-    chart = chart_of(one)
-    assert [point.error for point in chart.points] == [0.9, 0.0]
-    save(study(chart), tmp_path / "plot.png")
-    save(study(chart.model_copy(update={"rows": (), "points": ()})), tmp_path / "none.png")
-    assert chart.points[0] == ChartPoint(parameters=100, error=0.9, on_front=False, chosen=False)
