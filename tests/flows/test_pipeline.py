@@ -14,7 +14,7 @@ import pytest
 from helpers.commands import PIPELINE, Finished, run_pipeline, small_disk
 
 from tasks.data.sources.mnist import IDX_FILES
-from tasks.report import formatting as words
+from tasks.report.formatting import two_decimal_percent
 
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
 
@@ -153,7 +153,7 @@ def test_prefect_artifacts_hold_accuracy_and_confusion_matrix(
         assert client.read_flow_run(flow_run_id).name
     assert set(by_key) == set(keys)
     metrics = metrics_of(root)
-    assert words.percent(metrics["test"]["accuracy"]) in by_key["mnist-report"].data
+    assert two_decimal_percent(metrics["test"]["accuracy"]) in by_key["mnist-report"].data
     assert str(root / "latest/report/index.html") in by_key["mnist-report"].data
     rows = json.loads(by_key["mnist-confusion-matrix"].data)
     assert [[row[f"pred {c}"] for c in range(10)] for row in rows] == metrics["confusion_matrix"]
