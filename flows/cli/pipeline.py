@@ -47,15 +47,9 @@ def pipeline_app() -> App:
             settings: All settings of the run.
             status: Run nothing; say for each stage whether it is up to date, or why it would run.
         """
-        common = settings.plain()
         if status:
-            return show_status(common)
-
-        def job() -> None:
-            if common.refresh or server_is_configured() or not report_unchanged(common):
-                call_flow("flows.pipeline:mnist_pipeline", common)
-
-        return run_to_exit_code(job)
+            return show_status(settings.plain())
+        return run_unchanged_or_flow(settings.plain())
 
     return app
 
@@ -69,6 +63,16 @@ def show_status(settings: Settings) -> int:
     compute_results(executor, settings)
     print("\n".join(executor.lines()))
     return 0
+
+
+def run_unchanged_or_flow(settings: Settings) -> int:
+    """Run the flow, unless every stage is up to date and no server is configured."""
+
+    def job() -> None:
+        if settings.refresh or server_is_configured() or not report_unchanged(settings):
+            call_flow("flows.pipeline:mnist_pipeline", settings)
+
+    return run_to_exit_code(job)
 
 
 def report_unchanged(settings: Settings) -> bool:
