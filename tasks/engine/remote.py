@@ -20,6 +20,8 @@ from tasks.runtime.errors import PipelineError
 
 EXTRAS = {"s3": "s3", "s3a": "s3"}
 """Extras of this project that bring the file system of a protocol."""
+REFUSED_BY_CONDITION = ("PreconditionFailed", "ConditionalRequestConflict")
+"""S3's error codes for conditional writes; the second: another write at the same moment."""
 
 
 class RemoteError(PipelineError):
@@ -110,23 +112,62 @@ class Remote:
             return content
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a small file."""
-        with self.reached():
-            self.files.pipe_file(self.place(name), content)
+        """Write a small file.
+
+        Raises:
+            RemoteError: the URL cannot be reached, or its bucket does not exist.
+        """
+        try:
+            with self.reached():
+                self.files.pipe_file(self.place(name), content)
+        except FileNotFoundError as error:
+            raise RemoteError(
+                f"--artifacts {self.url}: {error}; create the bucket, or name another URL"
+            ) from error
 
     def create(self, name: str, content: bytes) -> bool:
         """Create a file; return whether that worked, i.e. there was none."""
         with self.reached():
+            return self.write_if(name, content, mode="create")
+
+    def replace(self, name: str, content: bytes, expected: bytes | None) -> bool:
+        """Replace a small file if it still has the expected content.
+
+        On S3 this is one conditional write. Other file systems compare and then write, so the
+        caller must hold a lease.
+
+        Args:
+            name: name of the file.
+            content: new content.
+            expected: content to replace; None: the file does not exist yet.
+
+        Returns:
+            Whether it was replaced.
+        """
+        if expected is None:
+            return self.create(name, content)
+        with self.reached():
             try:
-                self.files.pipe_file(self.place(name), content, mode="create")
-            except FileExistsError:
-                return False
-            except OSError as error:  # two at the same moment: S3 accepts one or none
-                answer = getattr(error.__cause__, "response", None) or {}
-                if answer.get("Error", {}).get("Code") == "ConditionalRequestConflict":
+                # The tag is that of the expected content or of an older one, never of a newer one.
+                condition = {"IfMatch": self.ask_s3(name)["ETag"]} if self.is_s3 else {}
+                if self.files.cat_file(self.place(name)) != expected:
                     return False
-                raise
-            return True
+                return self.write_if(name, content, **condition)
+            except FileNotFoundError:
+                return False
+
+    def write_if(self, name: str, content: bytes, **condition: str) -> bool:
+        """Write a small file under a condition; return whether the condition held."""
+        try:
+            self.files.pipe_file(self.place(name), content, **condition)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            answer = getattr(error.__cause__, "response", None) or {}
+            if answer.get("Error", {}).get("Code") in REFUSED_BY_CONDITION:
+                return False
+            raise
+        return True
 
     def remove(self, name: str) -> None:
         """Remove a file if it is there."""
@@ -134,14 +175,14 @@ class Remote:
             self.files.rm_file(self.place(name))
 
     @property
-    def keeps_digests(self) -> bool:
-        """Whether the file system keeps SHA-256 of files."""
+    def is_s3(self) -> bool:
+        """Whether the file system is S3, with digests of files and conditional writes."""
         return hasattr(self.files, "call_s3")
 
     def upload(self, path: Path, name: str, sha256: str) -> None:
         """Upload a file; S3 checks and keeps its digest."""
         options: dict[str, Any] = {}
-        if self.keeps_digests:
+        if self.is_s3:
             options = {
                 "chunksize": 2**31,  # in one part: parts have no digest of the whole
                 "Metadata": {"sha256": sha256},
@@ -171,15 +212,20 @@ class Remote:
 
     def ask(self, name: str) -> Head:
         """Return the facts about a file."""
-        if not self.keeps_digests:
+        if not self.is_s3:
             return as_head(self.files.info(self.place(name)))
-        bucket, key, _ = self.files.split_path(self.place(name))
-        answer = self.files.call_s3("head_object", Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+        answer = self.ask_s3(name)
         # A store that keeps no checksums keeps what else it is told; a file that somebody else
         # put there has neither, or another.
         kept = answer.get("ChecksumSHA256")
         digest = base64.b64decode(kept).hex() if kept else answer["Metadata"].get("sha256", "")
-        return Head(size=answer["ContentLength"], sha256=digest)
+        modified = answer["LastModified"].timestamp()
+        return Head(size=answer["ContentLength"], sha256=digest, modified=modified)
+
+    def ask_s3(self, name: str) -> Any:
+        """Return S3's facts about a file."""
+        bucket, key, _ = self.files.split_path(self.place(name))
+        return self.files.call_s3("head_object", Bucket=bucket, Key=key, ChecksumMode="ENABLED")
 
     def listing(self, folder: str, prefix: str = "") -> dict[str, Head]:
         """Return the files in a folder with a prefix, by name, without digests."""
@@ -188,7 +234,7 @@ class Remote:
                 found = (
                     # S3 lists a thousand names per request, so the prefix is sent along.
                     self.files.find(self.place(folder), detail=True, prefix=prefix).values()
-                    if self.keeps_digests
+                    if self.is_s3
                     else self.files.ls(self.place(folder), detail=True)
                 )
             except FileNotFoundError:
@@ -199,6 +245,38 @@ class Remote:
             for name, entry in sorted(names.items())
             if name.startswith(prefix) and entry["type"] == "file"
         }
+
+    def names(self, folder: str = "") -> list[str]:
+        """Return the names in a folder, or at the URL itself; those of folders end in a slash."""
+        place = self.place(folder).rstrip("/")
+        with self.reached():
+            try:
+                found = self.files.ls(place, detail=True)
+            except FileNotFoundError:
+                return []
+            itself = self.files._strip_protocol(place)
+        return sorted(
+            entry["name"].rstrip("/").rsplit("/", 1)[-1]
+            + ("/" if entry["type"] == "directory" else "")
+            for entry in found
+            if entry["name"].rstrip("/") != itself  # S3's console marks folders with such a file
+        )
+
+    def files_below(self, folder: str) -> list[str]:
+        """Return the files in a folder, at any depth, relative to it."""
+        with self.reached():
+            try:
+                found = self.files.find(self.place(folder))
+            except FileNotFoundError:
+                return []
+            start = f"{self.files._strip_protocol(self.place(folder))}/"
+        return [path.removeprefix(start) for path in found if path.startswith(start)]
+
+    def remove_folder(self, folder: str) -> None:
+        """Remove all files in a folder, at any depth."""
+        # One by one: fsspec's `rm` takes `*` in the URL for a pattern.
+        for name in self.files_below(folder):
+            self.remove(f"{folder}/{name}")
 
 
 def not_about_a_connection(record: logging.LogRecord) -> bool:

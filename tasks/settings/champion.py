@@ -1,6 +1,6 @@
 """Settings of promotion."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     Field,
@@ -10,10 +10,20 @@ from tasks.settings.base import (
     StageSettings,
 )
 
+DEFAULT_CHAMPION = "default"
+CHAMPION_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
+ChampionName = Annotated[str, Field(pattern=f"^{CHAMPION_NAME}$")]
+"""Plain name of a folder."""
+
 
 class RetrainSettings(StageSettings):
     """When a challenger becomes the champion; see champion/rule.py for the rule."""
 
+    champion: ChampionName = Field(
+        DEFAULT_CHAMPION,
+        description="Name of the champion to compare with. Champions of different data sets live"
+        " side by side under different names: letters, digits, - and _.",
+    )
     floor: float = Field(
         0.97, ge=0, le=1, description="Validation accuracy that every champion must reach."
     )
