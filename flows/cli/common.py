@@ -134,26 +134,24 @@ def run_to_exit_code(job: Callable[[], object]) -> int:
 
 
 def run_flow(entrypoint: str, *arguments: Any) -> int:
+    """Run a flow, and return the exit code; see `call_flow` and `run_to_exit_code`."""
+    return run_to_exit_code(lambda: call_flow(entrypoint, *arguments))
+
+
+def call_flow(entrypoint: str, *arguments: Any) -> None:
     """Run a flow on the configured Prefect server, or on a temporary one.
 
     Args:
         entrypoint: module and name of the flow, as in a deployment.
         arguments: arguments of the flow.
-
-    Returns:
-        The exit code; see `run_to_exit_code`.
     """
+    from prefect.flows import load_flow_from_entrypoint
 
-    def job() -> None:
-        from prefect.flows import load_flow_from_entrypoint
+    from tasks.runtime.server import server_for_this_run
 
-        from tasks.runtime.server import server_for_this_run
-
-        flow: Any = load_flow_from_entrypoint(entrypoint)
-        with server_for_this_run():
-            flow(*arguments)
-
-    return run_to_exit_code(job)
+    flow: Any = load_flow_from_entrypoint(entrypoint)
+    with server_for_this_run():
+        flow(*arguments)
 
 
 def parse(app: App, arguments: list[str]) -> int:

@@ -5,12 +5,23 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from pydantic import NonNegativeFloat, NonNegativeInt
 
-from flows.cli.common import ArtifactsOption, make_app, parse, run_flow, with_refresh_all
-from tasks.engine import DryRunExecutor, open_store, prune
+from flows.cli.common import (
+    ArtifactsOption,
+    call_flow,
+    make_app,
+    parse,
+    run_to_exit_code,
+    with_refresh_all,
+)
+from tasks.engine import CacheOnlyExecutor, DryRunExecutor, NotCachedError, open_store, prune
 from tasks.engine.explain import leaves
 from tasks.report.summary import keys_of_latest
+from tasks.runtime.console import log
+from tasks.runtime.server import HOW_TO_SEE_RUNS, server_is_configured
 from tasks.runtime.threads import use_threads
 from tasks.settings import Settings
+
+NO_FLOW_RUN = "no flow run was needed"
 
 
 def pipeline(arguments: list[str]) -> int:
@@ -37,7 +48,12 @@ def pipeline_app() -> App:
         """
         if status:
             return show_status(settings)
-        return run_flow("flows.pipeline:mnist_pipeline", settings)
+
+        def job() -> None:
+            if settings.refresh or server_is_configured() or not report_unchanged(settings):
+                call_flow("flows.pipeline:mnist_pipeline", settings)
+
+        return run_to_exit_code(job)
 
     return app
 
@@ -51,6 +67,33 @@ def show_status(settings: Settings) -> int:
     compute_results(executor, settings)
     print("\n".join(executor.lines()))
     return 0
+
+
+def report_unchanged(settings: Settings) -> bool:
+    """Write the report from cached results alone, without Prefect and its temporary server.
+
+    Returns:
+        False, and nothing is written, if a stage has to run.
+    """
+    from flows.graph import compute_results
+    from tasks.report.report import closing_lines, summarise, write_report
+
+    use_threads(settings.threads)
+    store = open_store(settings.artifacts)
+    with store.in_use():
+        executor = CacheOnlyExecutor(store)
+        try:
+            results = compute_results(executor, settings)
+        except NotCachedError:
+            return False
+        summary = summarise(store, executor.outcomes, settings, results)
+        page = write_report(store, summary, settings, results)
+    for outcome in executor.outcomes:
+        log.info(f"{outcome.name}: {outcome.state}")
+    log.info(closing_lines(summary))
+    log.info(f"{NO_FLOW_RUN}; {HOW_TO_SEE_RUNS}")
+    log.info(f"report: {page}")
+    return True
 
 
 def cache_app() -> App:
