@@ -423,8 +423,9 @@ class Champions:
 
 def registry_names(store: Store) -> list[str]:
     """Return the names of the registries in an artifact root, the default one first."""
-    names = [name for name in store.folders(CHAMPIONS) if re.fullmatch(CHAMPION_NAME, name)]
-    return [DEFAULT_CHAMPION] * (CHAMPION in store.folders("")) + names
+    found = [name for name in store.folders(CHAMPIONS) if re.fullmatch(CHAMPION_NAME, name)]
+    default = [DEFAULT_CHAMPION] if CHAMPION in store.folders("") else []
+    return default + [name for name in found if name != DEFAULT_CHAMPION]
 
 
 def at_once(read: Callable[[str], T], names: Iterable[str]) -> list[T]:
@@ -445,6 +446,18 @@ def withdrawn_by(champions: list[Champion]) -> set[str]:
             digits.add(short_digest_of(champion.replaced))
         digits.discard(champion.short_digest)
     return digits
+
+
+def histories(store: Store) -> list[str]:
+    """Return the lines of all registries, each under its name if there are several."""
+    names = registry_names(store) or [DEFAULT_CHAMPION]
+    if names == [DEFAULT_CHAMPION]:
+        return history_lines(Champions(store))
+    return [
+        line
+        for name in names
+        for line in (f"champion {name}:", *history_lines(Champions(store, name)))
+    ]
 
 
 def history_lines(champions: Champions) -> list[str]:

@@ -14,7 +14,7 @@ from tasks.engine.models import FileRef
 from tasks.engine.store import Store
 from tasks.runtime.errors import PipelineError
 
-from .conftest import facts
+from .conftest import EVERYWHERE, Files, facts
 
 Promote = Callable[..., str]
 
@@ -24,19 +24,16 @@ def in_use(champions: Champions) -> str | None:
     return champion.id if champion else None
 
 
-def damage(champions: Champions, name: str) -> None:
-    path = champions.folder / name / "model.keras"
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
-
-
+@EVERYWHERE
 def test_a_new_root_has_no_champion(champions: Champions) -> None:
     assert champions.find().champion is None
     assert champions.find().problems == ()
-    assert history_lines(champions) == [f"no champion in {champions.folder} yet"]
+    assert history_lines(champions) == [f"no champion in {champions.address} yet"]
 
 
+@EVERYWHERE
 def test_a_promoted_model_is_a_copy_with_its_record(
-    champions: Champions, promote: Promote, store: Store
+    champions: Champions, promote: Promote, store: Store, files: Files
 ) -> None:
     name = promote("first")
     shutil.rmtree(store.root / "export")
@@ -44,11 +41,12 @@ def test_a_promoted_model_is_a_copy_with_its_record(
     assert champion
     assert champion.id == name == f"0001-{champion.model.sha256[:12]}"
     assert store.path(champion.model).read_text() == "first" * 100
-    assert (champions.folder / "current" / "model.keras").read_text() == "first" * 100
+    assert files.read(f"{name}/model.keras").decode() == "first" * 100
     assert (champion.by, champion.why, champion.replaced) == ("a test", "good", None)
     assert champion.facts.validation.correct == 98
 
 
+@EVERYWHERE
 def test_the_history_lists_all_champions(champions: Champions, promote: Promote) -> None:
     first, second = promote("first"), promote("second", 99)
     assert champions.history() == [first, second]
@@ -59,6 +57,7 @@ def test_the_history_lists_all_champions(champions: Champions, promote: Promote)
     assert "validation 99.00%  test 98.00%  promoted by a test: good" in lines[1]
 
 
+@EVERYWHERE
 def test_a_rollback_goes_to_the_one_before_and_further(
     champions: Champions, promote: Promote
 ) -> None:
@@ -73,6 +72,7 @@ def test_a_rollback_goes_to_the_one_before_and_further(
     assert len(champions.history()) == 5
 
 
+@EVERYWHERE
 @pytest.mark.parametrize("how", ["number", "id", "digits of the model"])
 def test_a_rollback_to_a_certain_one(champions: Champions, promote: Promote, how: str) -> None:
     first, _, _ = promote("first"), promote("second"), promote("third")
@@ -80,6 +80,7 @@ def test_a_rollback_to_a_certain_one(champions: Champions, promote: Promote, how
     assert champions.rollback(to, by="me").short_digest == first.partition("-")[2]
 
 
+@EVERYWHERE
 def test_a_rollback_to_nothing_is_refused(champions: Champions, promote: Promote) -> None:
     current = promote("first")
     with pytest.raises(PipelineError, match="--to 7: no champions match; see"):
@@ -89,6 +90,7 @@ def test_a_rollback_to_nothing_is_refused(champions: Champions, promote: Promote
     assert champions.history() == [current]
 
 
+@EVERYWHERE
 def test_a_rolled_back_model_is_withdrawn_until_a_rollback_to_it(
     champions: Champions, promote: Promote
 ) -> None:
@@ -100,20 +102,20 @@ def test_a_rolled_back_model_is_withdrawn_until_a_rollback_to_it(
     assert champions.withdrawn() == {champions.history()[0].partition("-")[2]}
 
 
+@EVERYWHERE
 @pytest.mark.parametrize("what", ["model", "record", "model missing", "folder"])
 def test_a_damaged_champion_is_replaced_by_the_one_before(
-    champions: Champions, promote: Promote, what: str
+    champions: Champions, promote: Promote, files: Files, what: str
 ) -> None:
     first, second = promote("first"), promote("second")
-    folder = champions.folder / second
     if what == "model":
-        damage(champions, second)
+        files.damage(second)
     elif what == "record":
-        (folder / "record.json").write_text('{"id": ')
+        files.write(f"{second}/record.json", b'{"id": ')
     elif what == "model missing":
-        (folder / "model.keras").unlink()
+        files.remove(f"{second}/model.keras")
     else:
-        shutil.rmtree(folder)
+        files.remove(second)
     found = champions.find()
     assert found.champion
     assert found.champion.id == first
@@ -123,17 +125,25 @@ def test_a_damaged_champion_is_replaced_by_the_one_before(
     assert in_use(champions) == champions.current_name()
 
 
-def test_a_fallback_passes_over_what_was_withdrawn(champions: Champions, promote: Promote) -> None:
+@EVERYWHERE
+def test_a_fallback_passes_over_what_was_withdrawn(
+    champions: Champions, promote: Promote, files: Files
+) -> None:
     first = promote("first")
     promote("second")
     current = champions.rollback(None, by="me").id
-    damage(champions, current)
+    files.damage(current)
     assert in_use(champions) == first
 
 
+@EVERYWHERE
 @pytest.mark.parametrize(("source", "stands_in"), [("digits", True), ("clothes", False)])
 def test_a_champion_of_another_task_does_not_stand_in(
-    champions: Champions, model: Callable[[str], FileRef], source: str, stands_in: bool
+    champions: Champions,
+    model: Callable[[str], FileRef],
+    files: Files,
+    source: str,
+    stands_in: bool,
 ) -> None:
     ids = []
     for content, name in (("first", "digits"), ("second", source)):
@@ -144,20 +154,24 @@ def test_a_champion_of_another_task_does_not_stand_in(
         ids.append(
             champions.promote(model(content), known, "me", "good", expected_current=current).id
         )
-    damage(champions, ids[1])
+    files.damage(ids[1])
     assert in_use(champions) == (ids[0] if stands_in else None)
     assert len(champions.find().problems) == 1
 
 
-def test_if_all_are_damaged_each_is_named(champions: Champions, promote: Promote) -> None:
+@EVERYWHERE
+def test_if_all_are_damaged_each_is_named(
+    champions: Champions, promote: Promote, files: Files
+) -> None:
     names = [promote("first"), promote("second")]
     for name in names:
-        damage(champions, name)
+        files.damage(name)
     found = champions.find()
     assert found.champion is None
     assert [problem.split()[1].rstrip(":") for problem in found.problems] == names[::-1]
 
 
+@EVERYWHERE
 def test_the_best_is_counted_on_the_same_images(champions: Champions, promote: Promote) -> None:
     promote("first", 97)
     promote("second", 99, data="other")
@@ -169,6 +183,7 @@ def test_the_best_is_counted_on_the_same_images(champions: Champions, promote: P
     assert champions.best("a") == 97, "what was withdrawn does not count"
 
 
+@EVERYWHERE
 def test_a_concurrent_promotion_wins(
     champions: Champions, promote: Promote, model: Callable[[str], FileRef]
 ) -> None:
@@ -203,24 +218,24 @@ def test_leftovers_of_a_killed_writer_are_removed(champions: Champions, promote:
     assert names == [first, "0002-0123456789ab", second, "current"], "only .new is removed"
 
 
+@EVERYWHERE
 def test_a_pointer_set_back_by_hand_loses_no_later_champion(
-    champions: Champions, promote: Promote
+    champions: Champions, promote: Promote, files: Files
 ) -> None:
     first, second, third = promote("first"), promote("second"), promote("third")
-    champions.pointer.unlink()
-    champions.pointer.symlink_to(first)
+    files.point_at(first)
     fourth = promote("fourth")
     assert champions.history() == [first, second, third, fourth]
     assert champions.read(third).id == third
 
 
+@EVERYWHERE
 @pytest.mark.parametrize("target", ["elsewhere", "../0001-0123456789ab", "/tmp"])
 def test_a_pointer_to_something_else_is_refused(
-    champions: Champions, promote: Promote, target: str
+    champions: Champions, promote: Promote, files: Files, target: str
 ) -> None:
     promote("first")
-    champions.pointer.unlink()
-    champions.pointer.symlink_to(target)
+    files.point_at(target)
     with pytest.raises(PipelineError, match="is no champion"):
         champions.find()
 
@@ -296,9 +311,12 @@ def test_a_file_in_place_of_the_registry_is_one_line(champions: Champions) -> No
         champions.find()
 
 
-def test_without_its_pointer_nothing_is_lost(champions: Champions, promote: Promote) -> None:
+@EVERYWHERE
+def test_without_its_pointer_nothing_is_lost(
+    champions: Champions, promote: Promote, files: Files
+) -> None:
     first, second = promote("first"), promote("second")
-    champions.pointer.unlink()
+    files.remove("current")
     assert in_use(champions) is None
     assert champions.rollback("1", by="me").number == 3
     assert champions.history()[:2] == [first, second]
