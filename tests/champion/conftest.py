@@ -24,10 +24,11 @@ def facts(correct: int = 98, data: str = "a") -> Facts:
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def s3() -> Iterator[Wire]:
     """The proxy of an S3 server; see helpers/s3.py."""
-    with s3_server() as wire:
+    with pytest.MonkeyPatch.context() as patch, s3_server() as wire:
+        patch.setenv("AWS_MAX_ATTEMPTS", "1")  # s3fs tries again as well
         yield wire
 
 

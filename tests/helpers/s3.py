@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
+from s3fs import S3FileSystem
 
 from tasks.runtime.server import free_port
 
@@ -112,12 +113,13 @@ def s3_server() -> Iterator[Wire]:
         patch.setenv("AWS_ACCESS_KEY_ID", "somebody")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        # Connections to an earlier server are kept with the file system.
+        S3FileSystem.clear_instance_cache()
         bucket().mkdir(BUCKET)
         yield wire
+        S3FileSystem.clear_instance_cache()
 
 
 def bucket() -> "Callable[..., object]":
     """Return the S3 file system without a cache of listings."""
-    from s3fs import S3FileSystem
-
     return S3FileSystem(use_listings_cache=False)  # type: ignore[no-any-return]
