@@ -346,6 +346,11 @@ class Champions:
             PipelineError: there is no such champion, or it is damaged.
         """
         current = self.current_name()
+        if not self.names():
+            raise PipelineError(
+                f"rollback: no champion in {self.address} yet; `python flows/retrain.py history`"
+                " lists all"
+            )
         name = self.resolve(to) if to else self.previous(current)
         champion = self.read(name)
         if (

@@ -92,7 +92,11 @@ class Remote:
         """Turn errors of the file system into one line, except missing and existing files."""
         try:
             yield
-        except (FileNotFoundError, FileExistsError, PipelineError):
+        except (FileNotFoundError, FileExistsError, PipelineError) as error:
+            if error_code(error) == "NoSuchBucket":
+                raise RemoteError(
+                    f"--artifacts {self.url}: {error}; create the bucket, or name another URL"
+                ) from error
             raise
         except Exception as error:  # each file system has its own
             reason = " ".join(str(error).split()) or type(error).__name__
@@ -112,18 +116,9 @@ class Remote:
             return content
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a small file.
-
-        Raises:
-            RemoteError: the URL cannot be reached, or its bucket does not exist.
-        """
-        try:
-            with self.reached():
-                self.files.pipe_file(self.place(name), content)
-        except FileNotFoundError as error:
-            raise RemoteError(
-                f"--artifacts {self.url}: {error}; create the bucket, or name another URL"
-            ) from error
+        """Write a small file."""
+        with self.reached():
+            self.files.pipe_file(self.place(name), content)
 
     def create(self, name: str, content: bytes) -> bool:
         """Create a file; return whether that worked, i.e. there was none."""
@@ -163,8 +158,7 @@ class Remote:
         except FileExistsError:
             return False
         except OSError as error:
-            answer = getattr(error.__cause__, "response", None) or {}
-            if answer.get("Error", {}).get("Code") in REFUSED_BY_CONDITION:
+            if error_code(error) in REFUSED_BY_CONDITION:
                 return False
             raise
         return True
@@ -277,6 +271,12 @@ class Remote:
         # One by one: fsspec's `rm` takes `*` in the URL for a pattern.
         for name in self.files_below(folder):
             self.remove(f"{folder}/{name}")
+
+
+def error_code(error: Exception) -> str:
+    """Return S3's code for an error; empty if it has none."""
+    answer = getattr(error.__cause__, "response", None) or {}
+    return str(answer.get("Error", {}).get("Code", ""))
 
 
 def not_about_a_connection(record: logging.LogRecord) -> bool:
