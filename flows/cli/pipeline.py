@@ -7,6 +7,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt
 
 from flows.cli.common import (
     ArtifactsOption,
+    SettingsOptions,
     call_flow,
     make_app,
     parse,
@@ -24,7 +25,7 @@ from tasks.settings import Settings
 NO_FLOW_RUN = "no flow run was needed"
 
 
-def pipeline(arguments: list[str]) -> int:
+def pipeline_main(arguments: list[str]) -> int:
     """Run `python flows/pipeline.py` and return its exit code."""
     return parse(pipeline_app(), with_refresh_all(arguments))
 
@@ -37,7 +38,7 @@ def pipeline_app() -> App:
     @app.default
     def run(
         *,
-        settings: Annotated[Settings, Parameter(name="*")] = Settings(),
+        settings: Annotated[SettingsOptions, Parameter(name="*")] = SettingsOptions(),
         status: bool = False,
     ) -> int:
         """Train the tutorial's network on MNIST and report on it; skip what is unchanged.
@@ -47,13 +48,8 @@ def pipeline_app() -> App:
             status: Run nothing; say for each stage whether it is up to date, or why it would run.
         """
         if status:
-            return show_status(settings)
-
-        def job() -> None:
-            if settings.refresh or server_is_configured() or not report_unchanged(settings):
-                call_flow("flows.pipeline:mnist_pipeline", settings)
-
-        return run_to_exit_code(job)
+            return show_status(settings.plain())
+        return run_unchanged_or_flow(settings.plain())
 
     return app
 
@@ -67,6 +63,16 @@ def show_status(settings: Settings) -> int:
     compute_results(executor, settings)
     print("\n".join(executor.lines()))
     return 0
+
+
+def run_unchanged_or_flow(settings: Settings) -> int:
+    """Run the flow, unless every stage is up to date and no server is configured."""
+
+    def job() -> None:
+        if settings.refresh or server_is_configured() or not report_unchanged(settings):
+            call_flow("flows.pipeline:mnist_pipeline", settings)
+
+    return run_to_exit_code(job)
 
 
 def report_unchanged(settings: Settings) -> bool:

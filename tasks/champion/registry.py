@@ -54,6 +54,11 @@ class Accuracy(Record):
     data: str
     """SHA-256 of the split."""
 
+    @property
+    def percent(self) -> str:
+        """Return the accuracy in percent with two decimals, e.g. `98.80%`."""
+        return f"{self.correct / self.total:.2%}"
+
 
 class Facts(Record):
     """Facts about a promoted model: data, accuracies, settings, versions."""
@@ -477,14 +482,9 @@ def history_lines(champions: Champions) -> list[str]:
             return f"{mark} {error}"
         facts, damaged = champion.facts, champions.problem(champion)
         return (
-            f"{mark} {name}  {champion.when}  validation {percent(facts.validation)}"
-            f"  test {percent(facts.test)}  {champion.action} by {champion.by}: {champion.why}"
+            f"{mark} {name}  {champion.when}  validation {facts.validation.percent}"
+            f"  test {facts.test.percent}  {champion.action} by {champion.by}: {champion.why}"
             + (f"  ({damaged})" if damaged else "")
         )
 
     return at_once(line, champions.history()) or [f"no champion in {champions.address} yet"]
-
-
-def percent(accuracy: Accuracy) -> str:
-    """Return an accuracy in percent with two decimals."""
-    return f"{accuracy.correct / accuracy.total:.2%}"

@@ -157,7 +157,7 @@ class FolderStorage:
         """Hold the registry's lock."""
         self.store.inside("locks").mkdir(parents=True, exist_ok=True)
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self.store.lock(lock_name(self.path)).acquire():
+        with self.store.lock(registry_lock(self.path)).acquire():
             yield
 
     def add(self, name: str, files: dict[FileRef, FileRef], record: bytes) -> None:
@@ -232,7 +232,7 @@ class UrlStorage:
     def writing(self) -> Iterator[None]:
         """Hold the registry's lease."""
         self.store.inside("locks").mkdir(parents=True, exist_ok=True)
-        with self.store.lock(lock_name(self.path)).acquire():
+        with self.store.lock(registry_lock(self.path)).acquire():
             yield
 
     def add(self, name: str, files: dict[FileRef, FileRef], record: bytes) -> None:
@@ -254,7 +254,7 @@ class UrlStorage:
             raise overtaken(current)
 
 
-def lock_name(path: str) -> str:
+def registry_lock(path: str) -> str:
     """Return the name of the lock of a registry."""
     return path.replace("/", ".")
 

@@ -1,4 +1,4 @@
-"""Champions whose models are a few bytes: the registry does not look into them."""
+"""Champions with models of a few bytes; the registry does not read models."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -27,8 +27,7 @@ def facts(correct: int = 98, data: str = "a") -> Facts:
 @pytest.fixture(scope="session")
 def s3() -> Iterator[Wire]:
     """The proxy of an S3 server; see helpers/s3.py."""
-    with pytest.MonkeyPatch.context() as patch, s3_server() as wire:
-        patch.setenv("AWS_MAX_ATTEMPTS", "1")  # s3fs tries again as well
+    with s3_server(attempts=1) as wire:  # s3fs tries again as well
         yield wire
 
 
@@ -117,7 +116,7 @@ def champions(store: Store) -> Champions:
 
 @pytest.fixture
 def model(store: Store) -> Callable[[str], FileRef]:
-    """A challenger's file with the given content."""
+    """Return a function that writes a challenger's model file with the given content."""
 
     def make(content: str) -> FileRef:
         path = store.root / "export" / content / "model.keras"
@@ -133,7 +132,7 @@ def model(store: Store) -> Callable[[str], FileRef]:
 
 @pytest.fixture
 def promote(champions: Champions, model: Callable[[str], FileRef]) -> Callable[..., str]:
-    """Put a model with the given content into use; gives its id."""
+    """Return a function that promotes a model with the given content and returns its id."""
 
     def put(content: str, correct: int = 98, data: str = "a") -> str:
         current = champions.current_name()

@@ -1,4 +1,4 @@
-"""Writers that are killed or stopped in the middle of promotions, with a reader in a loop.
+"""Tests of kills and stops during promotions, with a reader in a loop.
 
 A few kills by default; `make proofs` does a hundred.
 """
@@ -93,7 +93,7 @@ def read_url(url: str) -> Callable[[str], bytes]:
 
 
 class Reader(threading.Thread):
-    """Reads the champion in a loop, as another program would: by its names alone."""
+    """Reads the champion by its path in a loop, like another process."""
 
     def __init__(self, read_file: Callable[[str], bytes]) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class Reader(threading.Thread):
     indirect=["store"],
     ids=["folder", "url"],
 )
-def test_a_reader_always_gets_a_whole_model_while_writers_are_killed(
+def test_reader_always_loads_a_complete_model_while_writers_are_killed(
     store: Store, tmp_path: Path, kills: int, seconds: float
 ) -> None:
     champions = Champions(store)
@@ -155,7 +155,7 @@ def test_a_reader_always_gets_a_whole_model_while_writers_are_killed(
 
 
 @pytest.mark.parametrize("store", ["url"], indirect=True)
-def test_a_writer_that_stopped_for_too_long_promotes_nothing(
+def test_stopped_writer_whose_lease_expired_promotes_nothing(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its lease has expired and another has promoted; its own promotion comes too late."""

@@ -1,4 +1,4 @@
-"""Champions on disk: whole at every moment, with a history, and a way back."""
+"""Tests of the registry of champions: atomic updates, history, rollback."""
 
 import shutil
 from collections.abc import Callable
@@ -25,14 +25,14 @@ def in_use(champions: Champions) -> str | None:
 
 
 @EVERYWHERE
-def test_a_new_root_has_no_champion(champions: Champions) -> None:
+def test_new_root_has_no_champion(champions: Champions) -> None:
     assert champions.find().champion is None
     assert champions.find().problems == ()
     assert history_lines(champions) == [f"no champion in {champions.address} yet"]
 
 
 @EVERYWHERE
-def test_a_promoted_model_is_a_copy_with_its_record(
+def test_promoted_model_is_a_copy_with_its_record(
     champions: Champions, promote: Promote, store: Store, files: Files
 ) -> None:
     name = promote("first")
@@ -47,7 +47,7 @@ def test_a_promoted_model_is_a_copy_with_its_record(
 
 
 @EVERYWHERE
-def test_the_history_lists_all_champions(champions: Champions, promote: Promote) -> None:
+def test_history_lists_all_champions(champions: Champions, promote: Promote) -> None:
     first, second = promote("first"), promote("second", 99)
     assert champions.history() == [first, second]
     assert in_use(champions) == second
@@ -58,9 +58,7 @@ def test_the_history_lists_all_champions(champions: Champions, promote: Promote)
 
 
 @EVERYWHERE
-def test_a_rollback_goes_to_the_one_before_and_further(
-    champions: Champions, promote: Promote
-) -> None:
+def test_rollbacks_go_back_one_champion_at_a_time(champions: Champions, promote: Promote) -> None:
     first, second, third = promote("first"), promote("second"), promote("third")
     back = champions.rollback(None, by="me")
     assert back.short_digest == second.partition("-")[2]
@@ -74,14 +72,16 @@ def test_a_rollback_goes_to_the_one_before_and_further(
 
 @EVERYWHERE
 @pytest.mark.parametrize("how", ["number", "id", "digits of the model"])
-def test_a_rollback_to_a_certain_one(champions: Champions, promote: Promote, how: str) -> None:
+def test_rollback_to_a_given_champion(champions: Champions, promote: Promote, how: str) -> None:
     first, _, _ = promote("first"), promote("second"), promote("third")
     to = {"number": "1", "id": first, "digits of the model": first.partition("-")[2][:6]}[how]
     assert champions.rollback(to, by="me").short_digest == first.partition("-")[2]
 
 
 @EVERYWHERE
-def test_a_rollback_to_nothing_is_refused(champions: Champions, promote: Promote) -> None:
+def test_rollback_without_an_earlier_champion_is_refused(
+    champions: Champions, promote: Promote
+) -> None:
     current = promote("first")
     with pytest.raises(PipelineError, match="--to 7: no champions match; see"):
         champions.rollback("7", by="me")
@@ -91,7 +91,7 @@ def test_a_rollback_to_nothing_is_refused(champions: Champions, promote: Promote
 
 
 @EVERYWHERE
-def test_a_rolled_back_model_is_withdrawn_until_a_rollback_to_it(
+def test_rolled_back_champion_is_withdrawn_until_a_rollback_to_it(
     champions: Champions, promote: Promote
 ) -> None:
     promote("first")
@@ -104,8 +104,8 @@ def test_a_rolled_back_model_is_withdrawn_until_a_rollback_to_it(
 
 @EVERYWHERE
 @pytest.mark.parametrize("what", ["model", "record", "model missing", "folder"])
-def test_a_damaged_champion_is_replaced_by_the_one_before(
-    champions: Champions, promote: Promote, files: Files, what: str
+def test_damaged_champion_is_replaced_by_the_previous_one(
+    champions: Champions, promote: Promote, what: str, files: Files
 ) -> None:
     first, second = promote("first"), promote("second")
     if what == "model":
@@ -126,7 +126,7 @@ def test_a_damaged_champion_is_replaced_by_the_one_before(
 
 
 @EVERYWHERE
-def test_a_fallback_passes_over_what_was_withdrawn(
+def test_fallback_skips_withdrawn_champions(
     champions: Champions, promote: Promote, files: Files
 ) -> None:
     first = promote("first")
@@ -138,12 +138,12 @@ def test_a_fallback_passes_over_what_was_withdrawn(
 
 @EVERYWHERE
 @pytest.mark.parametrize(("source", "stands_in"), [("digits", True), ("clothes", False)])
-def test_a_champion_of_another_task_does_not_stand_in(
+def test_fallback_skips_champions_of_another_task(
     champions: Champions,
     model: Callable[[str], FileRef],
-    files: Files,
     source: str,
     stands_in: bool,
+    files: Files,
 ) -> None:
     ids = []
     for content, name in (("first", "digits"), ("second", source)):
@@ -160,7 +160,7 @@ def test_a_champion_of_another_task_does_not_stand_in(
 
 
 @EVERYWHERE
-def test_if_all_are_damaged_each_is_named(
+def test_error_names_every_damaged_champion(
     champions: Champions, promote: Promote, files: Files
 ) -> None:
     names = [promote("first"), promote("second")]
@@ -172,7 +172,9 @@ def test_if_all_are_damaged_each_is_named(
 
 
 @EVERYWHERE
-def test_the_best_is_counted_on_the_same_images(champions: Champions, promote: Promote) -> None:
+def test_best_champion_is_chosen_among_those_with_the_same_test_images(
+    champions: Champions, promote: Promote
+) -> None:
     promote("first", 97)
     promote("second", 99, data="other")
     promote("third", 98)
@@ -180,11 +182,11 @@ def test_the_best_is_counted_on_the_same_images(champions: Champions, promote: P
     assert champions.best("other") == 99
     assert champions.best("new") == 0
     champions.rollback("1", by="me")
-    assert champions.best("a") == 97, "what was withdrawn does not count"
+    assert champions.best("a") == 97, "withdrawn champions do not count"
 
 
 @EVERYWHERE
-def test_a_concurrent_promotion_wins(
+def test_promotion_is_refused_after_a_concurrent_promotion(
     champions: Champions, promote: Promote, model: Callable[[str], FileRef]
 ) -> None:
     seen = champions.current_name()
@@ -194,7 +196,7 @@ def test_a_concurrent_promotion_wins(
     assert in_use(champions) == other
 
 
-def test_a_changed_model_file_is_not_promoted(
+def test_changed_model_file_is_not_promoted(
     champions: Champions, promote: Promote, model: Callable[[str], FileRef], store: Store
 ) -> None:
     first = promote("first")
@@ -206,12 +208,14 @@ def test_a_changed_model_file_is_not_promoted(
     assert sorted(p.name for p in champions.folder.iterdir()) == [first, "current"]
 
 
-def test_leftovers_of_a_killed_writer_are_removed(champions: Champions, promote: Promote) -> None:
+def test_temporary_files_of_a_killed_writer_are_removed(
+    champions: Champions, promote: Promote
+) -> None:
     first = promote("first")
     (champions.folder / ".new").mkdir()
     shutil.copytree(champions.folder / first, champions.folder / "0002-0123456789ab")
     (champions.folder / ".current").symlink_to("0002-0123456789ab")
-    assert champions.history() == [first], "what nothing points at is no history"
+    assert champions.history() == [first], "without a pointer there is no history"
     second = promote("second")
     assert second.startswith("0003-")
     names = sorted(p.name for p in champions.folder.iterdir())
@@ -219,7 +223,7 @@ def test_leftovers_of_a_killed_writer_are_removed(champions: Champions, promote:
 
 
 @EVERYWHERE
-def test_a_pointer_set_back_by_hand_loses_no_later_champion(
+def test_pointer_set_back_by_hand_keeps_later_champions(
     champions: Champions, promote: Promote, files: Files
 ) -> None:
     first, second, third = promote("first"), promote("second"), promote("third")
@@ -231,8 +235,8 @@ def test_a_pointer_set_back_by_hand_loses_no_later_champion(
 
 @EVERYWHERE
 @pytest.mark.parametrize("target", ["elsewhere", "../0001-0123456789ab", "/tmp"])
-def test_a_pointer_to_something_else_is_refused(
-    champions: Champions, promote: Promote, files: Files, target: str
+def test_pointer_to_something_else_is_refused(
+    champions: Champions, promote: Promote, target: str, files: Files
 ) -> None:
     promote("first")
     files.point_at(target)
@@ -240,8 +244,8 @@ def test_a_pointer_to_something_else_is_refused(
         champions.find()
 
 
-def test_a_real_folder_as_pointer_is_refused(champions: Champions, promote: Promote) -> None:
-    """Copying with `cp -rL` or unpacking an archive turns the link into a folder."""
+def test_folder_in_place_of_the_pointer_is_refused(champions: Champions, promote: Promote) -> None:
+    """`cp -rL` and unpacked archives turn the link into a folder."""
     first = promote("first")
     champions.pointer.unlink()
     shutil.copytree(champions.folder / first, champions.pointer)
@@ -259,7 +263,7 @@ def test_a_real_folder_as_pointer_is_refused(champions: Champions, promote: Prom
     assert champions.rollback("1", by="me").number == 2, "the advice of the message works"
 
 
-def test_a_registry_that_is_a_link_is_not_followed(
+def test_link_in_place_of_the_registry_is_refused(
     champions: Champions, promote: Promote, tmp_path: Path
 ) -> None:
     promote("first")
@@ -274,7 +278,7 @@ def test_a_registry_that_is_a_link_is_not_followed(
 
 
 @pytest.mark.parametrize("what", ["folder", "record.json", "model.keras"])
-def test_an_entry_that_is_a_link_is_replaced_by_the_one_before(
+def test_link_in_place_of_an_entry_is_replaced_by_the_previous_champion(
     champions: Champions, promote: Promote, tmp_path: Path, what: str
 ) -> None:
     first, second = promote("first"), promote("second")
@@ -293,7 +297,7 @@ def test_an_entry_that_is_a_link_is_replaced_by_the_one_before(
     assert outside.exists()
 
 
-def test_a_link_in_place_of_the_folder_being_written_is_not_followed(
+def test_link_in_place_of_the_temporary_folder_is_not_followed(
     champions: Champions, promote: Promote, tmp_path: Path
 ) -> None:
     first = promote("first")
@@ -305,14 +309,14 @@ def test_a_link_in_place_of_the_folder_being_written_is_not_followed(
     assert in_use(champions) == first
 
 
-def test_a_file_in_place_of_the_registry_is_one_line(champions: Champions) -> None:
+def test_file_in_place_of_the_registry_is_refused_in_one_line(champions: Champions) -> None:
     champions.folder.write_text("x")
     with pytest.raises(PipelineError, match=r"current: not a symbolic link .*Not a directory"):
         champions.find()
 
 
 @EVERYWHERE
-def test_without_its_pointer_nothing_is_lost(
+def test_history_survives_the_loss_of_the_pointer(
     champions: Champions, promote: Promote, files: Files
 ) -> None:
     first, second = promote("first"), promote("second")
@@ -322,9 +326,7 @@ def test_without_its_pointer_nothing_is_lost(
     assert champions.history()[:2] == [first, second]
 
 
-def test_pruning_the_cache_leaves_champions_alone(
-    champions: Champions, promote: Promote, store: Store
-) -> None:
+def test_prune_keeps_champions(champions: Champions, promote: Promote, store: Store) -> None:
     name = promote("first")
     record = store.records / f"champion-{'0' * 64}.json"
     record.write_text(
@@ -336,7 +338,7 @@ def test_pruning_the_cache_leaves_champions_alone(
     assert in_use(champions) == name
 
 
-def test_a_reader_needs_no_permission_to_write(champions: Champions, promote: Promote) -> None:
+def test_reading_needs_no_write_permission(champions: Champions, promote: Promote) -> None:
     name = promote("first")
     before = {p: p.stat().st_mtime_ns for p in champions.folder.rglob("*")}
     locks = champions.store.root / "locks"
@@ -346,7 +348,7 @@ def test_a_reader_needs_no_permission_to_write(champions: Champions, promote: Pr
     assert {p: p.stat().st_mtime_ns for p in champions.folder.rglob("*")} == before
 
 
-def test_a_full_disk_leaves_the_champion_as_it_is(tmp_path: Path) -> None:
+def test_full_disk_leaves_the_champion_unchanged(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "160k") as disk:
         store = Store(disk / "artifacts")
         store.prepare()

@@ -1,4 +1,4 @@
-"""Storage of champions at a URL, where locks may be lost and the network may fail."""
+"""Tests of the storage of champions at a URL: lost leases, network failures; and of names."""
 
 import threading
 from collections.abc import Callable
@@ -23,7 +23,7 @@ AT_A_URL = pytest.mark.parametrize("store", ["url"], indirect=True)
 
 
 @AT_A_URL
-def test_of_many_promotions_without_a_lock_one_wins(
+def test_one_of_many_promotions_without_a_lock_succeeds(
     champions: Champions, promote: Promote, store: Store
 ) -> None:
     """A process that stops for too long loses its lease; the conditional write decides then."""
@@ -53,7 +53,7 @@ def test_of_many_promotions_without_a_lock_one_wins(
 
 
 @AT_A_URL
-def test_a_first_promotion_does_not_replace_another_first_one(
+def test_first_promotion_does_not_replace_another_first_one(
     champions: Champions, promote: Promote, store: Store
 ) -> None:
     storage = open_storage(store, champions.path)
@@ -65,7 +65,7 @@ def test_a_first_promotion_does_not_replace_another_first_one(
 
 
 @AT_A_URL
-def test_a_promotion_sent_twice_is_one(
+def test_request_that_was_sent_twice_promotes_once(
     champions: Champions, promote: Promote, store: Store
 ) -> None:
     """If the answer to the first request was lost, the second one finds its own pointer."""
@@ -76,7 +76,7 @@ def test_a_promotion_sent_twice_is_one(
 
 
 @AT_A_URL
-def test_a_network_failure_is_not_taken_for_damage(
+def test_network_failure_is_not_reported_as_damage(
     champions: Champions, promote: Promote, s3: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("s3fs.S3FileSystem.retries", 1)  # otherwise this takes half a minute
@@ -94,7 +94,7 @@ def test_a_network_failure_is_not_taken_for_damage(
 
 
 @AT_A_URL
-def test_models_without_a_record_are_no_champions(
+def test_model_without_a_record_is_no_champion(
     champions: Champions, promote: Promote, files: Files
 ) -> None:
     """A writer was killed while it uploaded."""
@@ -107,7 +107,7 @@ def test_models_without_a_record_are_no_champions(
 
 
 @AT_A_URL
-def test_a_damaged_model_at_a_url_is_not_removed(
+def test_damaged_model_at_a_url_is_not_removed(
     champions: Champions, promote: Promote, files: Files, store: Store
 ) -> None:
     first = promote("first")
@@ -130,7 +130,7 @@ class Behind(Champions):
 
 
 @EVERYWHERE
-def test_a_reader_follows_a_pointer_that_moves_while_it_reads(
+def test_reader_follows_a_pointer_that_moves_meanwhile(
     champions: Champions, promote: Promote, files: Files
 ) -> None:
     first, second = promote("first"), promote("second")
@@ -164,7 +164,7 @@ def test_every_file_of_a_record_is_copied_and_checked(
 
 
 @EVERYWHERE
-def test_champions_of_several_names_live_side_by_side(store: Store, promote: Promote) -> None:
+def test_registries_of_several_names_are_independent(store: Store, promote: Promote) -> None:
     digits = promote("first")
     clothes = Champions(store, "clothes")
     assert clothes.find().champion is None
@@ -182,6 +182,6 @@ def test_champions_of_several_names_live_side_by_side(store: Store, promote: Pro
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../a", "-a", "a b", "a\n", "ä", "a" * 65])
-def test_a_name_is_a_plain_folder_name(name: str) -> None:
+def test_champion_name_must_be_a_plain_folder_name(name: str) -> None:
     with pytest.raises(ValueError, match="champion"):
         RetrainSettings(champion=name)

@@ -1,7 +1,7 @@
 """An S3 server on this machine, behind a proxy whose connections can be cut.
 
-The server is moto's, with one request at a time: moto checks the condition of a conditional write
-and writes in two steps.
+The server is moto's. It handles one request at a time, once it has received all of it: moto by
+itself checks the condition of a conditional write in one step and writes in another.
 """
 
 import socket
@@ -19,13 +19,21 @@ from tasks.runtime.server import free_port
 
 BUCKET = "s3://artifacts"
 SERVER = """
-import sys
+import io, sys, threading
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, run_simple
 
+application, lock = DomainDispatcherApplication(create_backend_app), threading.Lock()
+
+def one_at_a_time(environ, start_response):
+    chunked = environ.get("wsgi.input_terminated")
+    size = -1 if chunked else int(environ.get("CONTENT_LENGTH") or 0)
+    environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(size))
+    with lock:
+        return application(environ, start_response)
+
 WSGIRequestHandler.disable_nagle_algorithm = True  # otherwise each answer takes 40 ms
-application = DomainDispatcherApplication(create_backend_app)
-run_simple("127.0.0.1", int(sys.argv[1]), application, threaded=False)
+run_simple("127.0.0.1", int(sys.argv[1]), one_at_a_time, threaded=True)
 """
 
 
@@ -103,13 +111,18 @@ class Wire:
 
 
 @contextmanager
-def s3_server() -> Iterator[Wire]:
-    """Yield the proxy of an S3 server with an empty bucket; the environment has its address."""
+def s3_server(attempts: int = 3) -> Iterator[Wire]:
+    """Yield the proxy of an S3 server with an empty bucket; the environment has its address.
+
+    Args:
+        attempts: number of times that botocore sends a request.
+    """
     port = free_port()
     with running("-c", SERVER, str(port)), pytest.MonkeyPatch.context() as patch:
         wait_for(port)
         wire = Wire(port)
         patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{wire.port}")
+        patch.setenv("AWS_MAX_ATTEMPTS", str(attempts))
         patch.setenv("AWS_ACCESS_KEY_ID", "somebody")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
