@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from helpers import tiny
 from helpers.commands import STUDY, run_pipeline
+from helpers.s3 import BUCKET, Wire, bucket
 
-from tests.remote.conftest import BUCKET, Wire, bucket, kill_holder
+from tests.remote.conftest import kill_holder
 
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow, pytest.mark.slow]
 
