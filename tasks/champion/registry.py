@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from tasks.data.dataset import numbered_classes
 from tasks.engine.models import FileRef, Record
 from tasks.engine.store import Store, disk_errors
 from tasks.records import Shape
@@ -59,6 +60,12 @@ class Facts(Record):
     """SHA-256 of the training split; empty in records of earlier versions."""
     ground: Ground | None = None
     """Ground of the images; None in records of earlier versions."""
+    class_names: tuple[str, ...] = ()
+    """In the order of the classes; empty in records of earlier versions."""
+
+    def named_classes(self) -> tuple[str, ...]:
+        """Return the names of the classes; their numbers in records of earlier versions."""
+        return self.class_names or numbered_classes(self.shape.classes)
 
 
 class Champion(Record):

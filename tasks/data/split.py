@@ -40,7 +40,7 @@ def class_counts(sizes: np.ndarray, count: int) -> np.ndarray:
     total = int(sizes.sum())
     most = sizes - 1 if count <= total - len(sizes) else sizes
     exact = sizes * count / max(total, 1)
-    counts = np.minimum(np.floor(exact).astype(np.int64), most)
+    counts: np.ndarray = np.minimum(np.floor(exact).astype(np.int64), most)
     while (missing := count - int(counts.sum())) > 0:
         open_classes = np.flatnonzero(counts < most)
         largest_first = np.argsort((counts - exact)[open_classes], kind="stable")

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import load_file
 
-from tasks.data.dataset import class_names, read_split
+from tasks.data.dataset import read_split
 from tasks.engine.models import FileRef
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
@@ -33,6 +33,7 @@ def draw(
     work: Workspace,
     split: Split,
     shape: Shape,
+    class_names: tuple[str, ...],
     evaluations: tuple[Evaluation, ...],
     curves: tuple[FileRef, ...],
     metrics: Metrics,
@@ -49,6 +50,7 @@ def draw(
         work: inputs and outputs of the stage.
         split: test split.
         shape: shape of the images, and number of classes.
+        class_names: names of the classes.
         evaluations: evaluation of the test split at each milestone.
         curves: Parquet file of batch accuracy and loss of each training segment.
         metrics: metrics of the last evaluation.
@@ -74,7 +76,7 @@ def draw(
     def predictions(evaluation: Evaluation) -> Predictions:
         columns = read_columns([work.input(evaluation.predictions)])
         probabilities = np.stack([columns[f"p{c}"] for c in range(shape.classes)], axis=1)
-        names = class_names(shape.classes)
+        names = list(class_names)
         return Predictions(names, data.images, data.labels, columns["predicted"], probabilities)
 
     inputs = FigureInputs(

@@ -12,7 +12,6 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.data.dataset import class_names
 from tasks.engine.executors import StageOutcome
 from tasks.engine.models import FileRef
 from tasks.engine.store import Store
@@ -86,7 +85,7 @@ def summarise(
         before=previous_run(store, *tested),
         milestones=reached,
         confusion_matrix=[list(row) for row in results.evaluations[-1].confusion],
-        class_names=class_names(results.splits.shape.classes),
+        class_names=list(results.splits.class_names),
         metrics=results.metrics,
         train_seconds=reached[-1].train_seconds,
         seed=settings.training.seed,

@@ -98,7 +98,8 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def network_fits_the_images(self) -> Self:
         """Where the size of the images is known beforehand; else the stage `initialise` looks."""
-        side = known_side(self.download.source, self.download.digests)
+        data = self.download
+        side = known_side(data.source, data.digests, data.image_size)
         if side and (fault := size_problem(self.network, side, side)):
             raise ValueError(fault)
         return self
