@@ -53,7 +53,7 @@ def files_of(store: Store) -> Callable[[Arrays], IdxFiles]:
             path = store.root / name
             path.write_bytes(idx.dumps(array))
             refs.append(FileRef(path=name, sha256=sha256(path), size=path.stat().st_size))
-        return IdxFiles.model_validate(dict(zip(IdxFiles.model_fields, refs, strict=True)))
+        return IdxFiles.model_validate(dict(zip(IdxFiles.model_fields, refs, strict=False)))
 
     return write
 

@@ -19,7 +19,7 @@ from tasks.data.dataset import image_shape, to_pixels
 from tasks.data.decode import decode_picture, printable
 from tasks.data.resize import resize
 from tasks.data.sources.files import MOST_UNPACKED, Files
-from tasks.data.sources.idx_files import TRANSPOSED, several
+from tasks.data.sources.idx_files import TRANSPOSED, several, transpose
 from tasks.data.sources.labelled import (
     DataSet,
     LabelledImages,
@@ -149,18 +149,13 @@ def load_tables(chosen: TableSet, files: Files, image_size: int | None) -> DataS
         parts = {"train": put_in_order(parts, rows), "test": parts["test"]}
     data_set, more = combine(parts, f"--source {files.label}")
     if all(name.rpartition("/")[2].lower().startswith(TRANSPOSED) for name in chosen.names):
-        data_set = turn_upright(data_set)
+        train, test = (
+            LabelledImages(transpose(part.images), part.labels)
+            for part in (data_set.train, data_set.test)
+        )
+        data_set = DataSet(train, test)
         more += ("EMNIST's images turned upright",)
     return DataSet(data_set.train, data_set.test, class_names, (*notes, *more))
-
-
-def turn_upright(data: DataSet) -> DataSet:
-    """Transpose the images of a data set."""
-    train, test = (
-        LabelledImages(np.ascontiguousarray(part.images.transpose(0, 2, 1)), part.labels)
-        for part in (data.train, data.test)
-    )
-    return DataSet(train, test)
 
 
 def number_rows(
