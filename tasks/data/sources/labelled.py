@@ -209,6 +209,11 @@ def square_shape(pixels: int, name: str) -> tuple[int, int]:
     return side, side
 
 
+def phrase(count: int, noun: str) -> str:
+    """Return `1 picture` or `1,200 pictures`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def describe_found(names: Sequence[str]) -> str:
     """Say which files there are: `found a.png and 3 more in raw/, notes.txt`."""
     if not names:

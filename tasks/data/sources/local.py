@@ -46,6 +46,7 @@ class Local:
             source: its path; `~` stands for the home directory.
             settings: digests and size of the images.
         """
+        self.source = source
         self.path = Path(source).expanduser()
         self.name = f"{'directory' if self.path.is_dir() else 'file'} {source}"
         self.settings = settings
@@ -58,8 +59,8 @@ class Local:
         """
         if files := open_files(self.path):
             return files
-        advice = "; a web address goes with --url" if "://" in str(self.settings.source) else ""
-        raise PipelineError(f"--source {printable(self.path)}: no such file or folder{advice}")
+        advice = "; a web address belongs to --url" if "://" in self.source else ""
+        raise PipelineError(f"--source {printable(self.source)}: no such file or folder{advice}")
 
     def load(self) -> DataSet:
         """Read the data set.

@@ -327,7 +327,7 @@ def read_parquet(data: bytes, name: str, image_size: int | None) -> Rows:
     labels = whole(table[label]) if label else None
     if labels is not None and pa.types.is_dictionary(labels.type):
         labels = labels.dictionary_decode()
-    if labels is not None and pc.all(pc.equal(labels, -1)).as_py() is True:
+    if labels is not None and pc.unique(labels).to_pylist() == [-1]:
         labels = None  # Hugging Face's mark of test images without labels
     own = image is not None and image_shape(schema.field(image)) and "index" in schema.names
     order = table["index"].to_numpy() if own else None
