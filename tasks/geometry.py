@@ -36,8 +36,7 @@ def for_each(layers: int, values: Sequence[T]) -> tuple[T, ...]:
 
 def known_side(source: str | None, digests: str, image_size: int | None) -> int | None:
     """Return height and width of the images if the settings determine them."""
-    mnist = digests == "mnist" or (digests == "auto" and source is None)
-    return image_size or (MNIST_SIDE if source == "digits" or mnist else None)
+    return image_size or (MNIST_SIDE if source == "digits" or digests == "mnist" else None)
 
 
 def layer_sizes(

@@ -142,7 +142,7 @@ def facts_about(
         source=data.source,
         train=splits.train.file.sha256,
         ground=data.ground,
-        class_names=splits.class_names,
+        class_names=data.class_names,
     )
 
 

@@ -159,7 +159,8 @@ def report_markdown(
         f"{test.correct:,} of {test.total:,} images right, 95 % interval {percent(low)} to"
         f" {percent(high)}. {change(summary)}",
         f"Seed {summary.seed}, trained on {escape_markdown(summary.device.name)} in"
-        f" {duration(summary.train_seconds)}; data from {escape_markdown(summary.data_source)}.",
+        f" {duration(summary.train_seconds)}; data from"
+        f" {escape_markdown('; '.join([summary.data_source, *summary.data_notes]))}.",
         note,
         markdown_table(milestone_rows(summary)),
         *(

@@ -1,7 +1,7 @@
 """Settings of the data set: its source and its splits."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -11,6 +11,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     field_validator,
+    model_validator,
 )
 
 from tasks.engine.models import NotInKey, check_printable
@@ -47,7 +48,8 @@ class DownloadSettings(StageSettings):
         "auto",
         description="What IDX files must be: 'mnist', 'none' (take any data set), or four SHA-256"
         " of the uncompressed files: train images, train labels, test images, test labels."
-        " Default: 'mnist' for a download, 'none' for --source, but not MNIST in part.",
+        " Default: 'mnist' for a download; for --source 'auto', which takes any data set, but not"
+        " one of which only a part is MNIST.",
     )
     connect_timeout: Annotated[PositiveFloat, NotInKey] = Field(
         5.0, description="Seconds to wait for a connection to a source."
@@ -58,6 +60,14 @@ class DownloadSettings(StageSettings):
     attempts: Annotated[PositiveInt, NotInKey] = Field(
         3, description="Tries per source where a failure may pass (time-outs, 5xx)."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def downloads_are_mnist(cls, values: Any) -> Any:
+        """Without a source of the user's own, `auto` is `mnist`."""
+        if not isinstance(values, dict) or values.get("source") is not None:
+            return values
+        return values | {"digests": "mnist"} if values.get("digests", "auto") == "auto" else values
 
     @field_validator("digests")
     @classmethod

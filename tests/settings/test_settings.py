@@ -77,7 +77,7 @@ def test_defaults_are_the_tutorials() -> None:
     assert settings.evaluation.evaluation_batch == 256
     assert settings.figures.test_images == (0, 13)
     assert settings.figures.conv2_channels == (0, 1)
-    assert settings.download.digests == "auto"
+    assert settings.download.digests == "mnist"
     assert not settings.refresh
 
 

@@ -1,4 +1,4 @@
-"""The interface of a remote source, and the checks that files must pass."""
+"""The interface of a source in the network, and the checks that files must pass."""
 
 import hashlib
 from typing import Protocol
@@ -6,7 +6,6 @@ from typing import Protocol
 from tasks.data import idx
 from tasks.data.sources.mnist import IDX_FILES, MNIST, IdxFile
 from tasks.runtime.errors import PipelineError
-from tasks.settings import DownloadSettings
 
 Contents = dict[str, bytes]
 """File name → uncompressed IDX."""
@@ -29,22 +28,20 @@ class Source(Protocol):
         """
 
 
-def expected_digests(settings: DownloadSettings) -> dict[str, str | None]:
+def expected_digests(setting: str) -> dict[str, str | None]:
     """Return the digest that each file must have.
+
+    Args:
+        setting: `mnist`, `auto`, `none` or four SHA-256 separated by commas.
 
     Returns:
         File name → SHA-256 of the uncompressed file, or None if any content is accepted.
     """
-    if is_mnist(settings):
+    if setting == "mnist":
         return {file.name: file.sha256 for file in MNIST}
-    if settings.digests in ("auto", "none"):
+    if setting in ("auto", "none"):
         return dict.fromkeys(IDX_FILES)
-    return dict(zip(IDX_FILES, settings.digests.split(","), strict=True))
-
-
-def is_mnist(settings: DownloadSettings) -> bool:
-    """Return whether the files must be MNIST's: by default, those that are downloaded."""
-    return settings.digests == "mnist" or (settings.digests == "auto" and settings.source is None)
+    return dict(zip(IDX_FILES, setting.split(","), strict=True))
 
 
 def verify(data: bytes, name: str, file: IdxFile, expected: str | None) -> bytes:
@@ -66,15 +63,15 @@ def verify(data: bytes, name: str, file: IdxFile, expected: str | None) -> bytes
     """
     header = idx.read_header(data, name)
     idx.check_rank(header.rank, file.rank, name)
-    mnist = expected == file.sha256
-    if mnist and header.file_size != file.size:
+    is_mnist = expected == file.sha256
+    if is_mnist and header.file_size != file.size:
         raise other_content(name, "MNIST's")
     content = idx.decompress(data, name)
     idx.loads(content, name)
-    if expected is None or (mnist and sha256(data) == file.archive_sha256):
+    if expected is None or (is_mnist and sha256(data) == file.archive_sha256):
         return content
     if sha256(content) != expected:
-        raise other_content(name, "MNIST's" if mnist else "what --digests says")
+        raise other_content(name, "MNIST's" if is_mnist else "what --digests says")
     return content
 
 

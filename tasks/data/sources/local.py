@@ -77,7 +77,7 @@ class Local:
             return load_pictures(found, files, self.settings.image_size)
         if isinstance(found, TableSet):
             return load_tables(found, files, self.settings.image_size)
-        return load_idx(found, files, expected_digests(self.settings))
+        return load_idx(found, files, expected_digests(self.settings.digests))
 
     def key_inputs(self) -> dict[str, object]:
         """Return what the data set depends on, so that a changed file is noticed.

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tasks.data import http, idx
-from tasks.data.sources.base import Contents, check_pairs, expected_digests, is_mnist, verify
+from tasks.data.sources.base import Contents, check_pairs, expected_digests, verify
 from tasks.data.sources.mnist import MNIST
 from tasks.runtime.console import track
 from tasks.runtime.errors import PipelineError
@@ -22,7 +22,7 @@ class Mirror:
         """
         self.name = url.rstrip("/") + "/"
         self.settings = settings
-        self.expected = expected_digests(settings)
+        self.expected = expected_digests(settings.digests)
 
     def collect(self, found: Contents) -> None:
         """Add the missing files.
@@ -31,8 +31,8 @@ class Mirror:
             PipelineError: a file cannot be downloaded or is not sound, or the files do not fit
                 together; in the last case `found` is empty afterwards.
         """
-        mnist = is_mnist(self.settings)
-        total = sum(file.archive_size for file in MNIST) if mnist else -1
+        is_mnist = self.settings.digests == "mnist"
+        total = sum(file.archive_size for file in MNIST) if is_mnist else -1
         done = 0
         with http.open_client(self.settings) as client, track("Downloading", total) as update:
             for file in MNIST:
@@ -43,7 +43,7 @@ class Mirror:
                     client,
                     self.name + archive,
                     attempts=self.settings.attempts,
-                    limit=archive_limit(file.size if mnist else idx.MAX_BYTES),
+                    limit=archive_limit(file.size if is_mnist else idx.MAX_BYTES),
                     report=offset_progress(update, done, archive),
                 )
                 found[file.name] = verify(data, archive, file, self.expected[file.name])
