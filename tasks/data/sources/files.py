@@ -208,6 +208,8 @@ class TarArchive(Archive):
             bounded = cast("BinaryIO", BoundedStream(stream, self.label))
             with tarfile.open(fileobj=bounded, mode="r:") as archive:
                 yield self.members(archive)
+                while bounded.read(2**20):  # the checksum stands at the end
+                    pass
 
     def members(
         self, archive: tarfile.TarFile

@@ -69,12 +69,12 @@ def preference(name: str) -> tuple[bool, bool, str]:
 def group(names: Sequence[str], *, by_folder: bool) -> dict[str, dict[str, str]]:
     """Group the files of each data set: path and prefix → standard name → name."""
     groups: dict[str, dict[str, str]] = {}
-    for name in sorted(names, key=preference):
-        if found := standard_name(name):
-            standard, prefix = found
-            folder = name.rpartition("/")[0]
-            start = f"{folder}/{prefix}" if folder and by_folder else prefix
-            groups.setdefault(start, {}).setdefault(standard, name)
+    known = {name: found for name in names if (found := standard_name(name))}
+    for name in sorted(known, key=preference):
+        standard, prefix = known[name]
+        folder = name.rpartition("/")[0]
+        start = f"{folder}/{prefix}" if folder and by_folder else prefix
+        groups.setdefault(start, {}).setdefault(standard, name)
     return groups
 
 
