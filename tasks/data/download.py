@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tasks.data import idx
-from tasks.data.resize import resize_all
+from tasks.data.resize import resize_all_to_squares
 from tasks.data.sources.base import Contents, Source
 from tasks.data.sources.digits import Digits
 from tasks.data.sources.index import PackageIndex
@@ -114,7 +114,7 @@ def get_files(settings: DownloadSettings, scratch: Path) -> Obtained:
     else:
         local = choose_local(settings.source, settings)
         data = local.load()
-        obtained = Obtained(local.name, to_idx(data), data.class_names, data.notes)
+        obtained = Obtained(local.name, to_contents(data), data.class_names, data.notes)
         if settings.digests == "auto":
             check_mnist(obtained.contents)
     names = obtained.class_names or known_class_names(obtained.contents)
@@ -122,7 +122,7 @@ def get_files(settings: DownloadSettings, scratch: Path) -> Obtained:
     return obtained if settings.image_size is None else scale(obtained, settings.image_size)
 
 
-def to_idx(data: DataSet) -> Contents:
+def to_contents(data: DataSet) -> Contents:
     """Return a data set as the four files."""
     arrays = data.train.images, data.train.labels, data.test.images, data.test.labels
     return dict(zip(IDX_FILES, map(idx.dumps, arrays), strict=True))
@@ -135,7 +135,7 @@ def scale(obtained: Obtained, side: int) -> Obtained:
     for name in IDX_FILES[::2]:
         images = idx.loads(contents[name], name)
         if images.shape[1:] != (side, side):
-            contents[name] = idx.dumps(resize_all(images, side))
+            contents[name] = idx.dumps(resize_all_to_squares(images, side))
             notes = (*obtained.notes, f"images scaled to {side} × {side} pixels")
     return replace(obtained, contents=contents, notes=notes)
 

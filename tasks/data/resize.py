@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def resize(pixels: np.ndarray, side: int) -> np.ndarray:
+def resize_to_square(pixels: np.ndarray, side: int) -> np.ndarray:
     """Scale an image to a square, its aspect ratio kept.
 
     The longer side is scaled to the square's, with averages over the pixels that become one. The
@@ -36,7 +36,7 @@ def edge_level(pixels: np.ndarray) -> int:
     return int(np.median(edge))
 
 
-def resize_all(images: np.ndarray, side: int) -> np.ndarray:
+def resize_all_to_squares(images: np.ndarray, side: int) -> np.ndarray:
     """Scale images to squares.
 
     Args:
@@ -46,4 +46,4 @@ def resize_all(images: np.ndarray, side: int) -> np.ndarray:
     Returns:
         uint8 [n, side, side].
     """
-    return np.stack([resize(pixels, side) for pixels in images])
+    return np.stack([resize_to_square(pixels, side) for pixels in images])

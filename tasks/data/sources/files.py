@@ -114,7 +114,7 @@ class Folder:
         for name in sorted(names):
             path = self.path / name
             try:
-                check_size(path.stat().st_size, self.place(name))
+                check_file_size(path.stat().st_size, self.place(name))
                 content = path.read_bytes()
             except OSError as error:
                 raise unreadable(self.label, error) from error
@@ -190,7 +190,7 @@ class ZipArchive(Archive):
                 if member.filename not in names:
                     continue
                 name = self.place(member.filename)
-                check_size(member.file_size, name)
+                check_file_size(member.file_size, name)
                 if member.flag_bits & 1:
                     raise PipelineError(f"{name}: encrypted; unpack the archive yourself")
                 with archive_errors(name):
@@ -208,7 +208,7 @@ class TarArchive(Archive):
             bounded = cast("BinaryIO", BoundedStream(stream, self.label))
             with tarfile.open(fileobj=bounded, mode="r:") as archive:
                 yield self.members(archive)
-                while bounded.read(2**20):  # the checksum stands at the end
+                while bounded.read(2**16):  # the checksum stands at the end
                     pass
 
     def members(
@@ -232,7 +232,7 @@ class TarArchive(Archive):
             for archive, member, name in members:
                 if name not in names:
                     continue
-                check_size(member.size, self.place(name))
+                check_file_size(member.size, self.place(name))
                 file = archive.extractfile(member)
                 if file is not None:
                     yield name, file.read()
@@ -353,7 +353,7 @@ def check_count(count: int, label: str) -> None:
         )
 
 
-def check_size(size: int, name: str) -> None:
+def check_file_size(size: int, name: str) -> None:
     """Refuse a file that would fill the memory."""
     if size > MAX_BYTES:
         raise PipelineError(f"{name}: too large, {size:,} bytes; at most {MAX_BYTES:,} are read")

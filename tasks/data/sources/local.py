@@ -70,7 +70,7 @@ class Local:
         """
         files = self.open()
         names = files.names()
-        found = find(names, files.label)
+        found = find_data_set(names, files.label)
         if found is None:
             raise refusal(names, files.label)
         if isinstance(found, PictureSet):
@@ -96,7 +96,7 @@ class Local:
                 return files.digests(files.names())
             if not isinstance(files, Folder):
                 return Folder(files.path.parent).digests([files.path.name])
-            found = find(files.names(), files.label)
+            found = find_data_set(files.names(), files.label)
             if found is None:
                 return {}
             if isinstance(found, PictureSet):
@@ -106,7 +106,7 @@ class Local:
             return {}
 
 
-def find(names: Sequence[str], label: str) -> Found | None:
+def find_data_set(names: Sequence[str], label: str) -> Found | None:
     """Find a data set among files, in the first form that fits.
 
     Args:

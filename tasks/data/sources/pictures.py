@@ -8,7 +8,7 @@ import numpy as np
 
 from tasks.data.decode import SUFFIXES, decode_picture, printable
 from tasks.data.idx import MAX_BYTES
-from tasks.data.resize import resize
+from tasks.data.resize import resize_to_square
 from tasks.data.sources.files import Files
 from tasks.data.sources.labelled import (
     SEED,
@@ -152,7 +152,7 @@ def read_pictures(
             except PipelineError as error:
                 damaged.append(str(error))
                 continue
-            images[name] = pixels if image_size is None else resize(pixels, image_size)
+            images[name] = pixels if image_size is None else resize_to_square(pixels, image_size)
             total += images[name].size
             if total > MAX_BYTES:
                 raise PipelineError(

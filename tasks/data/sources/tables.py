@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from tasks.data import idx
 from tasks.data.dataset import image_shape, to_pixels
 from tasks.data.decode import decode_picture, printable
-from tasks.data.resize import resize
+from tasks.data.resize import resize_to_square
 from tasks.data.sources.files import MOST_UNPACKED, Files
 from tasks.data.sources.idx_files import TRANSPOSED, several, transpose
 from tasks.data.sources.labelled import (
@@ -133,7 +133,7 @@ def load_tables(chosen: TableSet, files: Files, image_size: int | None) -> DataS
     Raises:
         PipelineError: a table is damaged, or holds no labelled images.
     """
-    read = read_csv if chosen.kind == "CSV" else read_parquet
+    read = read_csv_rows if chosen.kind == "CSV" else read_parquet_rows
     role_by_name = {name: role for role, names in chosen.files.items() for name in names}
     rows: dict[Role, list[Rows]] = {}
     for name, data in files.read(frozenset(role_by_name)):
@@ -222,7 +222,7 @@ def arrow_errors(kind: str, name: str) -> Iterator[None]:
         raise PipelineError(f"{name}: damaged {kind} ({words[:200]})") from error
 
 
-def read_csv(data: bytes, name: str, _image_size: int | None) -> Rows:
+def read_csv_rows(data: bytes, name: str, _image_size: int | None) -> Rows:
     """Read a table of one image per row: a label, and a column for each pixel.
 
     Without a header, the first column is the label.
@@ -292,7 +292,7 @@ def to_images(table: pa.Table, pixels: list[str], name: str) -> np.ndarray:
     return images.reshape(-1, height, width)
 
 
-def read_parquet(data: bytes, name: str, image_size: int | None) -> Rows:
+def read_parquet_rows(data: bytes, name: str, image_size: int | None) -> Rows:
     """Read a Parquet file in any usual form.
 
     Images are encoded pictures (binary, or Hugging Face's struct of bytes and path), pixels in
@@ -404,7 +404,7 @@ def decode_all(column: pa.Array, name: str, image_size: int | None) -> np.ndarra
             if not data:
                 raise PipelineError(f"{name}: row {row:,} holds no picture, perhaps only a path")
             pixels = decode_picture(data, f"{name}: row {row:,}").pixels
-            images.append(pixels if image_size is None else resize(pixels, image_size))
+            images.append(pixels if image_size is None else resize_to_square(pixels, image_size))
             if images[-1].shape != images[0].shape:
                 raise PipelineError(
                     f"{name}: pictures of different sizes: {images[0].shape[0]} ×"
