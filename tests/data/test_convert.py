@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.data import idx
-from tasks.data.convert import convert, validation_size
+from tasks.data.convert import convert, name_classes, validation_size
 from tasks.data.dataset import read_split
 from tasks.engine.digests import sha256
 from tasks.engine.models import FileRef
@@ -127,6 +127,36 @@ def test_something_must_be_left_to_train_on(converted: Convert, wanted: int) -> 
     message = fault(converted, made_up(train=60), validation=wanted)
     assert f"--validation {wanted}" in message
     assert "60 training images" in message
+
+
+@pytest.mark.parametrize(
+    ("given", "source", "expected"),
+    [
+        ((), (), ("0", "1", "2")),
+        ((), ("cat", "dog", "eel"), ("cat", "dog", "eel")),
+        ((), ("cat", "dog", "eel", "without images"), ("cat", "dog", "eel")),
+        ((), ("cat",), ("cat", "1", "2")),
+        (("a", "b", "c"), ("cat", "dog", "eel"), ("a", "b", "c")),
+    ],
+)
+def test_names_of_the_classes(
+    given: tuple[str, ...], source: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    assert name_classes(given, source, 3) == expected
+
+
+def test_other_numbers_of_names_than_classes_are_refused() -> None:
+    with pytest.raises(PipelineError, match=r"^--class-names: 2 names, but labels from 0 to 2"):
+        name_classes(("a", "b"), (), 3)
+
+
+def test_names_pass_through_the_stage(store: Store, files_of: Callable[[Arrays], IdxFiles]) -> None:
+    arrays = made_up(train=60, test=12)
+    files = files_of(arrays).model_copy(update={"class_names": ("zero", "one")})
+    with store.workspace("convert", "0" * 64) as work:
+        splits = convert.function(work, files, ConvertSettings())
+    assert splits.class_names[:3] == ("zero", "one", "2")
+    assert len(splits.class_names) == splits.shape.classes
 
 
 def test_one_training_image_is_too_few() -> None:
