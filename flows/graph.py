@@ -126,7 +126,6 @@ def compute_results(executor: Executor, settings: Settings) -> Results:
     pictures = draw(
         executor,
         split=test,
-        shape=shape,
         class_names=splits.class_names,
         evaluations=tuple(evaluations),
         curves=tuple(segment.curve for segment in segments),

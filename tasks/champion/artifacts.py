@@ -7,7 +7,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.events import emit_event
 
 from tasks.champion.promotion import PromotionResult
-from tasks.champion.registry import Accuracy, Champion, Facts, percent
+from tasks.champion.registry import Accuracy, Champion, Facts
 from tasks.champion.rule import Decision
 from tasks.records import Classification
 from tasks.report.formatting import escape_markdown, markdown_table
@@ -74,8 +74,8 @@ def score_table(
     rows = [
         {
             "Model": f"Challenger, seed {challenger.settings['training']['seed']}",
-            validation: percent(challenger.validation),
-            test: percent(challenger.test),
+            validation: challenger.validation.percent,
+            test: challenger.test.percent,
         }
     ]
     if champion:
@@ -96,7 +96,7 @@ def score_table(
 def accuracy_cell(champion: Accuracy, challenger: Accuracy) -> str:
     """Return the champion's accuracy, marked if it was measured on other images."""
     other = "" if champion.data == challenger.data else " (on other images)"
-    return f"{percent(champion)}{other}"
+    return f"{champion.percent}{other}"
 
 
 def test_table(decision: Decision, retrain: RetrainSettings) -> str:
@@ -132,7 +132,7 @@ def difference_rows(
     ]
 
 
-def closing_lines(promotion: PromotionResult) -> str:
+def decision_lines(promotion: PromotionResult) -> str:
     """Return the last log lines of a run: the decision and the champion."""
     in_use = promotion.after.id if promotion.after else "none"
     return (

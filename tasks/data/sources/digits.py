@@ -12,10 +12,10 @@ class Digits:
 
     def load(self) -> DataSet:
         """Return the data set; its content is known, so no digest is checked."""
-        return draw_digits()
+        return enlarge_digits()
 
 
-def draw_digits() -> DataSet:
+def enlarge_digits() -> DataSet:
     """Enlarge scikit-learn's 1,797 digits of 8 × 8 pixels to 28 × 28.
 
     Each pixel becomes a block of 3 × 3 equal pixels, with a border of 2 around the image: the
