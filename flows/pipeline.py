@@ -12,9 +12,9 @@ if __name__ == "__main__":
 
     try:
         # Options are read before Prefect is imported, which takes seconds.
-        from flows.cli.pipeline import pipeline
+        from flows.cli.pipeline import pipeline_main
 
-        sys.exit(pipeline(sys.argv[1:]))
+        sys.exit(pipeline_main(sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -12,9 +12,9 @@ if __name__ == "__main__":
 
     try:
         # Scoring by hand needs no Prefect; `score_batch` is for deployments.
-        from flows.cli.predict import predict
+        from flows.cli.predict import predict_main
 
-        sys.exit(predict(sys.argv[1:]))
+        sys.exit(predict_main(sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -25,6 +25,37 @@ SETTLE_SECONDS = 2.0
 """Where two processes may both create a file, the later content stands after so long."""
 
 
+def any_held(remote: Remote, folder: str, prefix: str) -> bool:
+    """Return whether one of several leases has a living owner, and remove those without.
+
+    This takes up to `EXPIRE_SECONDS` if there are leases.
+
+    Args:
+        remote: the URL.
+        folder: folder of the leases.
+        prefix: beginning of their names.
+    """
+
+    def contents() -> dict[str, bytes]:
+        found = {}
+        for name in remote.listing(folder, prefix):
+            with contextlib.suppress(FileNotFoundError):  # released meanwhile
+                found[name] = remote.read(f"{folder}/{name}")
+        return found
+
+    before, until = contents(), time.monotonic() + EXPIRE_SECONDS
+    left = before
+    while left and time.monotonic() < until:
+        time.sleep(POLL_SECONDS)
+        now = contents()
+        if any(before.get(name) != content for name, content in now.items()):
+            return True  # renewed, or a new one
+        left = now
+    for name in left:
+        remote.remove(f"{folder}/{name}")
+    return False
+
+
 class Lease:
     """A lock between machines: a small file that its owner rewrites every few seconds.
 

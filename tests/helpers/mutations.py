@@ -34,6 +34,7 @@ import numpy as np
 from tasks.champion.registry import Accuracy, Champions, Facts, history_lines
 from tasks.data import idx
 from tasks.data.convert import to_table, write_parquet
+from tasks.data.decode import read_picture
 from tasks.engine import StageOutcome, prune
 from tasks.engine.digests import json_sha256
 from tasks.engine.models import FileRef, Record, check_printable
@@ -43,7 +44,6 @@ from tasks.records import Device, Metrics, Shape
 from tasks.report.report import previous_run
 from tasks.report.summary import Milestone, Score, Summary, keys_of_latest
 from tasks.runtime.errors import PipelineError
-from tasks.scoring.decode import read_picture
 from tasks.scoring.images import read_batches
 from tasks.scoring.score import is_predictions_file
 
