@@ -39,7 +39,7 @@ ChampionName = Annotated[
 
 
 class RetrainSettings(StageSettings):
-    """When a challenger becomes the champion; see champion/rule.py for the rule."""
+    """Limits of the promotion rule; see champion/rule.py."""
 
     champion: ChampionName = Field(
         DEFAULT_CHAMPION,

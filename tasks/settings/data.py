@@ -18,7 +18,7 @@ from tasks.settings.base import (
 
 
 class DownloadSettings(StageSettings):
-    """Where the data set comes from."""
+    """Source of the data set."""
 
     source: str | None = Field(
         None,
@@ -29,7 +29,7 @@ class DownloadSettings(StageSettings):
         None,
         description="Base URL of the four .gz files of another data set, used instead of the"
         " MNIST mirrors.",
-        # A form refuses secrets before they get into a database.
+        # Forms refuse secrets, before they are stored in a database.
         json_schema_extra={"pattern": r"^https?://[^/?#@]+(/[^?#]*)?$"},
     )
     digests: str = Field(
@@ -69,7 +69,7 @@ class DownloadSettings(StageSettings):
 
 
 class ConvertSettings(StageSettings):
-    """How the training images are split."""
+    """Split of the training images."""
 
     validation: PositiveInt | None = Field(
         None,

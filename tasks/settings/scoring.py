@@ -15,7 +15,7 @@ from tasks.settings.champion import DEFAULT_CHAMPION, ChampionName
 
 
 class ScoreSettings(StageSettings):
-    """How images are scored with the champion."""
+    """Settings of scoring images with the champion."""
 
     out: Path = Field(Path("predictions.parquet"), description="File to write, Parquet.")
     batch: BatchSize = Field(1024, description="Images in memory at a time.")

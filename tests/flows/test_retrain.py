@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -38,13 +39,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def retrain(prefect_server: str, source: Path, root: Path) -> Retrain:
     """Return a function that retrains on the small data set, in this process."""
 
-    def run(iterations: int, **rule: Any) -> Decision:
+    def run(iterations: int, artifacts: Path = root, **rule: Any) -> Decision:
         from flows.retrain import scheduled_retraining
 
         schedule = {"iterations": iterations, **bars.PARAMETERS["schedule"]}
         download = {"source": str(source), "digests": "none"}
         settings = Settings.model_validate(
-            {**bars.PARAMETERS, "schedule": schedule, "download": download, "artifacts": root}
+            {**bars.PARAMETERS, "schedule": schedule, "download": download, "artifacts": artifacts}
         )
         return scheduled_retraining(settings, RetrainSettings(**rule))
 
@@ -166,20 +167,24 @@ def test_rolled_back_model_is_not_promoted_again(
 
 
 def test_damaged_champion_is_reported_and_the_previous_one_is_used(
-    champions: Champions, retrain: Retrain, caplog: pytest.LogCaptureFixture
+    champions: Champions,
+    retrain: Retrain,
+    root: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    current = champions.history()[-1]
-    model = champions.folder / current / "model.keras"
-    content = model.read_bytes()
-    model.write_bytes(content[:-1])
-    try:
-        assert retrain(0).verdict == "kept"
-    finally:
-        model.write_bytes(content)
-    problem = f"champion {current}: model damaged: model.keras"
-    assert [
-        line for line in caplog.messages if line.startswith(f"{problem}; falling back to 0001-")
-    ]
+    shutil.copytree(root, tmp_path / "copy", symlinks=True)
+    copies = Champions(Store(tmp_path / "copy"))
+    before = copies.find().champion
+    assert before
+    current = copies.promote(
+        before.model, before.facts, by="a test", why="again", expected_current=before.id
+    )
+    model = tmp_path / "copy" / current.model.path
+    model.write_bytes(model.read_bytes()[:-1])
+    assert retrain(0, artifacts=tmp_path / "copy").verdict == "kept"
+    problem = f"champion {current.id}: model damaged: model.keras"
+    assert f"{problem}; falling back to {before.id}" in caplog.messages
     assert f"**Damaged:** {problem}." in newest_artifact("retraining-decision").data
 
 
