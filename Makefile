@@ -33,20 +33,16 @@ proofs: $(VENV)/installed ## run longer tests of the cache: 10,000 random edit s
 
 # Scheduled retraining, on the server of `make server` unless PREFECT_API_URL names another.
 deploy worker: export PREFECT_API_URL ?= http://127.0.0.1:4200/api
-PREFECT := $(BIN)/prefect --no-prompt
 
 server: $(VENV)/installed ## start a Prefect server on this machine, until Ctrl-C
-	@$(PREFECT) server start
+	@$(BIN)/prefect --no-prompt server start
 
 deploy: $(VENV)/installed ## create or update work pool, deployments and automations on the server
-	@$(BIN)/python -m tasks.runtime.server check
-	@$(PREFECT) work-pool create mnist --type process >/dev/null 2>&1 || $(PREFECT) work-pool inspect mnist >/dev/null
-	@$(PREFECT) deploy --all
-	@$(BIN)/python -m tasks.runtime.automations automations.yaml
+	@$(BIN)/python -m tasks.runtime.deploy
 
 worker: $(VENV)/installed ## run what is scheduled or asked for, until Ctrl-C
 	@$(BIN)/python -m tasks.runtime.server check
-	@$(PREFECT) worker start --pool mnist
+	@$(BIN)/python -m tasks.runtime.worker
 
 benchmarks: $(VENV)/installed ## compare with other ways to do the same; ARGS="--help" lists options
 	@$(BIN)/python -m benchmarks.run $(ARGS)
