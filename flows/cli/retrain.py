@@ -35,10 +35,15 @@ def retrain_app() -> App:
 
 
 def history(*, artifacts: ArtifactsOption = None) -> int:
-    """List the champions, oldest first; `*` marks the current one."""
+    """List the champions, then the challengers that were kept out, oldest first.
+
+    `*` marks the current champion, `-` a challenger.
+    """
+    from tasks.champion.kept_out import kept_out_lines
     from tasks.champion.registry import Champions, history_lines
 
-    print("\n".join(history_lines(Champions(open_store(artifacts)))))
+    store = open_store(artifacts)
+    print("\n".join([*history_lines(Champions(store)), *kept_out_lines(store, "champion")]))
     return 0
 
 

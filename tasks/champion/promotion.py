@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from tasks.champion.data import TrainingData, challenger_data, check_same_task, differences
+from tasks.champion.kept_out import record_kept_out
 from tasks.champion.registry import Accuracy, Champion, Champions, Facts
 from tasks.champion.rule import Decision, decide, decide_first, pair
 from tasks.engine.stage import Executor
@@ -69,6 +70,12 @@ def promote_if_not_worse(
     if decision.verdict == "promoted":
         after = champions.promote(
             results.model.file, facts, by, decision.reason, expected_current=current
+        )
+    elif decision.challenger:  # not the champion itself
+        stays = found.champion.id if found.champion else None
+        digest = results.model.file.sha256
+        record_kept_out(
+            executor.store, "champion", digest, facts, by, decision.reason, champion=stays
         )
     return PromotionResult(decision, found.champion, after, facts, found.problems)
 

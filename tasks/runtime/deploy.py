@@ -4,6 +4,7 @@ What exists is updated, by name. What somebody has paused stays paused, and a li
 has changed stays as it is.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -21,7 +22,7 @@ WEBHOOK_URL = "MNIST_WEBHOOK_URL"
 """Environment variable: address that is told of new champions, failures and crashes."""
 WEBHOOK_BLOCK = "mnist-webhook"
 RETIRED = ("MNIST runs that fell silent have crashed",)
-"""Automations of earlier versions. This one marked runs as crashed after an outage of the server."""
+"""Automations of earlier versions; this one took an outage of the server for a crash."""
 
 
 def put_pool_and_queues(names: list[str]) -> None:
@@ -35,10 +36,8 @@ def put_pool_and_queues(names: list[str]) -> None:
     from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
     with get_client(sync_client=True) as client:
-        try:
+        with contextlib.suppress(ObjectAlreadyExists):
             client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
-        except ObjectAlreadyExists:
-            pass
         for name in names:
             try:
                 client.read_work_queue_by_name(name, work_pool_name=POOL)
@@ -112,9 +111,11 @@ def put_webhook(url: str) -> UUID | None:
         if not url.startswith(("http://", "https://")):
             raise PipelineError(f"{WEBHOOK_URL}: should start with http:// or https://")
         webhook = Webhook(
-            url=url, headers={"Content-Type": "application/json"}  # type: ignore[arg-type]
+            url=url,
+            headers={"Content-Type": "application/json"},
         )
-        return webhook.save(WEBHOOK_BLOCK, overwrite=True, _sync=True)  # type: ignore[call-arg]
+        block: Any = webhook.save(WEBHOOK_BLOCK, overwrite=True, _sync=True)  # type: ignore[call-arg]
+        return UUID(str(block))
     with get_client(sync_client=True) as client:
         try:
             return client.read_block_document_by_name(WEBHOOK_BLOCK, "webhook").id

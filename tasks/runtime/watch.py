@@ -144,7 +144,7 @@ def expected_wait(run: FlowRun) -> float:
     scheduled = run.state.state_details.scheduled_time
     if run.state.type != StateType.SCHEDULED or scheduled is None:
         return 0.0
-    return max(0.0, (scheduled - run.state.timestamp).total_seconds())
+    return max(0.0, scheduled.timestamp() - run.state.timestamp.timestamp())
 
 
 def leave_reason(client: SyncPrefectClient, run_id: UUID) -> None:
@@ -157,5 +157,9 @@ def leave_reason(client: SyncPrefectClient, run_id: UUID) -> None:
         key=ArtifactFilterKey(any_=[FAILURE_KEY]),
         flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]),
     )
-    if run.state and run.state.is_crashed() and not client.read_artifacts(artifact_filter=artifacts):
+    if (
+        run.state
+        and run.state.is_crashed()
+        and not client.read_artifacts(artifact_filter=artifacts)
+    ):
         publish_reason(client, client.read_flow(run.flow_id).name, run, run.state)

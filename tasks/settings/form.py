@@ -16,6 +16,7 @@ from tasks.settings.presets import Preset
 from tasks.settings.run import Settings
 from tasks.settings.training import Rate, Seed
 
+
 class MoreSettings(BaseModel):
     """All other settings; an empty field takes the preset's value."""
 
@@ -27,7 +28,8 @@ class MoreSettings(BaseModel):
     ) -> JsonSchemaValue:
         """Return a flat schema of the settings that are not among the first."""
         properties = {
-            name: without_default(schema) | {"position": position}
+            name: without_default(schema)
+            | {"position": position, "title": name.replace("_", " ").capitalize()}
             for position, (name, (_, schema)) in enumerate(leaf_schemas().items())
             if name not in FormSettings.model_fields
         }
@@ -74,7 +76,7 @@ class FormSettings(BaseModel):
         schema = handler(core)
         properties = handler.resolve_ref_schema(schema)["properties"]
         for position, (name, value) in enumerate(properties.items()):
-            value["position"] = position
+            value |= {"position": position, "title": name.replace("_", " ").capitalize()}
             if name not in ("preset", "more"):
                 value.pop("default", None)
         return schema

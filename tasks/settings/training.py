@@ -17,7 +17,6 @@ from tasks.settings.base import (
     StageSettings,
 )
 
-
 Seed = Annotated[int, Field(ge=0, lt=2**64)]
 Rate = Annotated[float, Field(gt=0)]
 
@@ -25,9 +24,7 @@ Rate = Annotated[float, Field(gt=0)]
 class TrainingSettings(StageSettings):
     """Optimiser and batches."""
 
-    seed: Seed = Field(
-        0, description="Seed of the initial weights and of the order of images."
-    )
+    seed: Seed = Field(0, description="Seed of the initial weights and of the order of images.")
     batch_size: BatchSize = Field(64, description="Images per training iteration.")
     learning_rate: Rate = Field(1e-4, description="Adam's step size, or its peak.")
     rate_schedule: Literal["constant", "one-cycle"] = Field(

@@ -1,4 +1,4 @@
-"""Deaths of server, worker and runs in every state: real processes, SIGKILL. `make proofs` runs all.
+"""Deaths of server, worker and runs in every state: real processes, SIGKILL; for `make proofs`.
 
 Each case ends with a new run that must complete. The last test prints the table: case, outcome,
 seconds from the end of the outage to the end of the new run.
@@ -6,7 +6,6 @@ seconds from the end of the outage to the end of the new run.
 
 import datetime
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -17,21 +16,21 @@ from uuid import UUID
 
 import pytest
 from helpers import bars
-from helpers.site import RETRAINING, RETRY_DELAY, SCORING, Site, open_site
+from helpers.site import RETRAINING, RETRY_DELAY, SCORING, Site, copy_project, open_site
 
 from tasks.champion.registry import Champions
-from tasks.engine.store import PROJECT, Store
+from tasks.engine.store import Store
 
 pytestmark = [
     pytest.mark.server,
     pytest.mark.tensorflow,
     pytest.mark.slow,
-    pytest.mark.skipif("OUTAGES" not in os.environ, reason="long; `make proofs` runs it"),
+    pytest.mark.skipif("PROOFS" not in os.environ, reason="long; `make proofs` runs it"),
 ]
 
 SILENCE = 35
-"""Seconds without a sign of life after which a run has crashed; 90 by default. Heartbeats come every
-30 s, which is the least that Prefect allows."""
+"""Seconds without a sign of life after which a run has crashed; 90 by default. Heartbeats come
+every 30 s, which is the least that Prefect allows."""
 
 
 @dataclass
@@ -257,10 +256,7 @@ def test_stopped_longer_than_the_silence(outages: Outages, tmp_path: Path) -> No
 def test_flow_file_does_not_load(outages: Outages, tmp_path: Path) -> None:
     """A checkout whose flow file is broken when a run is due."""
     site = outages.site
-    broken = tmp_path / "project"
-    shutil.copytree(
-        PROJECT, broken, ignore=shutil.ignore_patterns(".git", ".venv", "artifacts", "tests")
-    )
+    broken = copy_project(tmp_path / "project")
     (broken / "flows/retrain.py").write_text("this is no Python\n")
     with site.client() as client:
         from prefect.client.schemas.actions import DeploymentUpdate

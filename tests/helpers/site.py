@@ -1,7 +1,8 @@
-"""A Prefect server, a worker and their deaths, as `make server`, `make deploy` and `make worker`."""
+"""A Prefect server and workers, as `make server` and `make worker` start them, and their deaths."""
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,9 +42,12 @@ class Site:
         """Run `prefect …`; standard input is closed to questions."""
         return self.python("-m", "prefect", "--no-prompt", *arguments, check=check)
 
-    def deploy(self, check: bool = True, **environment: str) -> "subprocess.CompletedProcess[str]":
+    def deploy(
+        self, check: bool = True, project: Path = PROJECT, **environment: str
+    ) -> "subprocess.CompletedProcess[str]":
         """Run what `make deploy` runs."""
-        return self.python("-m", "tasks.runtime.deploy", check=check, **environment)
+        environment = {"PYTHONPATH": str(project), **environment}
+        return self.python("-m", "tasks.runtime.deploy", check=check, cwd=project, **environment)
 
     def python(
         self, *arguments: str, check: bool = True, cwd: Path = PROJECT, **environment: str
@@ -199,6 +203,13 @@ class Site:
                 return dict(event)
             time.sleep(0.5)
         raise AssertionError(f"no event {name}")
+
+
+def copy_project(place: Path) -> Path:
+    """A copy of this project, to be edited."""
+    left_out = (".git", ".venv", "artifacts", "tests", "benchmarks", ".*_cache")
+    shutil.copytree(PROJECT, place, ignore=shutil.ignore_patterns(*left_out))
+    return place
 
 
 @contextlib.contextmanager
