@@ -26,10 +26,11 @@ test: $(VENV)/installed ## run every test that should pass on your machine
 quick: $(VENV)/installed ## run the tests without a server, the network and TensorFlow
 	@$(BIN)/pytest $(PARALLEL) -m "not server and not network and not tensorflow" $(ARGS)
 
-proofs: $(VENV)/installed ## run longer tests of the cache: 10,000 random edit sequences, 140 kills
+proofs: $(VENV)/installed ## run longer tests: 10,000 edit sequences, 140 kills, every outage, a week
 	@CACHE_SEQUENCES=10000 $(BIN)/pytest tests/engine/cache/test_properties.py $(ARGS)
 	@KILLS=40 $(BIN)/pytest tests/flows/test_kills.py -s $(ARGS)
 	@CHAMPION_KILLS=100 $(BIN)/pytest tests/champion/test_kills.py $(ARGS)
+	@PROOFS=1 $(BIN)/pytest tests/e2e/test_outages.py tests/e2e/test_week.py -s $(ARGS)
 
 # Scheduled retraining, on the server of `make server` unless PREFECT_API_URL names another.
 deploy worker: export PREFECT_API_URL ?= http://127.0.0.1:4200/api

@@ -9,6 +9,7 @@ for `SILENCE_SECONDS` has lost its process. Time is this process's own monotonic
 again after every gap in the view of the server, so clocks need not agree.
 """
 
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,10 +26,14 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateName,
     FlowRunFilterStateType,
+    LogFilter,
+    LogFilterFlowRunId,
+    LogFilterLevel,
     WorkPoolFilter,
     WorkPoolFilterName,
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.sorting import LogSort
 from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelled, Crashed
@@ -153,13 +158,25 @@ def leave_reason(client: SyncPrefectClient, run_id: UUID) -> None:
         run = client.read_flow_run(run_id)
     except ObjectNotFound:
         return  # deleted, with its server's database or by hand
-    artifacts = ArtifactFilter(
-        key=ArtifactFilterKey(any_=[FAILURE_KEY]),
-        flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]),
+    published = client.read_artifacts(
+        artifact_filter=ArtifactFilter(
+            key=ArtifactFilterKey(any_=[FAILURE_KEY]),
+            flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]),
+        )
     )
-    if (
-        run.state
-        and run.state.is_crashed()
-        and not client.read_artifacts(artifact_filter=artifacts)
-    ):
-        publish_reason(client, client.read_flow(run.flow_id).name, run, run.state)
+    if run.state and run.state.is_crashed() and not published:
+        message = " ".join(filter(None, [run.state.message, last_error(client, run_id)]))
+        state = run.state.model_copy(update={"message": message})
+        publish_reason(client, client.read_flow(run.flow_id).name, run, state)
+
+
+def last_error(client: SyncPrefectClient, run_id: UUID) -> str:
+    """Return the last line of the newest error in the log of a run, such as a failed import."""
+    errors = client.read_logs(
+        LogFilter(
+            flow_run_id=LogFilterFlowRunId(any_=[run_id]), level=LogFilterLevel(ge_=logging.ERROR)
+        ),
+        limit=1,
+        sort=LogSort.TIMESTAMP_DESC,
+    )
+    return errors[0].message.strip().splitlines()[-1] if errors else ""

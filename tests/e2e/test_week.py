@@ -1,4 +1,4 @@
-"""Seven scheduled runs in minutes: server, worker and command line as deployed; for `make proofs`."""
+"""Seven scheduled runs in minutes: server, worker and command line; for `make proofs`."""
 
 import datetime
 import os
