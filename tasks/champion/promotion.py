@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.parquet as pq
 
+from tasks.champion.change import DataChange, compare_data
 from tasks.champion.data import TrainingData, challenger_data, check_same_task, differences
 from tasks.champion.kept_out import record_kept_out
 from tasks.champion.registry import Accuracy, Champion, Champions, Facts
@@ -30,6 +31,8 @@ class PromotionResult:
     """About the challenger."""
     problems: tuple[str, ...]
     """One line for each damaged champion that had to be skipped."""
+    change: DataChange | None = None
+    """How the data have changed since the champion; None if they have not."""
 
 
 def promote_if_not_worse(
@@ -62,6 +65,9 @@ def promote_if_not_worse(
     data = challenger_data(executor.store, results.download, results.splits)
     if found.champion and not retrain.new_task:
         check_same_task(found.champion, data, settings.download)
+    change = (
+        compare_data(executor.store, found.champion, results.splits) if found.champion else None
+    )
     decision, challenger = compare_with_champion(
         executor, results, settings, retrain, champions, found.champion, data
     )
@@ -77,7 +83,7 @@ def promote_if_not_worse(
         record_kept_out(
             executor.store, "champion", digest, facts, by, decision.reason, champion=stays
         )
-    return PromotionResult(decision, found.champion, after, facts, found.problems)
+    return PromotionResult(decision, found.champion, after, facts, found.problems, change)
 
 
 def compare_with_champion(

@@ -121,6 +121,6 @@ def test_no_server_is_one_line(site: Site) -> None:
     done = site.deploy(check=False, PREFECT_API_URL="http://127.0.0.1:9/api")
     assert done.returncode == 1
     assert done.stdout.splitlines() == [
-        "error: the Prefect server at http://127.0.0.1:9/api does not answer; start one with"
-        " `make server` in another terminal, or set PREFECT_API_URL"
+        "error: no Prefect server answers at http://127.0.0.1:9/api; start one with `make server`"
+        " in another terminal, or set PREFECT_API_URL"
     ]

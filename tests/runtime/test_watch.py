@@ -1,5 +1,6 @@
 """The watch for runs whose process has gone: a real server, short silences."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from uuid import UUID
@@ -33,10 +34,8 @@ def silent() -> None:
 @pytest.fixture
 def client(prefect_server: str) -> Iterator[SyncPrefectClient]:
     with get_client(sync_client=True) as client:
-        try:
+        with contextlib.suppress(ObjectAlreadyExists):
             client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
-        except ObjectAlreadyExists:
-            pass
         yield client
 
 
