@@ -139,7 +139,7 @@ def deploy(project: Path) -> int:
     return 0
 
 
-def main() -> int:
+def make_deploy() -> int:
     """Run `make deploy`; return the exit code."""
     try:
         check_server()
@@ -150,4 +150,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(make_deploy())

@@ -12,7 +12,7 @@ from tasks.runtime.deploy import POOL
 from tasks.runtime.watch import SILENCE_SECONDS, Watch
 
 
-def main(arguments: list[str]) -> None:
+def start_worker(arguments: list[str]) -> None:
     """Run the worker until it is stopped.
 
     Args:
@@ -28,4 +28,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    start_worker(sys.argv[1:])
