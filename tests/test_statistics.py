@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tasks.statistics import holm, paired_difference, ratio, t_interval
+from tasks.statistics import holm, paired_difference, ratio, t_interval, wilson_interval
 
 A = [0.9901, 0.9913, 0.9906, 0.9911]
 B = [0.9899, 0.9904, 0.9908, 0.9895]
@@ -51,3 +51,21 @@ def test_holm_multiplies_by_the_number_of_hypotheses_that_are_left() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, 0.7]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+@pytest.mark.parametrize(
+    ("correct", "total"), [(0, 10), (10, 10), (1, 1), (9880, 10_000), (1093, 10_000), (359, 360)]
+)
+def test_wilson_interval_agrees_with_scipy(correct: int, total: int) -> None:
+    expected = stats.binomtest(correct, total).proportion_ci(method="wilson")
+    assert wilson_interval(correct, total) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_wilson_interval_stays_between_0_and_1_and_refuses_impossible_counts() -> None:
+    assert wilson_interval(0, 0) == (0, 1)
+    for impossible in [(-1, 10), (11, 10)]:
+        with pytest.raises(ValueError, match="not possible"):
+            wilson_interval(*impossible)
+    for total in (1, 7, 10_000, 10**9):
+        assert wilson_interval(0, total)[0] >= 0
+        assert wilson_interval(total, total)[1] <= 1

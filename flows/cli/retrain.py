@@ -4,12 +4,20 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from flows.cli.common import ArtifactsOption, make_app, parse, run_flow, with_refresh_all
+from flows.cli.common import (
+    ArtifactsOption,
+    SettingsOptions,
+    make_app,
+    option_group,
+    parse,
+    run_flow,
+    with_refresh_all,
+)
 from tasks.engine.store import open_store
-from tasks.settings import RetrainSettings, Settings
+from tasks.settings import RetrainSettings
 
 
-def retrain(arguments: list[str]) -> int:
+def retrain_main(arguments: list[str]) -> int:
     """Run `python flows/retrain.py` and return its exit code."""
     return parse(retrain_app(), with_refresh_all(arguments))
 
@@ -23,13 +31,11 @@ def retrain_app() -> App:
     @app.default
     def run(
         *,
-        settings: Annotated[Settings, Parameter(name="*")] = Settings(),
-        retrain: Annotated[RetrainSettings, Parameter(name="*", group="Champion")] = (
-            RetrainSettings()
-        ),
+        settings: Annotated[SettingsOptions, Parameter(name="*")] = SettingsOptions(),
+        retrain: Annotated[RetrainSettings, option_group("Champion")] = (RetrainSettings()),
     ) -> int:
         """Train a challenger, and make it the champion if it is not worse."""
-        return run_flow("flows.retrain:scheduled_retraining", settings, retrain)
+        return run_flow("flows.retrain:scheduled_retraining", settings.plain(), retrain)
 
     return app
 

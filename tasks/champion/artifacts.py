@@ -6,7 +6,7 @@ from prefect.events import emit_event
 
 from tasks.champion.change import change_markdown
 from tasks.champion.promotion import PromotionResult
-from tasks.champion.registry import Accuracy, Champion, Facts, percent
+from tasks.champion.registry import Accuracy, Champion, Facts
 from tasks.champion.rule import Decision
 from tasks.data.dataset import class_names
 from tasks.records import Classification
@@ -73,8 +73,8 @@ def score_table(
     rows = [
         {
             "Model": f"Challenger, seed {challenger.settings['training']['seed']}",
-            validation: percent(challenger.validation),
-            test: percent(challenger.test),
+            validation: challenger.validation.percent,
+            test: challenger.test.percent,
         }
     ]
     if champion:
@@ -95,7 +95,7 @@ def score_table(
 def accuracy_cell(champion: Accuracy, challenger: Accuracy) -> str:
     """Return the champion's accuracy, marked if it was measured on other images."""
     other = "" if champion.data == challenger.data else " (on other images)"
-    return f"{percent(champion)}{other}"
+    return f"{champion.percent}{other}"
 
 
 def test_table(decision: Decision, retrain: RetrainSettings) -> str:
@@ -129,7 +129,7 @@ def difference_rows(challenger: Classification, champion: Classification) -> lis
     ]
 
 
-def closing_lines(promotion: PromotionResult) -> str:
+def decision_lines(promotion: PromotionResult) -> str:
     """Return the last log lines of a run: the decision and the champion."""
     in_use = promotion.after.id if promotion.after else "none"
     return (

@@ -104,7 +104,9 @@ def same_source(champion: Champion, data: TrainingData, settings: DownloadSettin
     return (recorded.get("source"), recorded.get("url")) == (settings.source, settings.url)
 
 
-def differences(champion: Champion, data: TrainingData, settings: DownloadSettings) -> list[str]:
+def data_differences(
+    champion: Champion, data: TrainingData, settings: DownloadSettings
+) -> list[str]:
     """Return the differences in kind between the data of a champion and a challenger.
 
     Other images from the same source are no difference in kind.
@@ -139,7 +141,7 @@ def check_same_task(champion: Champion, data: TrainingData, settings: DownloadSe
     Raises:
         PipelineError: they differ in kind; the message names both.
     """
-    if found := differences(champion, data, settings):
+    if found := data_differences(champion, data, settings):
         raise PipelineError(
             f"champion {champion.id} was trained on other data ({', '.join(found)}):"
             f" champion: {champion_data(champion)}; challenger: {data}; name another folder with"

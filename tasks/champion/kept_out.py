@@ -7,7 +7,7 @@ import datetime
 
 from pydantic import ValidationError
 
-from tasks.champion.registry import Facts, percent
+from tasks.champion.registry import Facts
 from tasks.engine.models import Record
 from tasks.engine.store import Store, replace_file
 
@@ -79,7 +79,7 @@ def read_kept_out(store: Store, registry: str) -> list[KeptOut]:
 def kept_out_lines(store: Store, registry: str) -> list[str]:
     """Return a line for each challenger that was kept out, oldest first."""
     return [
-        f"- {kept.model}  {kept.when}  validation {percent(kept.facts.validation)}"
-        f"  test {percent(kept.facts.test)}  kept out by {kept.by}: {kept.why}"
+        f"- {kept.model}  {kept.when}  validation {kept.facts.validation.percent}"
+        f"  test {kept.facts.test.percent}  kept out by {kept.by}: {kept.why}"
         for kept in read_kept_out(store, registry)
     ]

@@ -43,6 +43,11 @@ class Accuracy(Record):
     data: str
     """SHA-256 of the split."""
 
+    @property
+    def percent(self) -> str:
+        """Return the accuracy in percent with two decimals, e.g. `98.80%`."""
+        return f"{self.correct / self.total:.2%}"
+
 
 class Facts(Record):
     """Facts about a promoted model: data, accuracies, settings, versions."""
@@ -447,13 +452,8 @@ def history_lines(champions: Champions) -> list[str]:
         facts = champion.facts
         damaged = champions.store.problem(champion.model)
         lines.append(
-            f"{mark} {name}  {champion.when}  validation {percent(facts.validation)}"
-            f"  test {percent(facts.test)}  {champion.action} by {champion.by}: {champion.why}"
+            f"{mark} {name}  {champion.when}  validation {facts.validation.percent}"
+            f"  test {facts.test.percent}  {champion.action} by {champion.by}: {champion.why}"
             + (f"  ({damaged.replace('output', 'model')})" if damaged else "")
         )
     return lines or [f"no champion in {champions.folder} yet"]
-
-
-def percent(accuracy: Accuracy) -> str:
-    """Return an accuracy in percent with two decimals."""
-    return f"{accuracy.correct / accuracy.total:.2%}"

@@ -51,7 +51,7 @@ def read_netrc() -> httpx.NetRCAuth | None:
         raise PipelineError(f"~/.netrc: {str(error).splitlines()[0]}") from error
 
 
-def download(
+def download_file(
     client: httpx.Client,
     url: str,
     attempts: int,

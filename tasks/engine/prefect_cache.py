@@ -35,9 +35,7 @@ from tasks.engine.store import Store
 from tasks.runtime import dask
 from tasks.runtime.console import log
 from tasks.runtime.threads import threads
-
-SILENCE_SECONDS = 90.0
-"""Without a sign of life for so long, a run loses its concurrency slot and counts as crashed."""
+from tasks.runtime.watch import SILENCE_SECONDS
 
 
 def run_cached(

@@ -40,13 +40,14 @@ def listing(store: Store, defaults: dict[str, Any], needed: frozenset[str]) -> l
     """
     records = all_records(store)
     lines = [
-        line(store, record, "*" if record.key in needed else " ", defaults) for record in records
+        record_line(store, record, "*" if record.key in needed else " ", defaults)
+        for record in records
     ]
     total = sum(map(size, records))
     return [*lines, f"{len(records)} stage runs, {total / 1e6:.2f} MB in {store.address}"]
 
 
-def line(store: Store, record: StageRecord, mark: str, defaults: dict[str, Any]) -> str:
+def record_line(store: Store, record: StageRecord, mark: str, defaults: dict[str, Any]) -> str:
     """Return the line of the listing for one stage run."""
     key, megabytes = layout.short_key(record.key), size(record) / 1e6
     settings = changed_settings(record, defaults)

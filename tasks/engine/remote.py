@@ -1,7 +1,8 @@
 """An artifact root on another machine: an fsspec URL.
 
-Files are worked on in a local working copy (see store.py) and kept at the URL. Credentials and
-endpoint are those of the file system's usual environment, for S3 `AWS_…`.
+Files are worked on in a local working copy (see store.py) and kept at the URL. Host, port and user
+come from the URL; credentials and endpoint from the file system's usual environment: `AWS_…` for
+S3, `FSSPEC_FTP_PASSWORD` for FTP, and likewise for fsspec's other protocols.
 """
 
 import base64
@@ -10,16 +11,21 @@ import datetime
 import functools
 import logging
 import os
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.runtime.errors import PipelineError
+from tasks.runtime.errors import PipelineError, without_secrets
 
 EXTRAS = {"s3": "s3", "s3a": "s3"}
 """Extras of this project that bring the file system of a protocol."""
+IDLE_SECONDS = 30.0
+"""After this time without a request, a thread connects again: FTP servers close idle connections,
+some after one minute."""
 
 
 class RemoteError(PipelineError):
@@ -56,9 +62,32 @@ class Remote:
     def __reduce__(self) -> tuple[type["Remote"], tuple[str]]:
         return Remote, (self.url,)  # connections do not travel
 
+    @property
+    def address(self) -> str:
+        """The URL without user and password."""
+        return without_secrets(self.url)
+
     @functools.cached_property
+    def connections(self) -> threading.local:
+        """The connection of each thread: a connection to FTP or SFTP carries one request."""
+        return threading.local()
+
+    @property
     def files(self) -> Any:
-        """The file system.
+        """The file system, connected for the current thread.
+
+        Raises:
+            RemoteError: there is none for this protocol, or it is not installed.
+        """
+        mine, now = self.connections, time.monotonic()
+        if not hasattr(mine, "files") or now - mine.used > IDLE_SECONDS:
+            mine.files, root = self.connect()
+            mine.root = root.rstrip("/")
+        mine.used = now
+        return mine.files
+
+    def connect(self) -> tuple[Any, str]:
+        """Return the file system that the URL names, and the path of the root in it.
 
         Raises:
             RemoteError: there is none for this protocol, or it is not installed.
@@ -70,20 +99,31 @@ class Remote:
         os.environ.setdefault("AWS_RETRY_MODE", "standard")
         logging.getLogger("asyncio").addFilter(not_about_a_connection)
         try:
-            kind = fsspec.get_filesystem_class(protocol)
+            fsspec.get_filesystem_class(protocol)
         except ImportError as error:
             how = f"pip install -e '.[{EXTRAS[protocol]}]'" if protocol in EXTRAS else str(error)
             raise RemoteError(
-                f"--artifacts {self.url}: {protocol} is not installed: {how}"
+                f"--artifacts {self.address}: {protocol} is not installed: {how}"
             ) from error
         except ValueError as error:
-            raise RemoteError(f"{self.url}: {error}") from error
+            raise RemoteError(f"{self.address}: {error}") from error
         # No cached listings: other machines write there, too.
-        return kind(use_listings_cache=False)
+        files, root = fsspec.url_to_fs(self.url, use_listings_cache=False)
+        return files, root
 
     def place(self, name: str) -> str:
-        """Return the URL of a file."""
-        return f"{self.url}/{name}"
+        """Return the URL of a file, without user and password."""
+        return f"{self.address}/{name}"
+
+    def path(self, name: str) -> str:
+        """Return the path of a file in the file system."""
+        _ = self.files  # connected
+        return f"{self.connections.root}/{name}"
+
+    def make_parent(self, name: str) -> None:
+        """Create the folder of a file; S3 has no folders."""
+        if not self.keeps_digests:
+            self.files.makedirs(self.path(name).rpartition("/")[0] or "/", exist_ok=True)
 
     @contextmanager
     def reached(self) -> Iterator[None]:
@@ -93,9 +133,10 @@ class Remote:
         except (FileNotFoundError, FileExistsError, PipelineError):
             raise
         except Exception as error:  # each file system has its own
-            reason = " ".join(str(error).split()) or type(error).__name__
+            self.connections.__dict__.clear()  # the next request connects again
+            reason = without_secrets(" ".join(str(error).split())) or type(error).__name__
             raise RemoteError(
-                f"{self.url} cannot be used: {reason}; check the network, the address and the"
+                f"{self.address} cannot be used: {reason}; check the network, the address and the"
                 " credentials, and run it again: finished stages are kept"
             ) from error
 
@@ -106,19 +147,21 @@ class Remote:
             FileNotFoundError: it is not there.
         """
         with self.reached():
-            content: bytes = self.files.cat_file(self.place(name))
+            content: bytes = self.files.cat_file(self.path(name))
             return content
 
     def write(self, name: str, content: bytes) -> None:
         """Write a small file."""
         with self.reached():
-            self.files.pipe_file(self.place(name), content)
+            self.make_parent(name)
+            self.files.pipe_file(self.path(name), content)
 
     def create(self, name: str, content: bytes) -> bool:
         """Create a file; return whether that worked, i.e. there was none."""
         with self.reached():
             try:
-                self.files.pipe_file(self.place(name), content, mode="create")
+                self.make_parent(name)
+                self.files.pipe_file(self.path(name), content, mode="create")
             except FileExistsError:
                 return False
             except OSError as error:  # two at the same moment: S3 accepts one or none
@@ -131,7 +174,9 @@ class Remote:
     def remove(self, name: str) -> None:
         """Remove a file if it is there."""
         with self.reached(), contextlib.suppress(FileNotFoundError):
-            self.files.rm_file(self.place(name))
+            # FTP says of a missing file only that it is unavailable.
+            if self.keeps_digests or self.files.exists(self.path(name)):
+                self.files.rm_file(self.path(name))
 
     @property
     def keeps_digests(self) -> bool:
@@ -149,7 +194,7 @@ class Remote:
                 "ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode(),
             }
         with self.reached():
-            self.files.put_file(str(path), self.place(name), **options)
+            self.files.put_file(str(path), self.path(name), **options)
 
     def download(self, name: str, path: Path) -> None:
         """Download a file.
@@ -158,7 +203,7 @@ class Remote:
             FileNotFoundError: it is not there.
         """
         with self.reached():
-            self.files.get_file(self.place(name), str(path))
+            self.files.get_file(self.path(name), str(path))
 
     def head(self, name: str) -> Head:
         """Return what the file system knows of a file.
@@ -172,8 +217,8 @@ class Remote:
     def ask(self, name: str) -> Head:
         """Return the facts about a file."""
         if not self.keeps_digests:
-            return as_head(self.files.info(self.place(name)))
-        bucket, key, _ = self.files.split_path(self.place(name))
+            return as_head(self.files.info(self.path(name)))
+        bucket, key, _ = self.files.split_path(self.path(name))
         answer = self.files.call_s3("head_object", Bucket=bucket, Key=key, ChecksumMode="ENABLED")
         # A store that keeps no checksums keeps what else it is told; a file that somebody else
         # put there has neither, or another.
@@ -187,9 +232,9 @@ class Remote:
             try:
                 found = (
                     # S3 lists a thousand names per request, so the prefix is sent along.
-                    self.files.find(self.place(folder), detail=True, prefix=prefix).values()
+                    self.files.find(self.path(folder), detail=True, prefix=prefix).values()
                     if self.keeps_digests
-                    else self.files.ls(self.place(folder), detail=True)
+                    else self.files.ls(self.path(folder), detail=True)
                 )
             except FileNotFoundError:
                 return {}
@@ -212,5 +257,7 @@ def not_about_a_connection(record: logging.LogRecord) -> bool:
 def as_head(info: dict[str, Any]) -> Head:
     """Return the facts in fsspec's description of a file."""
     when = info.get("LastModified") or info.get("mtime") or info.get("created")
+    if "modify" in info:  # FTP: YYYYMMDDHHMMSS, UTC
+        when = datetime.datetime.strptime(f"{info['modify'][:14]}+0000", "%Y%m%d%H%M%S%z")
     modified = when.timestamp() if isinstance(when, datetime.datetime) else float(when or 0)
     return Head(size=info["size"], sha256=None, modified=modified)

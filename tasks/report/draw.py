@@ -13,6 +13,7 @@ from tasks.engine.models import FileRef
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
 from tasks.geometry import for_each
+from tasks.model.prediction_table import class_probabilities, read_predictions
 from tasks.records import (
     Attribution,
     Embedding,
@@ -28,7 +29,7 @@ from tasks.records import (
 from tasks.settings import FigureSettings, NetworkSettings
 
 
-@stage(libraries=("matplotlib", "pillow", "numpy", "safetensors", "pyarrow"))
+@stage(libraries=("matplotlib", "pillow", "numpy", "safetensors", "pandas", "pyarrow"))
 def draw(
     work: Workspace,
     split: Split,
@@ -72,10 +73,14 @@ def draw(
         return load_file(work.input(file))
 
     def predictions(evaluation: Evaluation) -> Predictions:
-        columns = read_columns([work.input(evaluation.predictions)])
-        probabilities = np.stack([columns[f"p{c}"] for c in range(shape.classes)], axis=1)
-        names = class_names(shape.classes)
-        return Predictions(names, data.images, data.labels, columns["predicted"], probabilities)
+        table = read_predictions(work.input(evaluation.predictions))
+        return Predictions(
+            names=class_names(shape.classes),
+            images=data.images,
+            true=data.labels,
+            predicted=table["predicted"].to_numpy(),
+            probabilities=class_probabilities(table),
+        )
 
     inputs = FigureInputs(
         curve=read_columns([work.input(curve) for curve in curves]) or NO_CURVE,

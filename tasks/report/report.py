@@ -29,7 +29,7 @@ from tasks.report.summary import Milestone, PreviousRun, Score, Summary
 from tasks.settings import NOT_RESULT_SETTINGS, Settings
 
 
-def score(evaluation: Evaluation) -> Score:
+def evaluation_score(evaluation: Evaluation) -> Score:
     """Return the accuracy of an evaluation with its counts."""
     return Score(
         correct=evaluation.correct,
@@ -44,7 +44,7 @@ def milestones(results: Results) -> list[Milestone]:
     for segment in results.segments:
         seconds.append(round(seconds[-1] + segment.seconds, 3))
     return [
-        Milestone(iteration=e.iteration, train_seconds=s, **score(e).model_dump())
+        Milestone(iteration=e.iteration, train_seconds=s, **evaluation_score(e).model_dump())
         for e, s in zip(results.evaluations, seconds, strict=True)
     ]
 
@@ -82,7 +82,7 @@ def summarise(
     reached = milestones(results)
     tested = results.splits.test.file.sha256, results.evaluations[-1].predictions.sha256
     return Summary(
-        test=score(results.evaluations[-1]),
+        test=evaluation_score(results.evaluations[-1]),
         before=previous_run(store, *tested),
         milestones=reached,
         confusion_matrix=[list(row) for row in results.evaluations[-1].confusion],

@@ -42,7 +42,10 @@ from tasks.runtime.console import log
 from tasks.runtime.hooks import FAILURE_KEY, publish_reason
 
 SILENCE_SECONDS = 90.0
-"""A run without a sign of life for so long has lost its process; heartbeats come every 30 s."""
+"""A run without a sign of life for this time counts as crashed and loses its concurrency slots.
+
+Heartbeats come every 30 s, see pyproject.toml.
+"""
 POLL_SECONDS = 5.0
 GAP_POLLS = 4
 """After so many missed looks at the server, the silence of every run is measured anew."""

@@ -66,7 +66,7 @@ def merge_batches(batches: Iterator[ImageBatch], size: int) -> Iterator[list[Ima
         yield waiting
 
 
-def to_table(
+def scores_to_table(
     batches: list[ImageBatch], inverted: np.ndarray, probabilities: np.ndarray, champion: str
 ) -> pa.Table:
     """Return the scores as an Arrow table.
@@ -127,7 +127,7 @@ def score_tables(
         images = np.concatenate([batch.images for batch in group])
         inverted = other_ground(images, "mixed" if settings.as_is else result.ground)
         images[inverted] = 255 - images[inverted]
-        yield to_table(group, inverted, classify(images), champion.id)
+        yield scores_to_table(group, inverted, classify(images), champion.id)
         result.images += len(images)
         result.inverted += int(inverted.sum())
 

@@ -1,4 +1,4 @@
-"""Champions whose models are a few bytes: the registry does not look into them."""
+"""Champions with models of a few bytes; the registry does not read models."""
 
 from collections.abc import Callable
 
@@ -27,7 +27,7 @@ def champions(store: Store) -> Champions:
 
 @pytest.fixture
 def model(store: Store) -> Callable[[str], FileRef]:
-    """A challenger's file with the given content."""
+    """Return a function that writes a challenger's model file with the given content."""
 
     def make(content: str) -> FileRef:
         path = store.root / "export" / content / "model.keras"
@@ -44,7 +44,7 @@ def model(store: Store) -> Callable[[str], FileRef]:
 
 @pytest.fixture
 def promote(champions: Champions, model: Callable[[str], FileRef]) -> Callable[..., str]:
-    """Put a model with the given content into use; gives its id."""
+    """Return a function that promotes a model with the given content and returns its id."""
 
     def put(content: str, correct: int = 98, data: str = "a") -> str:
         current = champions.current_name()

@@ -1,4 +1,4 @@
-"""Kills in the middle of promotions, with a reader in a loop.
+"""Tests of kills during promotions, with a reader in a loop.
 
 Six kills by default; `make proofs` does a hundred.
 """
@@ -43,7 +43,7 @@ while True:
 
 
 class Reader(threading.Thread):
-    """Reads the champion in a loop, as another process would: by its path alone."""
+    """Reads the champion by its path in a loop, like another process."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class Reader(threading.Thread):
         self.seen.add(folder.name)
 
 
-def test_a_reader_always_gets_a_whole_model_while_writers_are_killed(store: Store) -> None:
+def test_reader_always_loads_a_complete_model_while_writers_are_killed(store: Store) -> None:
     champions = Champions(store)
     chance = random.Random(0)
     reader = Reader(champions.folder)

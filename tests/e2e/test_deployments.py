@@ -1,8 +1,7 @@
-"""From an empty Prefect server to a champion, and through the death of a worker: the real server,
-a real process worker, the real command line.
+"""Tests of the deployments with a real Prefect server, a process worker and the command line.
 
-One story, since starting all this takes half a minute: each test goes on where the one before it
-ended.
+The start takes half a minute, so the tests share one server and each continues from the state that
+the previous one left.
 """
 
 import datetime
@@ -119,7 +118,7 @@ def promoted(
     return run_id
 
 
-def test_deployments_are_as_prefect_yaml_says(site: Site, first_worker: object) -> None:
+def test_deployments_match_prefect_yaml(site: Site, first_worker: object) -> None:
     with site.client() as client:
         retraining = client.read_deployment_by_name(RETRAINING)
         training = client.read_deployment_by_name(TRAINING)
@@ -140,7 +139,7 @@ def test_deployments_are_as_prefect_yaml_says(site: Site, first_worker: object) 
     assert set(scoring.parameter_openapi_schema["required"]) == {"paths"}
 
 
-def test_the_next_run_is_scheduled_for_monday_morning(site: Site, first_worker: object) -> None:
+def test_next_run_is_scheduled_for_monday_morning(site: Site, first_worker: object) -> None:
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState
     from prefect.client.schemas.filters import FlowRunFilterStateName as Name
 
@@ -179,7 +178,7 @@ def deployed(site: Site) -> dict[str, int]:
     return {**counts, "schedules": len(schedules)}
 
 
-def test_deploying_again_updates_what_was_edited_and_nothing_else(
+def test_second_deployment_updates_edited_parts_only(
     site: Site, first_worker: object, tmp_path: Path
 ) -> None:
     before = deployed(site)
@@ -218,7 +217,7 @@ def test_deploying_again_updates_what_was_edited_and_nothing_else(
     assert deployed(site) == before
 
 
-def test_wrong_parameters_are_refused_before_there_is_a_run(
+def test_invalid_parameters_are_refused_before_a_run_is_created(
     site: Site, first_worker: object
 ) -> None:
     wrong = json.dumps({"settings": {"learning_rate": -1}})
@@ -230,7 +229,7 @@ def test_wrong_parameters_are_refused_before_there_is_a_run(
     assert "Traceback" not in said
 
 
-def test_a_run_by_the_worker_leaves_a_champion(site: Site, promoted: UUID) -> None:
+def test_run_by_a_worker_promotes_a_champion(site: Site, promoted: UUID) -> None:
     champion = Champions(Store(site.root)).find().champion
     assert champion
     assert champion.by.endswith("(deployment scheduled-retraining)")
@@ -251,7 +250,7 @@ def site_date(site: Site, run_id: UUID) -> datetime.datetime:
         return date
 
 
-def test_the_worker_s_lines_reach_the_server(site: Site, promoted: UUID) -> None:
+def test_log_lines_of_the_worker_reach_the_server(site: Site, promoted: UUID) -> None:
     from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 
     with site.client() as client:
@@ -274,7 +273,7 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-def test_whoever_wants_to_know_is_told_of_the_champion(
+def test_webhook_is_told_of_a_promotion(
     told: tuple[str, list[dict[str, Any]]], promoted: UUID
 ) -> None:
     message = wait_for_message(told[1], "MNIST: promoted: no champion yet, and ")
@@ -284,7 +283,7 @@ def test_whoever_wants_to_know_is_told_of_the_champion(
 
 
 @pytest.mark.parametrize("ui", UIS)
-def test_a_preset_chosen_in_the_form_is_trained(
+def test_preset_chosen_in_the_form_is_trained(
     site: Site, promoted: UUID, browser: Browser, source: Path, ui: str, tmp_path: Path
 ) -> None:
     changed = {"v1": {}, "v2": {"Iterations": "30"}}[ui]
@@ -310,7 +309,7 @@ def test_a_preset_chosen_in_the_form_is_trained(
 
 
 @pytest.mark.parametrize("ui", UIS)
-def test_the_form_alone_asks_for_the_preset(
+def test_untouched_fields_of_the_form_take_the_preset(
     site: Site, first_worker: object, browser: Browser, ui: str, tmp_path: Path
 ) -> None:
     with site.client() as client:
@@ -324,10 +323,10 @@ def test_the_form_alone_asks_for_the_preset(
     assert FormSettings.model_validate(values).settings() == Settings(preset="best")
 
 
-def test_a_run_whose_process_dies_is_told_by_its_worker(
+def test_run_with_a_killed_process_is_reported_as_crashed_by_its_worker(
     site: Site, first_worker: Process, promoted: UUID, told: tuple[str, list[dict[str, Any]]]
 ) -> None:
-    pipe = site.folder / "pipe"  # nobody writes to it: whoever reads it waits
+    pipe = site.folder / "pipe"  # without a writer, so that a reader blocks
     os.mkfifo(pipe)
     settings = {"artifacts": str(site.root)}
     run_id = site.run(SCORING, {"paths": [str(pipe)], "settings": settings})
@@ -343,7 +342,7 @@ def test_a_run_whose_process_dies_is_told_by_its_worker(
     assert message["payload"]["flow"] == "score-batch"
 
 
-def test_a_killed_worker_s_run_is_found_crashed_and_the_next_one_goes_on(
+def test_run_of_a_killed_worker_is_marked_crashed_and_the_next_run_resumes(
     site: Site,
     promoted: UUID,
     first_worker: Process,
@@ -358,16 +357,16 @@ def test_a_killed_worker_s_run_is_found_crashed_and_the_next_one_goes_on(
         time.sleep(0.1)
     assert site.run_processes(), "the run's own process"
     site.kill("first")
-    assert site.state(killed).is_running(), "nobody was left to tell"
+    assert site.state(killed).is_running(), "no process was left to report it"
 
     site.start_worker("second", SILENCE)
     try:
-        # The one that died still holds the only place.
+        # The crashed run still holds the only concurrency slot.
         waiting = site.run(RETRAINING, long)
         site.wait(waiting, lambda state: state.name == "Late", 60)
         assert site.state(killed).is_running()
         images = site.run(SCORING, scoring(site, long))
-        # Meanwhile, by hand: a learning rate of 1 makes no good model.
+        # Meanwhile, a run from the command line: a learning rate of 1 gives a bad model.
         before = Champions(Store(site.root)).current_name()
         done = run_script(
             RETRAIN,
@@ -381,7 +380,7 @@ def test_a_killed_worker_s_run_is_found_crashed_and_the_next_one_goes_on(
         assert event["payload"]["champion"] == before
 
         scored = site.wait(images, lambda state: state.is_final())
-        assert scored.is_failed(), "one of the files was no good"
+        assert scored.is_failed(), "one of the files is invalid"
         artifacts = site.artifacts(images)
         assert f"200 images scored with champion {before}: " in artifacts["scores"]
         assert "- /nowhere: no such file or folder" in artifacts["scores"]
@@ -422,7 +421,7 @@ def arguments_of(
     )
 
 
-def test_after_a_power_cut_no_run_is_in_the_way(
+def test_runs_of_a_power_cut_crash_and_the_next_run_completes(
     site: Site, promoted: UUID, parameters: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     """Server and worker are killed while one run starts and another waits for its next try."""
@@ -446,7 +445,7 @@ def test_after_a_power_cut_no_run_is_in_the_way(
     assert site.wait_until_final(following).is_completed(), site.said("third")
 
 
-def test_a_run_goes_on_while_the_server_restarts(
+def test_run_goes_on_while_the_server_restarts(
     site: Site, promoted: UUID, parameters: Callable[..., dict[str, Any]]
 ) -> None:
     saved = set(site.root.glob("train/.*.partial"))

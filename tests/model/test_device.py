@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tasks.model.device import choose_device, load_tensorflow, quiet_start
+from tasks.model.device import choose_device, fix_environment, load_tensorflow, quiet_start
 from tasks.runtime.errors import PipelineError
 
 Python = Callable[..., subprocess.CompletedProcess[str]]
@@ -118,3 +119,46 @@ def test_what_was_said_before_a_failure_is_not_lost(capfd: pytest.CaptureFixture
         "libcudnn.so.9: cannot open shared object file",
         "and then",
     ]
+
+
+def test_variables_that_change_results_are_fixed() -> None:
+    environment = {
+        "HOME": "/home/me",
+        "KERAS_BACKEND": "jax",
+        "ONEDNN_DEFAULT_FPMATH_MODE": "BF16",
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+        "TF_NUM_INTRAOP_THREADS": "2",
+        "XLA_FLAGS": "--xla_cpu_enable_fast_math=true",
+    }
+    fix_environment(environment)
+    assert environment == {
+        "HOME": "/home/me",
+        "KERAS_BACKEND": "tensorflow",
+        "TF_CPP_MIN_LOG_LEVEL": "1",
+        "TF_ENABLE_ONEDNN_OPTS": "1",
+        "TF_NUM_INTRAOP_THREADS": "2",
+    }
+
+
+DIGEST = """
+import hashlib, keras
+from tasks.model.device import load_tensorflow
+load_tensorflow()
+from tasks.model.network import build_network
+from tasks.records import Shape
+from tasks.settings import NetworkSettings
+model = build_network(NetworkSettings(), Shape(height=28, width=28, classes=10), 0)
+content = b"".join(weights.tobytes() for weights in model.get_weights())
+print(keras.config.floatx(), hashlib.sha256(content).hexdigest())
+"""
+
+
+@tensorflow
+def test_a_users_keras_configuration_changes_no_weight(python: Python, tmp_path: Path) -> None:
+    plain = python(DIGEST).stdout
+    (tmp_path / "keras.json").write_text('{"floatx": "float64", "epsilon": 0.1}')
+    script = (
+        f"import os; os.environ.update(KERAS_HOME={str(tmp_path)!r},"
+        f" TF_ENABLE_ONEDNN_OPTS='0', KERAS_BACKEND='jax')\n{DIGEST.replace(', keras', '')}"
+    ).replace("print(", "import keras; print(")
+    assert python(script).stdout == plain

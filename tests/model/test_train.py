@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import signal
 import subprocess
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -404,3 +406,47 @@ def test_a_gpu_that_is_not_there_is_refused(
     settings = TrainingSettings(device="gpu")
     with pytest.raises(PipelineError, match="--device gpu"):
         run_stage(train, splits.train, splits.shape, initial, network, settings, iterations=1)
+
+
+FIXED_KEY = "7" * 64
+INTERRUPTIONS = 20
+
+
+class TimeLimitError(Exception):
+    """The error that Prefect's time limit raises in the main thread."""
+
+
+def raise_time_limit(_number: int, _frame: object) -> None:
+    raise TimeLimitError
+
+
+def test_time_limits_at_random_moments_change_no_weight(
+    root: Store,
+    splits: Splits,
+    initial: Checkpoint,
+    network: NetworkSettings,
+    training: TrainingSettings,
+    trained: Segment,
+) -> None:
+    moments = random.Random(0)
+    ended = 0
+    handler = signal.signal(signal.SIGALRM, raise_time_limit)
+    try:
+        for attempt in range(1000):
+            limit = 0.0 if ended >= INTERRUPTIONS else moments.uniform(0.02, 0.3)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, limit)
+                with root.workspace("train", FIXED_KEY) as work:
+                    segment = train.function(
+                        work, splits.train, splits.shape, initial, network, training, 240
+                    )
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                assert segment.checkpoint.file.sha256 == trained.checkpoint.file.sha256, attempt
+                if ended >= INTERRUPTIONS:
+                    return
+            except TimeLimitError:
+                ended += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+    pytest.fail(f"only {ended} time limits came in time")

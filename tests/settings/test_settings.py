@@ -294,6 +294,19 @@ def test_a_preset_gives_what_is_not_said_otherwise() -> None:
     assert as_model.training == other.training
 
 
+def test_an_artifact_root_with_a_password_is_refused() -> None:
+    assert "set FSSPEC_FTP_PASSWORD" in fault(Settings, artifacts="ftp://ann:secret@host/mnist")
+    (pattern,) = [
+        part["pattern"]
+        for part in Settings.model_json_schema()["properties"]["artifacts"]["anyOf"]
+        if "pattern" in part
+    ]
+    assert not re.search(pattern, "ftp://ann:secret@host/mnist")
+    for root in ("ftp://ann@host:2121/mnist", "s3://bucket/a@b:c", "/data/a:b@c", "artifacts"):
+        assert Settings(artifacts=root).artifacts == root
+        assert re.search(pattern, root)
+
+
 def test_the_preset_of_the_tutorial_is_the_default() -> None:
     assert Settings(preset="tutorial") == Settings()
 

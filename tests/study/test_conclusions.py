@@ -4,7 +4,7 @@ from helpers.made_up import BASE, answer, result, row, text_of
 
 from tasks.model.costs import Costs
 from tasks.study.answer import Candidate, compare
-from tasks.study.conclusions import MINUS, change
+from tasks.study.conclusions import MINUS, signed_hundredths
 
 
 def test_a_clear_difference_is_claimed_with_its_size() -> None:
@@ -22,7 +22,7 @@ def test_an_uncertain_difference_is_not_claimed() -> None:
 
 
 def test_no_difference_has_no_sign() -> None:
-    assert [change(share) for share in (0.0012, -0.0012, 0.0, -0.00004)] == [
+    assert [signed_hundredths(share) for share in (0.0012, -0.0012, 0.0, -0.00004)] == [
         "+0.12",
         f"{MINUS}0.12",
         "0.00",

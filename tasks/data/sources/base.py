@@ -68,9 +68,9 @@ def verify(data: bytes, name: str, file: IdxFile, expected: str | None) -> bytes
         raise other_content(name, "MNIST's")
     content = idx.decompress(data, name)
     idx.loads(content, name)
-    if expected is None or (is_mnist and sha256(data) == file.archive_sha256):
+    if expected is None or (is_mnist and digest(data) == file.archive_sha256):
         return content
-    if sha256(content) != expected:
+    if digest(content) != expected:
         raise other_content(name, "MNIST's" if is_mnist else "what --digests says")
     return content
 
@@ -82,7 +82,7 @@ def other_content(name: str, expected: str) -> PipelineError:
     )
 
 
-def sha256(data: bytes) -> str:
+def digest(data: bytes) -> str:
     """Return the SHA-256 of bytes in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 

@@ -14,10 +14,10 @@ class Digits:
 
     def collect(self, found: Contents) -> None:
         """Add the four files; their content is known, so no digest is checked."""
-        found.update(draw_digits())
+        found.update(enlarge_digits())
 
 
-def draw_digits() -> Contents:
+def enlarge_digits() -> Contents:
     """Enlarge scikit-learn's 1,797 digits of 8 × 8 pixels to 28 × 28.
 
     Each pixel becomes a block of 3 × 3 equal pixels, with a border of 2 around the image: the

@@ -84,7 +84,7 @@ def scaled_axes(figure: Figure, left: int, top: int, width: int, height: int) ->
     )
 
 
-def place(
+def draw_image(
     figure: Figure,
     image: NDArray[np.generic],
     box: tuple[int, int, int, int],
@@ -262,7 +262,7 @@ def columns_of(count: int, height: float, width: float, proportion: float = 1.0)
     return min(count, max(1, ceil(sqrt(proportion * count * height / width))))
 
 
-def percent(share: float) -> str:
+def whole_percent(share: float) -> str:
     """Return a share as a whole percentage; only exactly 0 and 1 give 0 % and 100 %."""
     if not np.isfinite(share):
         return "nan"

@@ -21,15 +21,15 @@ from tasks.report.figures.canvas import (
     TICK,
     TITLE,
     WIDTH,
+    draw_image,
     enlarged,
     new_figure,
-    percent,
-    place,
     rectangle,
     sentence,
     shortened,
     text_height,
     text_width,
+    whole_percent,
     wrapped,
     write,
 )
@@ -80,7 +80,7 @@ def image_grid(
         row, column = divmod(i, columns)
         left = MARGIN + column * (cell + gap)
         y = top + row * (height + below + gap)
-        place(figure, image, (left + (cell - width) // 2, y, width, height), norm, GREYS)
+        draw_image(figure, image, (left + (cell - width) // 2, y, width, height), norm, GREYS)
         write(figure, left + cell // 2, y + height + 8, label, LABEL, align="center")
     return figure
 
@@ -118,7 +118,7 @@ def single_image(image: NDArray[np.uint8], title: str) -> Figure:
     top = MARGIN + text_height(title, TITLE)
     figure = new_figure(across + 2 * MARGIN, top + height + MARGIN)
     write(figure, MARGIN + across // 2, MARGIN, title, TITLE, align="center")
-    place(figure, image, (MARGIN + (across - width) // 2, top, width, height), BYTES, GREYS)
+    draw_image(figure, image, (MARGIN + (across - width) // 2, top, width, height), BYTES, GREYS)
     return figure
 
 
@@ -163,7 +163,7 @@ def confidences(
 
     for i, (image, row) in enumerate(zip(images, probabilities, strict=True)):
         left, y = MARGIN + i % columns * (cell + gap), top + i // columns * down
-        place(figure, image, (left, y, width, height), BYTES, GREYS)
+        draw_image(figure, image, (left, y, width, height), BYTES, GREYS)
         write(figure, left, y + height + 8, labels[i], TICK)
         right, left = left + cell - 76, left + part + 14 + names_wide + 8
         for k, c in enumerate(most_probable(row, int(true[i]), shown)):
@@ -174,7 +174,14 @@ def confidences(
             length = (right - left) * float(row[c]) if np.isfinite(row[c]) else 0
             rectangle(figure, (left, middle - 8, max(length, 1), 16), fill=colour)
             if c == true[i] or not row[c] < 0.005:
-                write(figure, left + length + 6, middle, percent(row[c]), SMALL, vertical="center")
+                write(
+                    figure,
+                    left + length + 6,
+                    middle,
+                    whole_percent(row[c]),
+                    SMALL,
+                    vertical="center",
+                )
         rectangle(figure, (left - 1, y, 1, shown * line), fill=FRAME)
     return figure
 
@@ -197,7 +204,7 @@ def most_probable(row: NDArray[np.floating], true: int, count: int) -> list[int]
     return first if true in first else [*first[:-1], true]
 
 
-def confused_pairs(
+def confused_pair_grid(
     pairs: Sequence[tuple[int, int, int]],
     images: NDArray[np.uint8],
     true: NDArray[np.integer],
@@ -240,7 +247,7 @@ def confused_pairs(
         write(figure, start + length + 10, middle, f"{count:,}", LABEL, vertical="center")
         for i, row in enumerate(np.flatnonzero((true == t) & (predicted == p))[:examples]):
             left = WIDTH - MARGIN - (examples - i) * (width + 8) + 8
-            place(figure, images[row], (left, y, width, height), BYTES, GREYS)
+            draw_image(figure, images[row], (left, y, width, height), BYTES, GREYS)
     return figure
 
 
@@ -331,7 +338,7 @@ def confused_pairs_figure(data: Predictions, confused: Sequence[ConfusedPair]) -
     if len(confused) <= PAIRS:
         shown = f"All {len(confused)}"
     return ReportFigure(
-        figure=confused_pairs(
+        figure=confused_pair_grid(
             [(pair.true, pair.predicted, pair.count) for pair in pairs],
             data.images,
             data.true,

@@ -21,17 +21,17 @@ from tasks.report.figures.canvas import (
     TICK,
     WIDTH,
     colour_bar,
+    draw_image,
     enlarged,
     frame,
     new_figure,
-    percent,
-    place,
     scaled_axes,
     sentence,
     shortened,
     symmetric,
     text_height,
     text_width,
+    whole_percent,
     write,
 )
 from tasks.report.figures.images import BYTES, GREYS, NO_ERRORS, image_grid
@@ -48,7 +48,9 @@ def exciting_inputs(
         probabilities: [classes], probability of the class for its own image, from 0 to 1.
         class_names: name of each class.
     """
-    titles = [f"{name}: {percent(p)}" for name, p in zip(class_names, probabilities, strict=True)]
+    titles = [
+        f"{name}: {whole_percent(p)}" for name, p in zip(class_names, probabilities, strict=True)
+    ]
     columns = 5 if len(images) > 4 else 3
     return image_grid(images, titles, columns if len(images) <= 30 else 7, norm=Normalize(0, 1))
 
@@ -87,7 +89,7 @@ def attributions(
     for i, (image, label) in enumerate(zip(images, labels, strict=True)):
         y = top + i * line
         write(figure, MARGIN, y + height / 2, label, TICK, vertical="center")
-        place(figure, image, (places[0], y, width, height), BYTES, GREYS)
+        draw_image(figure, image, (places[0], y, width, height), BYTES, GREYS)
     write(figure, places[0] + width / 2, MARGIN + 34, "the image", SMALL, align="center")
     for k, (name, *pair) in enumerate(maps):
         norm = symmetric(np.stack(pair))
@@ -99,7 +101,7 @@ def attributions(
             write(figure, x + width / 2, MARGIN + 34, heading, SMALL, align="center")
             for i, tile in enumerate(shown):
                 box = (x, top + i * line, width, height)
-                place(figure, tile, box, norm, colormaps["seismic"])
+                draw_image(figure, tile, box, norm, colormaps["seismic"])
         bar = scaled_axes(figure, left, top + down + 12, right + width - left, 20)
         colour_bar(bar, norm, colormaps["seismic"], "Logit")
     return figure

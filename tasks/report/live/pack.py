@@ -6,7 +6,7 @@ from tasks.data.dataset import class_names, read_split
 from tasks.engine.models import FileRef
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
-from tasks.model.predictions import read_predictions
+from tasks.model.prediction_table import class_probabilities, read_predictions
 from tasks.records import Checkpoint, LiveNetwork, Shape, Split
 from tasks.report.live.payload import pack
 from tasks.settings import NetworkSettings
@@ -35,7 +35,6 @@ def pack_live(
         predictions: of the network for the split; see `Evaluation.predictions`.
     """
     table = read_predictions(work.input(predictions))
-    probabilities = table[[f"p{c}" for c in range(shape.classes)]]
     packed = pack(
         network,
         shape,
@@ -47,7 +46,7 @@ def pack_live(
         read_split(work.input(split.file)).images,
         table["label"].to_numpy(),
         table["predicted"].to_numpy(),
-        probabilities.to_numpy(),
+        class_probabilities(table),
         class_names(shape.classes),
     )
     if packed.text is None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.arrays import normal
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
@@ -15,10 +16,6 @@ from tasks.report.figures.convolution import (
     telling_filter,
     telling_places,
 )
-
-
-def noise(*shape: int) -> np.ndarray:
-    return np.random.default_rng(0).normal(size=shape)
 
 
 def digit() -> np.ndarray:
@@ -35,7 +32,7 @@ def digit() -> np.ndarray:
 def test_sums_are_those_of_keras(size: int, stride: int, shape: tuple[int, int]) -> None:
     import keras
 
-    pixels, weights = noise(*shape), noise(size, size)
+    pixels, weights = normal(*shape), normal(size, size)
     wanted = keras.ops.conv(
         pixels[np.newaxis, ..., np.newaxis].astype(np.float32),
         weights[..., np.newaxis, np.newaxis].astype(np.float32),
@@ -47,7 +44,7 @@ def test_sums_are_those_of_keras(size: int, stride: int, shape: tuple[int, int])
 
 
 def test_four_places_are_shown_with_products_that_add_up() -> None:
-    image, weights = digit(), noise(5, 5)
+    image, weights = digit(), normal(5, 5)
     figure = how_a_convolution_works(image, weights, "A filter")
     shown = [
         np.asarray(i.get_array()) for i in figure.findobj(AxesImage) if isinstance(i, AxesImage)
@@ -65,7 +62,7 @@ def test_four_places_are_shown_with_products_that_add_up() -> None:
 
 
 def test_places_are_telling_and_do_not_overlap() -> None:
-    pixels, weights = digit() / 255, noise(5, 5)
+    pixels, weights = digit() / 255, normal(5, 5)
     sums = convolve(pixels, weights)
     places = telling_places(pixels, sums, 5)
     inside = sums[2:-2, 2:-2]
@@ -77,7 +74,7 @@ def test_places_are_telling_and_do_not_overlap() -> None:
 
 
 def test_the_filter_that_answers_most_is_chosen() -> None:
-    weights = 0.01 * noise(3, 3, 1, 4)
+    weights = 0.01 * normal(3, 3, 1, 4)
     weights[..., 2] *= 100
     assert telling_filter(digit() / 255, weights) == 2
 
@@ -85,12 +82,12 @@ def test_the_filter_that_answers_most_is_chosen() -> None:
 @pytest.mark.parametrize(
     ("image", "weights"),
     [
-        (np.zeros((28, 28), np.uint8), noise(5, 5)),
-        (np.zeros((8, 8), np.uint8), noise(8, 8)),
-        (np.full((60, 20), 255, np.uint8), noise(3, 3)),
+        (np.zeros((28, 28), np.uint8), normal(5, 5)),
+        (np.zeros((8, 8), np.uint8), normal(8, 8)),
+        (np.full((60, 20), 255, np.uint8), normal(3, 3)),
         (digit(), np.full((5, 5), np.nan)),
         (digit(), np.zeros((5, 5))),
-        (np.zeros((2, 2), np.uint8), noise(1, 1)),
+        (np.zeros((2, 2), np.uint8), normal(1, 1)),
     ],
 )
 def test_odd_input_is_drawn(image: np.ndarray, weights: np.ndarray, tmp_path: Path) -> None:

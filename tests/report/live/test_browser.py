@@ -19,7 +19,7 @@ from tasks.engine.store import Store
 from tasks.model.insights.attribute import gradient_times_input
 from tasks.model.insights.layer_outputs import layer_tensors
 from tasks.model.network import build_network
-from tasks.model.predictions import read_predictions
+from tasks.model.prediction_table import read_predictions
 from tasks.records import Evaluation, LiveNetwork, Shape
 from tasks.report.live import assemble
 from tasks.report.live.payload import pack

@@ -2,10 +2,7 @@
 
 from typing import Any
 
-import pytest
-
 from tasks.records import Shape
-from tasks.report.live.steps import count_weights
 from tasks.report.live.story import RunFacts, tell_story
 from tasks.settings import NetworkSettings
 
@@ -86,14 +83,3 @@ def test_a_network_without_pooling_says_so() -> None:
     assert story(network=NetworkSettings(pooling=("none",)))[2].startswith(
         "This network does not pool"
     )
-
-
-@pytest.mark.tensorflow
-@pytest.mark.parametrize("network", [NetworkSettings(), DEEP])
-def test_weights_are_counted_as_keras_counts_them(network: NetworkSettings) -> None:
-    from tasks.model.network import build_network
-
-    shape = Shape(height=28, width=28, classes=10)
-    built = build_network(network, shape, seed=0)
-    sizes = [weights.numpy().size for weights in built.trainable_weights]
-    assert count_weights(network, shape) == sum(sizes)
