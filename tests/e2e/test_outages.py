@@ -201,15 +201,15 @@ def test_both_back_after_a_minute(outages: Outages, tmp_path: Path) -> None:
 
 
 def test_worker_killed_alone(outages: Outages, tmp_path: Path) -> None:
-    """The run's own process lives on, and the run with it."""
+    """The run crashes with its next line to the worker's terminal; it has saved what it trained."""
     victim = training(outages, tmp_path)
     worker = outages.site.running.pop("first")
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait(timeout=10)
     outages.site.start_worker(silence=SILENCE)
     outages.since = time.monotonic()
-    outages.next_run_completes("training × worker killed, not the run", "Completed")
-    assert outages.site.wait_until_final(victim).is_completed()
+    outages.next_run_completes("training × worker killed, not the run", "Crashed")
+    assert outages.site.wait_until_final(victim).is_crashed()
 
 
 def test_cancelled_then_run_again(outages: Outages, tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_cancelled_then_run_again(outages: Outages, tmp_path: Path) -> None:
     victim = training(outages, tmp_path)
     with site.client() as client:
         client.set_flow_run_state(victim, Cancelling())
-    assert site.wait_until_final(victim).is_cancelled()
+    site.wait(victim, lambda state: state.is_cancelled())
     until = time.monotonic() + 60
     while site.run_processes():
         assert time.monotonic() < until, "the cancelled run's process is still there"
