@@ -270,6 +270,10 @@ def check_server() -> None:
     from prefect.settings import get_current_settings
 
     url = get_current_settings().api.url
+    if not url:
+        raise PipelineError(
+            "PREFECT_API_URL names no server; set it, for instance to http://127.0.0.1:4200/api"
+        )
     try:
         with get_client(sync_client=True) as client:
             client.read_work_pools(limit=1)  # /health needs no password

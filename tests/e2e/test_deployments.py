@@ -28,6 +28,7 @@ from playwright.sync_api import Browser
 
 from tasks.champion.registry import Champions
 from tasks.engine.store import PROJECT, Store
+from tasks.runtime.deploy import RETIRED
 from tasks.settings import Settings
 from tasks.settings.form import FormSettings
 
@@ -181,6 +182,9 @@ def deployed(site: Site) -> dict[str, int]:
 def test_second_deployment_updates_edited_parts_only(
     site: Site, first_worker: object, tmp_path: Path
 ) -> None:
+    from prefect.client.schemas.actions import DeploymentUpdate
+    from prefect.events.schemas.automations import AutomationCore
+
     before = deployed(site)
     with site.client() as client:
         retraining = client.read_deployment_by_name(RETRAINING)
@@ -189,6 +193,10 @@ def test_second_deployment_updates_edited_parts_only(
         client.update_work_queue(queue.id, concurrency_limit=3)
         (automation,) = client.read_automations()
         client.pause_automation(automation.id)
+        # As an earlier version left them.
+        client.update_deployment(retraining.id, DeploymentUpdate(concurrency_limit=1))
+        retired = automation.model_copy(update={"name": RETIRED[0]})
+        client.create_automation(AutomationCore.model_validate(retired.model_dump()))
     project = copy_project(tmp_path / "project")
     for name, old, new in (
         ("prefect.yaml", "Trains and reports,", "Trains, reports,"),
@@ -201,8 +209,10 @@ def test_second_deployment_updates_edited_parts_only(
     try:
         done = site.deploy(project=project)
         assert "updated automation: MNIST tells a webhook (paused)" in done.stdout
+        assert f"removed automation: {RETIRED[0]}" in done.stdout
         assert deployed(site) == before
         with site.client() as client:
+            assert client.read_deployment(retraining.id).global_concurrency_limit is None
             assert "Trains, reports," in client.read_deployment_by_name(TRAINING).description
             (schedule,) = client.read_deployment_by_name(RETRAINING).schedules
             assert (schedule.active, schedule.schedule.cron) == (False, "0 6 * * 1")
