@@ -40,6 +40,8 @@ class Outages:
     site: Site
     source: Path
     rows: list[tuple[str, str, float]] = field(default_factory=list)
+    iterations: int = 15_000
+    """Iterations of the last training; each trains for one more, so that nothing is cached."""
     since: float = 0.0
     """End of the last outage (monotonic)."""
 
@@ -114,8 +116,8 @@ def pending(outages: Outages, tmp_path: Path) -> UUID:
 def training(outages: Outages, tmp_path: Path) -> UUID:
     """A run that trains and has saved something."""
     partial = set(outages.site.root.glob("train/.*.partial"))
-    iterations = 15_000 + len(outages.rows)
-    run = outages.site.run(RETRAINING, outages.parameters(iterations))
+    outages.iterations += 1
+    run = outages.site.run(RETRAINING, outages.parameters(outages.iterations))
     until = time.monotonic() + 90
     while not any(
         [*folder.glob("*.safetensors")]
@@ -236,12 +238,11 @@ def test_cancelled_then_run_again(outages: Outages, tmp_path: Path) -> None:
 def test_stopped_longer_than_the_silence(outages: Outages, tmp_path: Path) -> None:
     site = outages.site
     victim = training(outages, tmp_path)
-    iterations = 15_000 + len(outages.rows)
     stopped = site.run_processes()
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
     assert site.wait_until_final(victim).is_crashed()
-    following = site.run(RETRAINING, outages.parameters(iterations))
+    following = site.run(RETRAINING, outages.parameters(outages.iterations))
     site.wait(following, lambda state: state.is_running())
     for pid in stopped:
         os.kill(pid, signal.SIGCONT)
