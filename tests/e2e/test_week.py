@@ -44,7 +44,7 @@ class Week:
         self.source = source
         self.number = 0
 
-    def start(self, iterations: int = 60, learning_rate: float = 0.003) -> UUID:
+    def start(self, iterations: int = 40, learning_rate: float = 0.003) -> UUID:
         """Schedule a run for the next Monday."""
         from prefect.states import Scheduled
 
@@ -55,7 +55,7 @@ class Week:
             "download": {"source": str(self.source), "digests": "none"},
             "artifacts": str(self.site.root),
         }
-        retrain = {"seed_policy": "date", "floor": 0.5, "margin": 0.05}
+        retrain = {"seed_policy": "date", "floor": 0.3, "margin": 0.05}
         due = MONDAY + datetime.timedelta(weeks=self.number)
         self.number += 1
         with self.site.client() as client:
