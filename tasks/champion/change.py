@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.champion.registry import Champion
-from tasks.data.dataset import SplitArrays, class_names, read_split
+from tasks.data.dataset import SplitArrays, numbered_classes, read_split
 from tasks.engine.store import Store
 from tasks.records import Splits
 from tasks.report.formatting import markdown_table
@@ -25,6 +25,7 @@ class DataChange:
     """Images per class, int64 [classes], by split; None if the earlier data are gone."""
     after: dict[str, np.ndarray]
     """The same for the challenger's data."""
+    class_names: tuple[str, ...]
     new: float | None
     """Share of the training images that were in no split before; None if unknown."""
     known: int | None
@@ -46,13 +47,15 @@ def compare_data(store: Store, champion: Champion, splits: Splits) -> DataChange
         return None
     now = read_splits(store, splits)
     after = {name: images_per_class(now[name], splits.shape.classes) for name in SPLITS}
+    names = splits.class_names or numbered_classes(splits.shape.classes)
     earlier = splits_of(store, champion)
     if earlier is None:
-        return DataChange(None, after, None, None)
+        return DataChange(None, after, names, None, None)
     then = read_splits(store, earlier)
     return DataChange(
         before={name: images_per_class(then[name], earlier.shape.classes) for name in SPLITS},
         after=after,
+        class_names=names,
         new=1 - float(contained(now["train"], *then.values()).mean()),
         known=int(contained(now["validation"], then["train"]).sum()),
     )
@@ -113,7 +116,7 @@ def change_markdown(change: DataChange) -> str:
     else:
         lead = f"**The data have changed**: {change.new:.1%} of the training images are new."
     rows = []
-    for number, name in enumerate(class_names(len(change.after["train"]))):
+    for number, name in enumerate(change.class_names):
         row = {"Class": name}
         for split in SPLITS:
             count = f"{change.after[split][number]:,}"

@@ -1,15 +1,16 @@
 """Challengers that were kept out: a small file for each, beside the champions.
 
-champion/kept-out/<first 12 of the model's SHA-256>.json   the newest decision on this model
+REGISTRY/kept-out/<first 12 of the model's SHA-256>.json   the newest decision on this model
 """
 
 import datetime
 
 from pydantic import ValidationError
 
-from tasks.champion.registry import Facts
+from tasks.champion.registry import Champions, Facts, history_lines, registry_names
 from tasks.engine.models import Record
 from tasks.engine.store import Store, replace_file
+from tasks.settings.champion import DEFAULT_CHAMPION
 
 FOLDER = "kept-out"
 
@@ -30,13 +31,12 @@ class KeptOut(Record):
 
 
 def record_kept_out(
-    store: Store, registry: str, model: str, facts: Facts, by: str, why: str, champion: str | None
+    champions: Champions, model: str, facts: Facts, by: str, why: str, champion: str | None
 ) -> None:
     """Record a challenger that was kept out; an earlier decision on the same model is replaced.
 
     Args:
-        store: the artifact root.
-        registry: folder of the champions, relative to the root.
+        champions: registry of the champions.
         model: SHA-256 of the model.
         facts: facts about the challenger.
         by: flow run or user that trained it.
@@ -45,23 +45,20 @@ def record_kept_out(
     """
     now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     kept = KeptOut(model=model[:12], facts=facts, by=by, when=now, why=why, champion=champion)
+    store = champions.store
     name, content = f"{kept.model}.json", kept.model_dump_json(indent=1).encode()
     if store.remote:
-        store.remote.write(f"{registry}/{FOLDER}/{name}", content)
+        store.remote.write(f"{champions.path}/{FOLDER}/{name}", content)
         return
-    folder = store.inside(f"{registry}/{FOLDER}")
+    folder = store.inside(f"{champions.path}/{FOLDER}")
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder, name, content)
 
 
-def read_kept_out(store: Store, registry: str) -> list[KeptOut]:
-    """Return the challengers that were kept out, oldest decision first; damaged files are skipped.
-
-    Args:
-        store: the artifact root.
-        registry: folder of the champions, relative to the root.
-    """
-    path = f"{registry}/{FOLDER}"
+def read_kept_out(champions: Champions) -> list[KeptOut]:
+    """Return the challengers that were kept out, oldest decision first; skip damaged files."""
+    store = champions.store
+    path = f"{champions.path}/{FOLDER}"
     if store.remote:
         names = list(store.remote.listing(path))
     else:
@@ -76,10 +73,27 @@ def read_kept_out(store: Store, registry: str) -> list[KeptOut]:
     return sorted(found, key=lambda kept: datetime.datetime.fromisoformat(kept.when))
 
 
-def kept_out_lines(store: Store, registry: str) -> list[str]:
+def history_of(champions: Champions) -> list[str]:
+    """Return a line for each champion, then one for each challenger that was kept out."""
+    return [*history_lines(champions), *kept_out_lines(champions)]
+
+
+def histories(store: Store) -> list[str]:
+    """Return the lines of all registries, each under its name if there are several."""
+    names = registry_names(store) or [DEFAULT_CHAMPION]
+    if names == [DEFAULT_CHAMPION]:
+        return history_of(Champions(store))
+    return [
+        line
+        for name in names
+        for line in (f"champion {name}:", *history_of(Champions(store, name)))
+    ]
+
+
+def kept_out_lines(champions: Champions) -> list[str]:
     """Return a line for each challenger that was kept out, oldest first."""
     return [
         f"- {kept.model}  {kept.when}  validation {kept.facts.validation.percent}"
         f"  test {kept.facts.test.percent}  kept out by {kept.by}: {kept.why}"
-        for kept in read_kept_out(store, registry)
+        for kept in read_kept_out(champions)
     ]

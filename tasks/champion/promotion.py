@@ -55,7 +55,7 @@ def promote_if_not_worse(
     Raises:
         PipelineError: the challenger was trained on data of another kind.
     """
-    champions = Champions(executor.store)
+    champions = Champions(executor.store, retrain.champion)
     current = champions.current_name()
     found = champions.find()
     for problem in found.problems:
@@ -79,9 +79,7 @@ def promote_if_not_worse(
     elif decision.challenger:  # not the champion itself
         stays = found.champion.id if found.champion else None
         digest = results.model.file.sha256
-        record_kept_out(
-            executor.store, "champion", digest, facts, by, decision.reason, champion=stays
-        )
+        record_kept_out(champions, digest, facts, by, decision.reason, champion=stays)
     return PromotionResult(decision, found.champion, after, facts, found.problems, change)
 
 
@@ -111,7 +109,7 @@ def compare_with_champion(
     if digest[:12] in champions.withdrawn():
         reason = (
             f"this model ({digest[:12]}) was withdrawn by a rollback; to use it again:"
-            f" `python flows/retrain.py rollback --to {digest[:12]}`"
+            f" `python flows/retrain.py rollback --to {digest[:12]}{champions.options}`"
         )
         return Decision(verdict="kept", reason=reason, challenger=challenger), challenger
     if champion is None:
@@ -153,6 +151,7 @@ def facts_about(
         source=data.source,
         train=splits.train.file.sha256,
         ground=data.ground,
+        class_names=data.class_names,
     )
 
 

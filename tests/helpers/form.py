@@ -1,5 +1,6 @@
 """Prefect's form for a run of a deployment, as a person fills it in, in both of its interfaces."""
 
+import time
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -48,9 +49,14 @@ def submit_form(
             for label, text in more.items():
                 field_of(page, label).fill(text)
             page.screenshot(path=pictures / f"form-{ui}-more.png", full_page=True)
+        before = runs_of(site, found.id)
         page.get_by_role("button", name="Submit").click()
-        page.wait_for_url("**?tab=Runs", timeout=30_000)
-    return newest_run(site, found.id)
+        until = time.monotonic() + 60
+        while not (new := runs_of(site, found.id) - before):
+            assert time.monotonic() < until, page.inner_text("body")
+            page.wait_for_timeout(300)
+    (run_id,) = new
+    return run_id
 
 
 def choose(page: Page, ui: str, now: str, wanted: str) -> None:
@@ -68,14 +74,9 @@ def field_of(page: Page, label: str) -> Any:
     return text.locator("xpath=following::*[self::input or self::textarea][1]")
 
 
-def newest_run(site: Site, deployment_id: UUID) -> UUID:
+def runs_of(site: Site, deployment_id: UUID) -> set[UUID]:
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
-    from prefect.client.schemas.sorting import FlowRunSort
 
+    chosen = DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id]))
     with site.client() as client:
-        runs = client.read_flow_runs(
-            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id])),
-            sort=FlowRunSort.EXPECTED_START_TIME_DESC,
-        )
-    run_id: UUID = runs[0].id
-    return run_id
+        return {run.id for run in client.read_flow_runs(deployment_filter=chosen)}

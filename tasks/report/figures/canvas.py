@@ -67,7 +67,7 @@ def new_figure(width: int, height: int) -> Figure:
     sheet.set(xlim=(0, width), ylim=(height, 0), zorder=-1)
     sheet.set_axis_off()
     for axis in (sheet.xaxis, sheet.yaxis):
-        axis.set_major_locator(NullLocator())  # ticks take long to make, shown or not
+        axis.set_major_locator(NullLocator())  # creating ticks is slow, even if they are hidden
     return figure
 
 
@@ -304,6 +304,11 @@ def wrapped(text: str, width: int, size: float) -> str:
 def shortened(names: Sequence[str], width: int, size: float) -> list[str]:
     """Return names cut to a width in dots, with an ellipsis."""
     return [_shortened(name, width, size) for name in names]
+
+
+def fitting_size(texts: Sequence[str], width: int) -> float:
+    """Return the usual size of text, or the small one if a text is wider than so many dots."""
+    return TICK if all(text_width(text, TICK) <= width for text in texts) else SMALL
 
 
 def _shortened(name: str, width: int, size: float) -> str:
