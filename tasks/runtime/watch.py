@@ -10,6 +10,7 @@ again after every gap in the view of the server, so clocks need not agree.
 """
 
 import logging
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ from prefect.client.schemas.filters import (
     WorkPoolFilterName,
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
-from prefect.client.schemas.sorting import LogSort
+from prefect.client.schemas.sorting import FlowRunSort, LogSort
 from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelled, Crashed
@@ -47,12 +48,15 @@ SILENCE_SECONDS = 90.0
 Heartbeats come every 30 s, see pyproject.toml.
 """
 POLL_SECONDS = 5.0
+CRASHED_RUNS = 20
+"""Newest crashed runs that are looked at."""
 GAP_POLLS = 4
 """After so many missed looks at the server, the silence of every run is measured anew."""
 
 ACTIVE = FlowRunFilterState(
     type=FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING, StateType.CANCELLING])
 )
+CRASHED = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CRASHED]))
 WAITING = FlowRunFilterState(name=FlowRunFilterStateName(any_=["AwaitingRetry"]))
 
 
@@ -65,8 +69,8 @@ class Watch:
     poll: float = POLL_SECONDS
     signs: dict[UUID, tuple[object, float]] = field(default_factory=dict)
     """Newest sign of life of each run, and when it was first seen (monotonic)."""
-    ended: dict[UUID, float] = field(default_factory=dict)
-    """Runs that are no longer active, and since when (monotonic)."""
+    crashed: dict[UUID, float] | None = None
+    """When each crashed run was first seen (monotonic); infinite before the first look."""
     looked: float = 0.0
     """Time of the last successful look (monotonic)."""
 
@@ -99,23 +103,45 @@ class Watch:
         self.looked = now
         for id in self.signs.keys() - runs.keys():
             del self.signs[id]
-            self.ended[id] = now
         for id, run in runs.items():
             sign = (run.state_id, beats[id])
             if id not in self.signs or self.signs[id][0] != sign:
                 self.signs[id] = (sign, now)
             elif now - self.signs[id][1] >= self.silence + expected_wait(run):
                 self.mark(client, run)
-        for id in [id for id, since in self.ended.items() if now - since >= self.silence / 3]:
-            del self.ended[id]
-            leave_reason(client, id)
+        self.leave_reasons(client, now)
+
+    def leave_reasons(self, client: SyncPrefectClient, now: float) -> None:
+        """Publish the reasons of crashed runs whose own hook did not, such as a failed import.
+
+        Args:
+            client: client of the server.
+            now: time of this look (monotonic).
+        """
+        newest = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(state=CRASHED),
+            work_pool_filter=self.pool_filter,
+            sort=FlowRunSort.END_TIME_DESC,
+            limit=CRASHED_RUNS,
+        )
+        if self.crashed is None:
+            self.crashed = {run.id: math.inf for run in newest}
+        for run in newest:
+            since = self.crashed.setdefault(run.id, now)
+            if now - since >= self.silence / 3:  # a hook has had its time
+                self.crashed[run.id] = math.inf
+                leave_reason(client, run.id)
+
+    @property
+    def pool_filter(self) -> WorkPoolFilter:
+        """Return the filter for this work pool."""
+        return WorkPoolFilter(name=WorkPoolFilterName(any_=[self.pool]))
 
     def active_runs(self, client: SyncPrefectClient) -> Iterator[FlowRun]:
         """Yield the runs that should have a process."""
-        pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[self.pool]))
         for state in (ACTIVE, WAITING):
             for run in client.read_flow_runs(
-                flow_run_filter=FlowRunFilter(state=state), work_pool_filter=pool
+                flow_run_filter=FlowRunFilter(state=state), work_pool_filter=self.pool_filter
             ):
                 # Other waiting runs have no process yet; a worker will start one.
                 if state is ACTIVE or run.empirical_policy.retry_type == "in_process":

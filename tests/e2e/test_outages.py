@@ -244,7 +244,7 @@ def test_stopped_longer_than_the_silence(outages: Outages, tmp_path: Path) -> No
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
     assert site.wait_until_final(victim).is_crashed()
-    following = site.run(RETRAINING, outages.parameters(outages.iterations))
+    following = site.run(RETRAINING, outages.parameters(outages.iterations), retry=True)
     site.wait(following, lambda state: state.is_running())
     for pid in stopped:
         os.kill(pid, signal.SIGCONT)
