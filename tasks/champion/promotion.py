@@ -4,7 +4,9 @@ import getpass
 import platform
 from dataclasses import dataclass
 
+from tasks.champion.change import DataChange, compare_data
 from tasks.champion.data import TrainingData, challenger_data, check_same_task, data_differences
+from tasks.champion.kept_out import record_kept_out
 from tasks.champion.registry import Accuracy, Champion, Champions, Facts
 from tasks.champion.rule import Decision, Pairs, decide, decide_first, pair
 from tasks.engine.stage import Executor
@@ -28,6 +30,8 @@ class PromotionResult:
     """About the challenger."""
     problems: tuple[str, ...]
     """One line for each damaged champion that had to be skipped."""
+    change: DataChange | None = None
+    """How the data have changed since the champion; None if they have not."""
 
 
 def promote_if_not_worse(
@@ -60,6 +64,9 @@ def promote_if_not_worse(
     data = challenger_data(executor.store, results.download, results.splits)
     if found.champion and not retrain.new_task:
         check_same_task(found.champion, data, settings.download)
+    change = (
+        compare_data(executor.store, found.champion, results.splits) if found.champion else None
+    )
     decision, challenger = compare_with_champion(
         executor, results, settings, retrain, champions, found.champion, data
     )
@@ -69,7 +76,11 @@ def promote_if_not_worse(
         after = champions.promote(
             results.model.file, facts, by, decision.reason, expected_current=current
         )
-    return PromotionResult(decision, found.champion, after, facts, found.problems)
+    elif decision.challenger:  # not the champion itself
+        stays = found.champion.id if found.champion else None
+        digest = results.model.file.sha256
+        record_kept_out(champions, digest, facts, by, decision.reason, champion=stays)
+    return PromotionResult(decision, found.champion, after, facts, found.problems, change)
 
 
 def compare_with_champion(

@@ -465,18 +465,6 @@ def withdrawn_by(champions: list[Champion]) -> set[str]:
     return digits
 
 
-def histories(store: Store) -> list[str]:
-    """Return the lines of all registries, each under its name if there are several."""
-    names = registry_names(store) or [DEFAULT_CHAMPION]
-    if names == [DEFAULT_CHAMPION]:
-        return history_lines(Champions(store))
-    return [
-        line
-        for name in names
-        for line in (f"champion {name}:", *history_lines(Champions(store, name)))
-    ]
-
-
 def history_lines(champions: Champions) -> list[str]:
     """Return a line for each champion, oldest first; `*` marks the current one."""
     current = champions.current_name()

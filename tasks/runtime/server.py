@@ -259,17 +259,49 @@ def serve(listener: int, owner: int) -> None:
         sys.exit(3)
 
 
-def check() -> int:
-    """Return 0 if the server at PREFECT_API_URL answers; else print a line and return 1."""
-    url = os.environ.get("PREFECT_API_URL", "")
-    try:
-        httpx.get(f"{url}/health", timeout=10)
-    except (httpx.TransportError, httpx.InvalidURL):
-        print(
-            f"error: no Prefect server answers at {url}; start one with `make server` in another"
-            " terminal, or set PREFECT_API_URL",
-            file=sys.stderr,
+def check_server() -> None:
+    """Check that the configured server answers, with its password and certificate.
+
+    Raises:
+        PipelineError: it does not answer, or refuses this client.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectHTTPStatusError
+    from prefect.settings import get_current_settings
+
+    url = get_current_settings().api.url
+    if not url:
+        raise PipelineError(
+            "PREFECT_API_URL names no server; set it, for instance to http://127.0.0.1:4200/api"
         )
+    try:
+        with get_client(sync_client=True) as client:
+            client.read_work_pools(limit=1)  # /health needs no password
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code != httpx.codes.UNAUTHORIZED:
+            raise PipelineError(f"the Prefect server at {url} answers: {error.args[0]}") from error
+        raise PipelineError(
+            f"the Prefect server at {url} wants a password; set PREFECT_API_AUTH_STRING to"
+            " user:password"
+        ) from error
+    except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
+        if "CERTIFICATE" in str(error).upper():
+            raise PipelineError(
+                f"the Prefect server at {url} has a certificate that is not trusted; set"
+                " PREFECT_API_SSL_CERT_FILE to the certificate of its authority"
+            ) from error
+        raise PipelineError(
+            f"no Prefect server answers at {url}; start one with `make server` in another"
+            " terminal, or set PREFECT_API_URL"
+        ) from error
+
+
+def check() -> int:
+    """Return 0 if the configured server answers; else print a line and return 1."""
+    try:
+        check_server()
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 

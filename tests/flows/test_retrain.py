@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import re
 import shutil
 import socket
 from collections.abc import Callable
@@ -155,7 +156,11 @@ def test_rolled_back_model_is_not_promoted_again(
     assert done.code == 0
     assert done.last.endswith(f"rolled back from {second} to {first}")
     done = run_script(RETRAIN, "history", "--artifacts", root)
-    assert len(done.lines) == 3
+    assert len(done.lines) == 4
+    assert re.fullmatch(
+        r"- [0-9a-f]{12}  \S+  validation \S+%  test \S+%  kept out by .+: significantly worse: .+",
+        done.lines[3],
+    )
     assert done.lines[0].startswith(f"  {first} ")
     assert done.lines[1].startswith(f"  {second} ")
     assert done.lines[2].startswith(f"* 0003-{first.partition('-')[2]} ")
