@@ -1,14 +1,21 @@
 """Digits drawn from strokes, in MNIST's form: extra training images for pictures from people.
 
 MNIST holds few of the forms that people outside the United States write, such as a 1 with an
-upstroke, which a network trained on MNIST alone reads as 7. Pure functions of arrays.
+upstroke, which a network trained on MNIST alone reads as 7. All functions but the stage
+`add_drawn` are pure functions of arrays.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from tasks.data.convert import to_table, write_parquet
 from tasks.data.mnist_form import BOX, FIELD, put_in_field, reduce_by
+from tasks.engine.stage import stage
+from tasks.engine.store import Workspace
+from tasks.records import Split
 
 FINE = 4  # working pixels per pixel of the result
 
@@ -258,3 +265,24 @@ def draw_lines(paths: list[np.ndarray], pen: float) -> np.ndarray:
         for x, y in points:
             draw.ellipse([x - pen / 2, y - pen / 2, x + pen / 2, y + pen / 2], fill=1)
     return np.asarray(picture, dtype=np.float64)
+
+
+@stage(libraries=("numpy", "pillow", "pyarrow"))
+def add_drawn(work: Workspace, split: Split, share: float, seed: int) -> Split:
+    """Add drawn digits to MNIST's training split.
+
+    Args:
+        work: inputs and outputs.
+        split: the training split.
+        share: drawn digits per image of the split.
+        seed: of the drawn digits.
+
+    Returns:
+        The split with the drawn digits at its end; their `index` continues the largest one.
+    """
+    table = pq.ParquetFile(work.input(split.file)).read()
+    images, labels = draw_digits(round(share * split.rows), seed)
+    drawn = to_table(images, labels, first=int(table["index"].to_numpy().max()) + 1)
+    result = pa.concat_tables([table, drawn]).combine_chunks()
+    write_parquet(result, work.output("train.parquet"))
+    return Split(rows=len(result), file=work.finished("train.parquet"))

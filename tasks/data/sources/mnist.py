@@ -69,3 +69,13 @@ MIRRORS = (
     "https://raw.githubusercontent.com/fgnt/mnist/master/",  # for networks that allow GitHub
 )
 """Base URLs of the four archives, tried in this order."""
+
+
+def is_mnist(source: str | None, digests: str) -> bool:
+    """Return whether settings of `download` allow no other data set than MNIST.
+
+    Args:
+        source: `DownloadSettings.source`; the digits of scikit-learn are another data set.
+        digests: `DownloadSettings.digests`.
+    """
+    return digests == "mnist" and source != "digits"
