@@ -6,7 +6,7 @@ Nothing here knows of Prefect: the executor decides what a call of a stage does.
 from tasks.data.convert import convert
 from tasks.data.download import download
 from tasks.data.drawn import add_drawn
-from tasks.data.sources.mnist import is_mnist
+from tasks.data.sources.mnist import only_mnist
 from tasks.engine.stage import Executor
 from tasks.model.evaluate import evaluate
 from tasks.model.export import export
@@ -36,7 +36,7 @@ def training_images(executor: Executor, settings: Settings, train_split: Split) 
     share = settings.training.drawn
     if not share:
         return train_split
-    if not is_mnist(settings.download.source, settings.download.digests):
+    if not only_mnist(settings.download.source, settings.download.digests):
         log.info(f"--drawn {share:g}: no digits are added, since the data set is not MNIST")
         return train_split
     return add_drawn(executor, split=train_split, share=share, seed=settings.training.seed)

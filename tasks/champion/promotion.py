@@ -11,6 +11,7 @@ from tasks.champion.data import TrainingData, challenger_data, check_same_task, 
 from tasks.champion.registry import Accuracy, Champion, Champions, Facts
 from tasks.champion.rule import Decision, decide, decide_first, pair
 from tasks.engine.stage import Executor
+from tasks.model.calibrate import calibrate
 from tasks.model.evaluate import classify
 from tasks.records import Classification, Model, Results
 from tasks.report.summary import Summary
@@ -67,8 +68,21 @@ def promote_if_not_worse(
     facts = facts_about(results, summary, challenger, data)
     after = found.champion
     if decision.verdict == "promoted":
+        splits = results.splits
+        calibration = calibrate(
+            executor,
+            train=splits.train,
+            validation=splits.validation,
+            shape=splits.shape,
+            model=results.model,
+        )
         after = champions.promote(
-            results.model.file, facts, by, decision.reason, expected_current=current
+            results.model.file,
+            facts,
+            by,
+            decision.reason,
+            expected_current=current,
+            calibration=calibration.file,
         )
     return PromotionResult(decision, found.champion, after, facts, found.problems)
 

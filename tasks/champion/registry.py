@@ -2,6 +2,7 @@
 
     champion/0001-<first 12 of the model's SHA-256>/   one promotion or rollback; never changed
         model.keras
+        calibration.safetensors                         see the stage `calibrate`
         record.json
     champion/current -> 0007-…                          the one in use
     champion/.new/                                      being written
@@ -32,6 +33,7 @@ NAME = re.compile(r"(\d{4,})-([0-9a-f]{12})")
 Ground = Literal["dark", "light", "mixed"]
 """Brightness of the pixels around the object in the images of a data set."""
 
+CALIBRATION = "calibration.safetensors"
 HISTORY = "see `python flows/retrain.py history`"
 
 
@@ -68,6 +70,8 @@ class Champion(Record):
     """Number and first 12 digits of the model's SHA-256; also the name of its folder."""
     action: Literal["promoted", "rolled back"]
     model: FileRef
+    calibration: FileRef | None = None
+    """None in records of earlier versions."""
     facts: Facts
     by: str
     """Flow run or user that promoted it."""
@@ -272,7 +276,13 @@ class Champions:
         )
 
     def promote(
-        self, model: FileRef, facts: Facts, by: str, why: str, expected_current: str | None
+        self,
+        model: FileRef,
+        facts: Facts,
+        by: str,
+        why: str,
+        expected_current: str | None,
+        calibration: FileRef | None = None,
     ) -> Champion:
         """Copy a model into the registry and make it the current champion.
 
@@ -282,12 +292,13 @@ class Champions:
             by: flow run or user that asks for it.
             why: reason in one sentence.
             expected_current: result of `current_name` when the decision was made.
+            calibration: file of the stage `calibrate` for this model.
 
         Raises:
             PipelineError: the disk fails, or another champion was promoted in the meantime and
                 stays.
         """
-        return self.commit("promoted", model, facts, by, why, expected_current)
+        return self.commit("promoted", model, calibration, facts, by, why, expected_current)
 
     def rollback(self, to: str | None, by: str) -> Champion:
         """Make an earlier champion current again and withdraw the present one.
@@ -310,7 +321,8 @@ class Champions:
             raise PipelineError(f"rollback: {champion.id} is the current model already ({current})")
         why = f"rolled back from {current}" if current else "put into use by hand"
         why = f"{why} to {name}"
-        return self.commit("rolled back", champion.model, champion.facts, by, why, current)
+        files = champion.model, champion.calibration
+        return self.commit("rolled back", *files, champion.facts, by, why, current)
 
     def resolve(self, wanted: str) -> str:
         """Return the newest champion that a number, id or short digest matches."""
@@ -350,6 +362,7 @@ class Champions:
         self,
         action: Literal["promoted", "rolled back"],
         model: FileRef,
+        calibration: FileRef | None,
         facts: Facts,
         by: str,
         why: str,
@@ -368,10 +381,13 @@ class Champions:
                 used = [*self.names(), *([current] if current else [])]
                 number = 1 + max(map(number_of, used), default=0)
                 name = f"{number:04}-{model.sha256[:12]}"
+                if calibration and self.store.problem(calibration):
+                    calibration = None  # damaged; the model is of use without it
                 champion = Champion(
                     id=name,
                     action=action,
-                    model=model.model_copy(update={"path": f"champion/{name}/model.keras"}),
+                    model=file_of(name, model, "model.keras"),
+                    calibration=calibration and file_of(name, calibration, CALIBRATION),
                     facts=facts,
                     by=by,
                     when=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -379,12 +395,17 @@ class Champions:
                     replaced=current,
                 )
                 shutil.rmtree(self.store.inside("champion/.new"), ignore_errors=True)
-                self.write(champion, self.store.path(model))
+                self.write(champion, model, calibration)
                 self.point_at(name)
         return champion
 
-    def write(self, champion: Champion, model: Path) -> None:
+    def write(self, champion: Champion, model: FileRef, calibration: FileRef | None) -> None:
         """Write the folder of a champion and flush it to the disk.
+
+        Args:
+            champion: its record.
+            model: file to copy.
+            calibration: file to copy, if there is one.
 
         Raises:
             PipelineError: the copy differs from the model.
@@ -392,10 +413,12 @@ class Champions:
         new = self.folder / ".new"
         new.mkdir()
         try:
-            shutil.copyfile(model, new / "model.keras")
+            shutil.copyfile(self.store.path(model), new / "model.keras")
+            if calibration:
+                shutil.copyfile(self.store.path(calibration), new / CALIBRATION)
             (new / "record.json").write_text(champion.model_dump_json(indent=1), encoding="utf-8")
             self.check_copy(champion.model)
-            for path in (new / "model.keras", new / "record.json", new):
+            for path in (*new.iterdir(), new):
                 flush(path)
             new.rename(self.folder / champion.id)
         except BaseException:
@@ -422,6 +445,11 @@ class Champions:
         link.symlink_to(name, target_is_directory=True)
         link.replace(self.pointer)
         flush(self.folder)
+
+
+def file_of(champion: str, file: FileRef, name: str) -> FileRef:
+    """Return a file as it lies in the folder of a champion."""
+    return file.model_copy(update={"path": f"champion/{champion}/{name}"})
 
 
 def flush(path: Path) -> None:

@@ -6,7 +6,7 @@ import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -67,7 +67,7 @@ def picture_format(start: bytes) -> str | None:
     return next((name for magic, name in MAGICS.items() if start.startswith(magic)), None)
 
 
-def describe(start: bytes) -> str:
+def describe_other(start: bytes) -> str:
     """Describe a file that is no picture by its first bytes."""
     if not start:
         return "the file is empty"
@@ -79,61 +79,59 @@ def describe(start: bytes) -> str:
     for magic, what in OTHER_FILES.items():
         if text.startswith(magic):
             return what
-    return f"no picture that is known, begins with {start[:4].hex(' ')}"
+    return f"neither a picture, IDX nor Parquet; begins with {start[:4].hex(' ')}"
 
 
-def read_regular(path: Path) -> bytes:
-    """Read a whole file, but never a pipe, socket or device, which could block.
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read, but never a pipe, socket or device, which could block.
 
     Raises:
-        PipelineError: it cannot be read, is no regular file or too large; one line.
+        PipelineError: it cannot be opened or is no regular file; one line.
     """
     name = printable(path)
     try:
         check_regular(path.stat(), name)
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            check_regular(os.fstat(descriptor), name)  # the name may mean another file by now
-            return file.read(MOST_BYTES + 1)[:MOST_BYTES]
+        file = os.fdopen(descriptor, "rb")
+        check_regular(os.fstat(descriptor), name)  # the name may mean another file by now
     except OSError as error:
         raise PipelineError(f"{name}: {(error.strerror or 'unreadable').lower()}") from error
     except ValueError as error:  # a null byte in the name
         raise PipelineError(f"{name}: {error}") from error
+    return file
 
 
 def check_regular(facts: os.stat_result, name: str) -> None:
-    """Refuse what is no regular file, or too large to be a picture.
+    """Refuse what is no regular file.
 
     Raises:
-        PipelineError: it is.
+        PipelineError: it is a folder, pipe, socket or device.
     """
     if stat.S_ISDIR(facts.st_mode):
         raise PipelineError(f"{name}: a folder, not a picture")
     if not stat.S_ISREG(facts.st_mode):
         raise PipelineError(f"{name}: a {special_kind(facts.st_mode)}, not a file; not opened")
-    if facts.st_size > MOST_BYTES:
+
+
+def read_whole(file: BinaryIO, name: str) -> bytes:
+    """Read an open file from its start, if it is not too large to be a picture.
+
+    Raises:
+        PipelineError: it is.
+    """
+    size = os.fstat(file.fileno()).st_size
+    if size > MOST_BYTES:
         raise PipelineError(
-            f"{name}: {facts.st_size / 2**20:,.0f} MiB; pictures of up to"
-            f" {MOST_BYTES // 2**20} MiB are read"
+            f"{name}: {size / 2**20:,.0f} MiB; pictures of up to {MOST_BYTES // 2**20} MiB are read"
         )
+    file.seek(0)
+    return file.read(MOST_BYTES)
 
 
 def special_kind(mode: int) -> str:
     """Name the kind of a special file."""
     kinds = ((stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"))
     return next((kind for test, kind in kinds if test(mode)), "device")
-
-
-def read_picture(path: Path) -> Decoded:
-    """Read one picture.
-
-    Args:
-        path: of a file; its content tells the format, not its name.
-
-    Raises:
-        PipelineError: it is no picture, damaged or too large; one line that names the file.
-    """
-    return decode_picture(read_regular(path), printable(path))
 
 
 def decode_picture(data: bytes, name: str) -> Decoded:
@@ -148,7 +146,7 @@ def decode_picture(data: bytes, name: str) -> Decoded:
     """
     kind = picture_format(data[:START])
     if kind is None:
-        raise PipelineError(f"{name}: {describe(data[:START])}")
+        raise PipelineError(f"{name}: {describe_other(data[:START])}")
     try:
         return decode(data)
     except TooManyPixels as error:

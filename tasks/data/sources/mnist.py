@@ -71,7 +71,7 @@ MIRRORS = (
 """Base URLs of the four archives, tried in this order."""
 
 
-def is_mnist(source: str | None, digests: str) -> bool:
+def only_mnist(source: str | None, digests: str) -> bool:
     """Return whether settings of `download` allow no other data set than MNIST.
 
     Args:

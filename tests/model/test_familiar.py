@@ -1,7 +1,6 @@
 """Distances from what the network knows."""
 
 import numpy as np
-
 from tasks.scoring.unusual import choose_rows, distances, learn_familiar, mark_unlike
 
 RNG = np.random.default_rng(0)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from tasks.scoring.calibrate import calibration_error, fit_temperature, softmax
 
 
