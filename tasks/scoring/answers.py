@@ -54,8 +54,7 @@ class Tally:
             return align(self.first)
         width = max(map(len, self.classes), default=0)
         digits = max((len(f"{n:,}") for n in self.classes.values()), default=0)
-        lines = [counted(self.count, "picture")]
-        lines += [
+        lines = [
             f"  {name:<{width}}  {self.classes[name]:>{digits},}" for name in natural(self.classes)
         ]
         lines += self.mark_lines()

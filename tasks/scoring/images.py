@@ -6,8 +6,9 @@ in one line that names it.
 
 import gzip
 import os
+import stat
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +18,7 @@ import numpy as np
 from tasks.data.idx import GZIP_MAGIC, IDX_START, IMAGE_RANK, LABEL_RANK, parse_header
 from tasks.records import Shape
 from tasks.runtime.errors import PipelineError
+from tasks.scoring.answers import counted
 from tasks.scoring.contact_sheet import is_contact_sheet
 from tasks.scoring.decode import (
     MOST_PIXELS,
@@ -60,7 +62,7 @@ class Reports:
     """Files in folders that are no pictures."""
 
 
-def find_files(path: Path, note: Callable[[str], None]) -> Iterator[Path]:
+def find_files(path: Path, reports: Reports) -> Iterator[Path]:
     """Yield a file, or the pictures in a folder at any depth, sorted.
 
     Hidden files and folders (`.ipynb_checkpoints`) are skipped. Links are followed, but no folder
@@ -68,40 +70,40 @@ def find_files(path: Path, note: Callable[[str], None]) -> Iterator[Path]:
 
     Args:
         path: a file or a folder.
-        note: called with one line about the other files of a folder.
+        reports: gets a line about the other files of a folder, and about folders within it that
+            cannot be read.
 
     Raises:
         PipelineError: it does not exist, or is a folder without pictures.
         OSError: it cannot be read.
     """
-    if not path.is_dir():
-        if not path.exists():
-            raise PipelineError(f"{printable(path)}: no such file or folder")
+    try:
+        facts = path.stat()
+    except FileNotFoundError as error:
+        raise PipelineError(f"{printable(path)}: no such file or folder") from error
+    if not stat.S_ISDIR(facts.st_mode):
         yield path
         return
     pictures: list[Path] = []
     others: list[Path] = []
-    for file in walk(path):
+    for file in walk(path, reports):
         (pictures if file.suffix.lower() in SUFFIXES else others).append(file)
     if not pictures:
-        raise PipelineError(f"{printable(path)}: no picture in this folder{and_others(others)}")
+        found = f"; {name_others(others)}" if others else ""
+        raise PipelineError(f"{printable(path)}: no picture in this folder{found}")
     if others:
-        note(f"{printable(path)}{and_others(others)}")
+        reports.notes.append(f"{printable(path)}: {name_others(others)}")
     yield from pictures
 
 
-def walk(folder: Path) -> Iterator[Path]:
-    """Yield the files of a folder at any depth, sorted, without hidden ones.
+def walk(folder: Path, reports: Reports) -> Iterator[Path]:
+    """Yield the files of a folder at any depth, sorted, without hidden ones."""
 
-    Raises:
-        OSError: the folder, or one within it, cannot be read.
-    """
-
-    def fail(error: OSError) -> None:
-        raise error
+    def add_problem(error: OSError) -> None:
+        reports.problems.append(f"{printable(error.filename)}: {say_error(error)}")
 
     seen = set()
-    for place, folders, files in os.walk(folder, onerror=fail, followlinks=True):
+    for place, folders, files in os.walk(folder, onerror=add_problem, followlinks=True):
         facts = Path(place).stat()
         if (facts.st_dev, facts.st_ino) in seen:
             folders.clear()
@@ -111,17 +113,16 @@ def walk(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in sorted(files) if not name.startswith("."))
 
 
-def and_others(files: list[Path]) -> str:
-    """Return words about files that are no pictures; empty if there are none."""
-    if not files:
-        return ""
+def name_others(files: list[Path]) -> str:
+    """Return words about files of a folder that are no pictures."""
     names = ", ".join(printable(file.name) for file in files[:NAMED])
     more = ", …" if len(files) > NAMED else ""
-    kind = "file is no picture" if len(files) == 1 else "files are no pictures"
-    return (
-        f": {len(files):,} other {kind} by {'its name' if len(files) == 1 else 'their names'}"
-        f" ({names}{more})"
-    )
+    return f"{counted(len(files), 'other file')} left out ({names}{more})"
+
+
+def say_error(error: OSError) -> str:
+    """Return the system's words for an error."""
+    return (error.strerror or "unreadable").lower()
 
 
 def read_batches(
@@ -137,12 +138,14 @@ def read_batches(
     """
     for path in paths:
         try:
-            for file in find_files(Path(path), reports.notes.append):
+            for file in find_files(Path(path), reports):
                 yield from read_file(file, shape, size, reports)
         except OSError as error:
             name = printable(error.filename or path)
-            reports.problems.append(f"{name}: {(error.strerror or 'unreadable').lower()}")
-        except (PipelineError, ValueError) as error:  # ValueError: a null byte in the name
+            reports.problems.append(f"{name}: {say_error(error)}")
+        except ValueError as error:  # a null byte in the name
+            reports.problems.append(f"{printable(path)}: {error}")
+        except PipelineError as error:
             reports.problems.append(str(error))
 
 
@@ -155,12 +158,9 @@ def read_file(path: Path, shape: Shape, size: int, reports: Reports) -> Iterator
             count += len(batch.images)
     except (PipelineError, OSError) as error:
         name = printable(path)
-        reason = str(error)
-        if isinstance(error, OSError):
-            reason = f"{name}: {(error.strerror or str(error)).lower()}"
-        before = f" (the {count:,} images before that are scored)" if count > 1 else ""
-        before = " (the image before that is scored)" if count == 1 else before
-        reports.problems.append(reason + before)
+        reason = f"{name}: {say_error(error)}" if isinstance(error, OSError) else str(error)
+        before = counted(count, "image before that is", "images before that are")
+        reports.problems.append(reason + (f" ({before} scored)" if count else ""))
 
 
 def open_images(path: Path, shape: Shape, size: int, reports: Reports) -> Iterator[ImageBatch]:

@@ -105,8 +105,7 @@ def load_scorer(champions: Champions, champion: Champion) -> Callable[[Prepared]
     calibrated = None
     if file is None:
         log.warning(
-            f"champion {champion.id} has no calibration: unfamiliar pictures are not marked;"
-            " retrain for one that has"
+            f"champion {champion.id} has no calibration: unfamiliar pictures are not marked"
         )
     elif problem := store.problem(file):
         log.warning(

@@ -49,6 +49,29 @@ def test_a_promoted_model_is_a_copy_with_its_record(
     assert champion.facts.validation.correct == 98
 
 
+def test_a_calibration_goes_with_its_champion(
+    champions: Champions, model: Callable[[str], FileRef], promote: Promote
+) -> None:
+    calibration = model("calibration")
+    first = champions.promote(
+        model("a"), facts(), "a test", "good", expected_current=None, calibration=calibration
+    )
+    assert first.calibration
+    assert first.calibration.path == f"champion/{first.id}/calibration.safetensors"
+    assert champions.store.problem(first.calibration) is None
+    promote("b")
+    back = champions.rollback(None, "a test")
+    assert back.calibration
+    assert champions.store.problem(back.calibration) is None
+    assert champions.read(back.id) == back
+
+    champions.store.path(back.calibration).write_text("damaged")
+    promote("c")
+    again = champions.rollback(back.id, "a test")  # the model is of use without it
+    assert again.short_digest == first.short_digest
+    assert again.calibration is None
+
+
 def test_the_history_lists_all_champions(champions: Champions, promote: Promote) -> None:
     first, second = promote("first"), promote("second", 99)
     assert champions.history() == [first, second]

@@ -2,8 +2,14 @@
 
 import numpy as np
 
-from tasks.data.drawn import draw_many
+from tasks.data.convert import to_table, write_parquet
+from tasks.data.dataset import read_split
+from tasks.data.drawn import add_drawn, draw_many
 from tasks.data.mnist_form import has_mnist_form
+from tasks.engine.digests import sha256
+from tasks.engine.models import FileRef
+from tasks.engine.store import Store
+from tasks.records import Split
 
 
 def test_classes_are_as_frequent_and_images_differ() -> None:
@@ -31,3 +37,22 @@ def test_forms_of_a_class_are_alike() -> None:
     known, asked = (x.reshape(len(x), -1) / 255 for x in (images, tests))
     squares = (known**2).sum(axis=1) - 2 * asked @ known.T
     assert (labels[squares.argmin(axis=1)] == truth).mean() > 0.95
+
+
+def test_they_are_added_behind_the_training_images(store: Store) -> None:
+    own = np.random.default_rng(0).integers(0, 256, (40, 28, 28), dtype=np.uint8)
+    path = store.root / "train.parquet"
+    write_parquet(to_table(own, np.full(40, 7, np.uint8), first=5000), path)
+    file = FileRef(path="train.parquet", sha256=sha256(path), size=path.stat().st_size)
+    digests = set()
+    for number, seed in enumerate((3, 3, 4)):
+        with store.workspace("add-drawn", f"{number}" * 64) as work:
+            added = add_drawn.function(work, Split(rows=40, file=file), 0.5, seed)
+        digests.add(added.file.sha256)
+    assert len(digests) == 2
+    data = read_split(store.path(added.file))
+    assert added.rows == len(data.images) == 60
+    assert (data.images[:40] == own).all()
+    assert (data.images[40:] == draw_many(20, 4)[0]).all()
+    assert data.labels.tolist() == [7] * 40 + [*range(10)] * 2
+    assert data.index.tolist() == [*range(5000, 5060)]

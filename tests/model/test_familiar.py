@@ -1,7 +1,8 @@
 """Distances from what the network knows."""
 
 import numpy as np
-from tasks.scoring.unusual import choose_rows, distances, learn_familiar, mark_unlike
+
+from tasks.model.familiar import choose_rows, distances, learn_familiar
 
 RNG = np.random.default_rng(0)
 CLASSES = RNG.normal(0, 1, (10, 64))
@@ -25,12 +26,8 @@ def test_other_features_are_beyond_it() -> None:
     assert (distances(np.zeros((1, 64)), familiar) > familiar.limit).all()
 
 
-def test_marks_of_the_ink_come_first() -> None:
-    marks = mark_unlike(["blank", "several digits", "", ""], np.array([9, 9, 9, 0]), 0.5)
-    assert marks == ["blank", "several digits", "no digit", ""]
-
-
 def test_chosen_rows_are_the_same_each_time() -> None:
-    assert (choose_rows(60_000) == choose_rows(60_000)).all()
-    assert len(choose_rows(60_000)) == 2000
-    assert choose_rows(5).tolist() == [0, 1, 2, 3, 4]
+    assert (choose_rows(60_000, 128) == choose_rows(60_000, 128)).all()
+    assert len(choose_rows(60_000, 128)) == 2000
+    assert choose_rows(5, 128).tolist() == [0, 1, 2, 3, 4]
+    assert len(choose_rows(60_000, 40_000)) == 100  # bounded memory

@@ -1,14 +1,27 @@
 """The page of pictures."""
 
-import numpy as np
+from pathlib import Path
 
-from tasks.scoring.answers import Answer
-from tasks.scoring.contact_sheet import MOST, TILE, Entry, cut, draw_contact_sheet, load_font
+import numpy as np
+from PIL import Image
+
+from tasks.scoring.answers import PictureAnswer
+from tasks.scoring.contact_sheet import (
+    MOST,
+    TILE,
+    Entry,
+    cut,
+    draw_contact_sheet,
+    is_contact_sheet,
+    load_font,
+    thumbnail,
+    write_contact_sheet,
+)
 
 
 def entry(name: str = "a.png", height: int = 40, width: int = 90) -> Entry:
     original = np.full((height, width), 200, np.uint8)
-    return Entry(original, np.full((28, 28), 90, np.uint8), Answer(name, "7", 0.9))
+    return Entry(original, np.full((28, 28), 90, np.uint8), PictureAnswer(name, "7", 0.9))
 
 
 def test_both_pictures_are_on_the_page() -> None:
@@ -33,3 +46,16 @@ def test_names_are_cut_in_their_middle() -> None:
     assert font.getlength(short) <= 200
     assert short.startswith("folder")
     assert short.endswith("digit1.png")
+
+
+def test_a_sheet_is_told_from_other_pictures(tmp_path: Path) -> None:
+    write_contact_sheet([entry()], "Scores", tmp_path / "sheet.png")
+    Image.open(tmp_path / "sheet.png").save(tmp_path / "copy.png")
+    assert is_contact_sheet((tmp_path / "sheet.png").read_bytes())
+    assert not is_contact_sheet((tmp_path / "copy.png").read_bytes())
+
+
+def test_large_pictures_are_kept_small() -> None:
+    assert thumbnail(np.zeros((1000, 2000), np.uint8)).size < 4 * TILE * TILE
+    assert thumbnail(np.zeros((5, 2000), np.uint8)).shape[0] > 0
+    assert thumbnail(np.zeros((28, 28), np.uint8)).shape == (28, 28)

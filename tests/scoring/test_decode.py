@@ -15,9 +15,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tasks.runtime.errors import PipelineError
-from tasks.scoring.decode import decode_picture, printable, read_picture
+from tasks.scoring.decode import Decoded, decode_picture, open_regular, printable, read_whole
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+
+
+def read_picture(path: Path) -> Decoded:
+    """Read and decode a file."""
+    with open_regular(path) as file:
+        return decode_picture(read_whole(file, printable(path)), printable(path))
 
 
 def sample(height: int = 20, width: int = 30) -> np.ndarray:

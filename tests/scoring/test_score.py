@@ -11,6 +11,7 @@ import pytest
 from helpers import bars
 from helpers.commands import small_disk
 from PIL import Image
+from scipy.special import softmax
 
 from tasks.champion.registry import Champions, Ground
 from tasks.data import idx
@@ -20,7 +21,8 @@ from tasks.engine.models import FileRef
 from tasks.engine.store import Store
 from tasks.records import Shape
 from tasks.runtime.errors import PipelineError
-from tasks.scoring.score import check_output, problem_summary, score, summary_lines
+from tasks.scoring.outputs import check_output, check_sheet
+from tasks.scoring.score import problem_summary, score, summary_lines
 from tasks.settings import NetworkSettings, ScoreSettings
 
 from ..champion.conftest import facts
@@ -96,7 +98,7 @@ def test_files_of_every_kind_give_the_model_s_numbers(
     assert result.images == 50
 
     table = pq.read_table(settings.out)
-    assert table.column_names == ["file", "row", "predicted", "inverted", "champion"] + [
+    assert table.column_names == ["file", "row", "predicted", "fit", "mark", "champion"] + [
         f"p{c}" for c in range(3)
     ]
     assert np.abs(probabilities(table) - expected).max() < 1e-5
@@ -104,9 +106,9 @@ def test_files_of_every_kind_give_the_model_s_numbers(
     assert table["row"].to_pylist() == [0] * 10 + [*range(20)] + [*range(20)]
     assert table["file"].to_pylist()[9:11] == [str(folder / "9.png"), f"{tmp_path}/a.idx"]
     assert set(table["champion"].to_pylist()) == {Champions(Store(root)).current_name()}
-    assert not any(table["inverted"].to_pylist())
+    assert not any(table["fit"].to_pylist() + table["mark"].to_pylist())
     assert summary_lines(result) == [
-        f"50 images scored with champion {result.champion}: {tmp_path}/out.parquet"
+        f"50 pictures scored with champion {result.champion}: {tmp_path}/out.parquet"
     ]
 
 
@@ -115,15 +117,14 @@ def test_ink_on_paper_is_inverted(
 ) -> None:
     both = np.concatenate([IMAGES[:5], 255 - IMAGES[:5]])
     result = score([write_idx(tmp_path / "a", both)], settings)
-    assert result.inverted == 5
-    assert summary_lines(result)[1] == "5 had a light ground and were inverted"
+    assert summary_lines(result)[1] == "5 pictures were fitted to the form of the training images"
     table = pq.read_table(settings.out)
-    assert table["inverted"].to_pylist() == [False] * 5 + [True] * 5
+    assert table["fit"].to_pylist() == [""] * 5 + ["inverted"] * 5
     assert difference(table) < 1e-4
 
-    score([f"{tmp_path}/a"], settings.model_copy(update={"as_is": True}))
+    score([f"{tmp_path}/a"], settings.model_copy(update={"fit": "none"}))
     table = pq.read_table(settings.out)
-    assert not any(table["inverted"].to_pylist())
+    assert not any(table["fit"].to_pylist())
     assert difference(table) > 0.1
 
 
@@ -143,10 +144,102 @@ def test_the_champion_s_own_ground_is_not_inverted(
     result = score(
         [write_idx(tmp_path / "a", both)], settings.model_copy(update={"artifacts": own})
     )
-    marked = pq.read_table(settings.out)["inverted"].to_pylist()
-    assert marked == [inverted > 0] * 5 + [False] * 5
-    assert result.inverted == inverted
-    assert summary_lines(result)[1:] == ["5 had a dark ground and were inverted"][:inverted]
+    steps = pq.read_table(settings.out)["fit"].to_pylist()
+    assert steps == ["inverted" if inverted else ""] * 5 + [""] * 5
+    assert result.changed == inverted
+
+
+def test_pictures_of_another_size_need_a_fit(tmp_path: Path, settings: ScoreSettings) -> None:
+    folder = tmp_path / "digits"
+    folder.mkdir()
+    for name, shape in (("a.png", (8, 8)), ("b.png", (40, 30)), ("c.bmp", (8, 8))):
+        picture = np.full(shape, 255, np.uint8)
+        picture[2:-2, shape[1] // 2] = 0
+        Image.fromarray(picture).save(folder / name)
+    result = score([str(folder)], settings)
+    assert result.problems == [f"{folder}/b.png: 40 × 30 pixels; the champion takes 8 × 8"]
+    assert [a.name for a in result.tally.first] == ["a.png", "c.bmp"]
+
+    result = score([str(folder)], settings.model_copy(update={"fit": "mnist"}))
+    assert result.problems == []
+    assert result.images == 3
+    assert all("inverted" in fit for fit in pq.read_table(settings.out)["fit"].to_pylist())
+
+
+def test_without_out_nothing_is_written(tmp_path: Path, settings: ScoreSettings) -> None:
+    before = write_idx(tmp_path / "a", IMAGES[:2])
+    result = score([before], settings.model_copy(update={"out": None}))
+    assert [a.name for a in result.tally.first] == [f"{before} row 0", f"{before} row 1"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+    with pytest.raises(PipelineError, match="no picture to score"):
+        score([f"{tmp_path}/nowhere"], settings.model_copy(update={"out": None}))
+
+
+def test_a_contact_sheet_replaces_an_earlier_one_alone(
+    tmp_path: Path, settings: ScoreSettings
+) -> None:
+    Image.fromarray(IMAGES[0]).save(tmp_path / "digit.png")
+    with_sheet = settings.model_copy(update={"contact_sheet": tmp_path / "sheet.png"})
+    for _ in range(2):  # the second time it lies among the inputs
+        assert score([str(tmp_path)], with_sheet).images == 1
+    assert Image.open(tmp_path / "sheet.png").size[0] > 500
+    for path, said in (
+        (tmp_path / "digit.png", "is one of the inputs and would be lost; name another file with"),
+        (tmp_path / "sheet.jpg", "should end in .png"),
+    ):
+        with pytest.raises(PipelineError, match=said):
+            check_sheet(path, [str(tmp_path)])
+
+
+def test_a_calibration_marks_what_is_unlike_the_training_images(
+    tmp_path: Path, root: Path, settings: ScoreSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Familiar are the first 25 images; the temperature makes answers less sure."""
+    from tasks.model.checkpoint import write_tensors
+    from tasks.model.familiar import unit_rows
+    from tasks.model.features import compile_reader
+    from tasks.model.predictions import load_network
+
+    own = tmp_path / "own"
+    champions = Champions(Store(own))
+    champions.store.prepare()
+    shutil.copy(root / "model.keras", own)
+    read = compile_reader(load_network(own / "model.keras", facts().shape), 8, 8)
+    features, logits = read(IMAGES)
+    write_tensors(
+        {
+            "familiar": unit_rows(features[:25]).astype(np.float16),
+            "limit": np.array(1e-3),
+            "temperature": np.array(2.0),
+        },
+        own / "calibration.safetensors",
+    )
+    model, calibration = (
+        FileRef(path=p.name, sha256=sha256(p), size=p.stat().st_size)
+        for p in (own / "model.keras", own / "calibration.safetensors")
+    )
+    champion = champions.promote(
+        model, facts(), "a test", "good", expected_current=None, calibration=calibration
+    )
+    assert champion.calibration
+    images = write_idx(tmp_path / "a")
+    settings = settings.model_copy(update={"artifacts": own})
+    result = score([images], settings)
+    table = pq.read_table(settings.out)
+    marks = table["mark"].to_pylist()
+    assert marks[:25] == [""] * 25
+    assert "unfamiliar" in marks[25:]
+    assert result.tally.marks["unfamiliar"] == marks.count("unfamiliar")
+    assert np.allclose(probabilities(table), softmax(logits / 2, axis=1), atol=1e-5)
+
+    (own / "champion" / champion.id / "calibration.safetensors").write_bytes(b"damaged")
+    with caplog.at_level(logging.WARNING, logger="mnist"):
+        assert score([images], settings).images == 50
+    assert caplog.messages == [
+        f"champion {champion.id}: calibration damaged: calibration.safetensors: unfamiliar pictures"
+        " are not marked"
+    ]
+    assert set(pq.read_table(settings.out)["mark"].to_pylist()) == {""}
 
 
 def test_bad_files_are_listed_and_the_rest_is_scored(
@@ -162,9 +255,9 @@ def test_bad_files_are_listed_and_the_rest_is_scored(
 
 def test_without_any_image_there_is_no_file(tmp_path: Path, settings: ScoreSettings) -> None:
     columns = {name: ["x"] for name in ("file", "row", "predicted", "inverted", "champion")}
-    pq.write_table(pa.table(columns), settings.out)  # of an earlier run
+    pq.write_table(pa.table(columns), settings.out)  # of an earlier version
     before = settings.out.read_bytes()
-    with pytest.raises(PipelineError, match=r"^no image to score: .*/nowhere: no such file or f"):
+    with pytest.raises(PipelineError, match=r"^no picture to score: .*/nowhere: no such file or f"):
         score([f"{tmp_path}/nowhere"], settings)
     assert settings.out.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["out.parquet"]
@@ -190,7 +283,8 @@ def test_a_damaged_champion_is_reported_and_the_one_before_is_used(
     with caplog.at_level(logging.WARNING, logger="mnist"):
         assert score([write_idx(tmp_path / "a")], settings).champion == whole.id
     assert caplog.messages == [
-        f"champion {second}: model damaged: model.keras; using {whole.id}, the one before"
+        f"champion {second}: model damaged: model.keras; using {whole.id}, the one before",
+        f"champion {whole.id} has no calibration: unfamiliar pictures are not marked",
     ]
 
 
