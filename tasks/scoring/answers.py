@@ -1,8 +1,10 @@
-"""Answers as lines for a terminal. Pure functions, and a tally of bounded size."""
+"""Answers as lines for a terminal: pure functions, and a tally of bounded size."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from tasks.scoring.fit import Mark
 
@@ -34,14 +36,35 @@ class Tally:
     classes: Counter[str] = field(default_factory=Counter)
     marks: Counter[Mark] = field(default_factory=Counter)
 
-    def add(self, answers: Sequence[PictureAnswer]) -> None:
-        """Add answers, in the order of the pictures."""
-        self.count += len(answers)
-        self.first += answers[: LISTED - len(self.first)]
-        sure = [a for a in answers if a.mark not in NO_CLASS]
-        self.classes.update(a.answer for a in sure)
-        self.marks.update(a.mark for a in answers if a.mark)
-        self.least = sorted([*self.least, *sure], key=lambda a: a.probability)[:LEAST_CERTAIN]
+    def add(
+        self,
+        names: Sequence[str],
+        probabilities: np.ndarray,
+        marks: Sequence[Mark],
+        classes: Sequence[str],
+    ) -> None:
+        """Add the answers to some pictures, in their order.
+
+        Args:
+            names: of the pictures, printable.
+            probabilities: float [n, classes].
+            marks: of the pictures.
+            classes: names of the classes.
+        """
+        best, shares = probabilities.argmax(axis=1), probabilities.max(axis=1)
+        sure = np.array([mark not in NO_CLASS for mark in marks])
+
+        def answer(i: int) -> PictureAnswer:
+            return PictureAnswer(names[i], classes[best[i]], float(shares[i]), marks[i])
+
+        self.first += map(answer, range(min(len(names), LISTED - len(self.first))))
+        least = np.argsort(np.where(sure, shares, np.inf), kind="stable")[:LEAST_CERTAIN]
+        self.least += [answer(i) for i in least if sure[i]]
+        self.least = sorted(self.least, key=lambda a: a.probability)[:LEAST_CERTAIN]
+        self.count += len(names)
+        for c, count in enumerate(np.bincount(best[sure], minlength=len(classes)).tolist()):
+            self.classes[classes[c]] += count
+        self.marks.update(filter(None, marks))
 
     def lines(self) -> list[str]:
         """Say each answer, or count them if they are many.
@@ -52,11 +75,10 @@ class Tally:
         """
         if self.count <= LISTED:
             return align(self.first)
-        width = max(map(len, self.classes), default=0)
-        digits = max((len(f"{n:,}") for n in self.classes.values()), default=0)
-        lines = [
-            f"  {name:<{width}}  {self.classes[name]:>{digits},}" for name in natural(self.classes)
-        ]
+        counts = {name: n for name, n in self.classes.items() if n}
+        width = max(map(len, counts), default=0)
+        digits = max((len(f"{n:,}") for n in counts.values()), default=0)
+        lines = [f"  {name:<{width}}  {counts[name]:>{digits},}" for name in natural(counts)]
         lines += self.mark_lines()
         if self.least:
             lines += ["least certain:", *("  " + line for line in align(self.least))]

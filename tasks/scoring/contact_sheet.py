@@ -32,12 +32,13 @@ class Entry:
     answer: PictureAnswer
 
 
-def draw_contact_sheet(entries: list[Entry], title: str) -> "Image.Image":
+def draw_contact_sheet(entries: list[Entry], title: str, total: int) -> "Image.Image":
     """Draw the first `MOST` pictures on one page.
 
     Args:
         entries: at least one.
         title: of the page.
+        total: number of pictures, of which the entries are the first.
 
     Returns:
         A Pillow image in colour.
@@ -55,8 +56,8 @@ def draw_contact_sheet(entries: list[Entry], title: str) -> "Image.Image":
     large, small = load_font(17), load_font(12)
     draw.text((GAP, GAP), cut(title, large, size[0] - 2 * GAP), INK, large)
     explanation = "left: as it came · right: as the network saw it · answer and probability"
-    if len(entries) > MOST:
-        explanation += f" · the first {MOST} of {len(entries):,} pictures"
+    if len(shown) < total:
+        explanation += f" · the first {len(shown):,} of {total:,} pictures"
     draw.text((GAP, GAP + 26), explanation, GREY, small)
     for i, entry in enumerate(shown):
         x = GAP + (i % columns) * cell
@@ -70,13 +71,13 @@ def draw_contact_sheet(entries: list[Entry], title: str) -> "Image.Image":
     return page
 
 
-def write_contact_sheet(entries: list[Entry], title: str, path: Path) -> None:
+def write_contact_sheet(entries: list[Entry], title: str, total: int, path: Path) -> None:
     """Draw a contact sheet and write it as PNG; see `draw_contact_sheet`."""
     from PIL.PngImagePlugin import PngInfo
 
     text = PngInfo()
     text.add_text(*SOFTWARE)
-    draw_contact_sheet(entries, title).save(path, "PNG", pnginfo=text)
+    draw_contact_sheet(entries, title, total).save(path, "PNG", pnginfo=text)
 
 
 def is_contact_sheet(png: bytes) -> bool:

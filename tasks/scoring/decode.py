@@ -41,6 +41,7 @@ OTHER_FILES = {  # first bytes of files that people take for pictures
     b"PK\x03\x04": "a ZIP archive; unpack it",
     b"\x1f\x8b": "gzip; unpack it",
 }
+ORIENTATION = 0x0112  # EXIF tag
 START = 32  # bytes that tell a format
 
 
@@ -56,6 +57,8 @@ class Decoded:
 
 def printable(name: str | Path) -> str:
     r"""Return a file's name as it can be printed anywhere: `\xff` for bytes that are not UTF-8."""
+    if (text := str(name)).isprintable():
+        return text
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
@@ -221,7 +224,8 @@ def turn_upright(picture: "Image.Image") -> "Image.Image":
     from PIL import ImageOps
 
     try:
-        return ImageOps.exif_transpose(picture)
+        upright = picture.getexif().get(ORIENTATION, 1) == 1
+        return picture if upright else ImageOps.exif_transpose(picture)
     except Exception:  # damaged EXIF raises whatever its parser's line happens to raise
         return picture
 
@@ -231,7 +235,7 @@ def to_grey(picture: "Image.Image") -> np.ndarray:
     if picture.mode.startswith(("I", "F")):
         return scale_levels(np.asarray(picture))
     if picture.mode in {"1", "L"} and "transparency" not in picture.info:
-        return np.array(picture.convert("L"))
+        return np.array(picture if picture.mode == "L" else picture.convert("L"))
     if picture.mode in {"RGB", "CMYK", "YCbCr"} and "transparency" not in picture.info:
         return colour_to_grey(np.asarray(picture.convert("RGB")))
     return flatten(np.asarray(picture.convert("RGBA")))

@@ -90,7 +90,7 @@ class Fitter:
             if fitted
             else np.zeros((0, height, width), np.uint8),
             fits=[
-                ", ".join(filter(None, (b.notes, f.summary)))
+                ", ".join(filter(None, (b.notes, f.summary))) if b.notes or f.steps else ""
                 for (b, _, _), f in zip(entries, fitted, strict=True)
             ],
             marks=[f.mark for f in fitted],

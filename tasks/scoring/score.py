@@ -192,22 +192,15 @@ def add_answers(result: ScoreResult, prepared: Prepared, scores: Scores) -> None
     """Add the answers to some pictures to a result."""
     probabilities, marks = scores
     classes = class_names(probabilities.shape[1])
-    answers = [
-        PictureAnswer(name, classes[best], float(share), mark)
-        for name, best, share, mark in zip(
-            prepared.names,
-            probabilities.argmax(axis=1),
-            probabilities.max(axis=1),
-            marks,
-            strict=True,
-        )
-    ]
     if result.sheet:
-        for i in range(min(len(answers), MOST + 1 - len(result.entries))):
+        for i in range(min(len(marks), MOST - len(result.entries))):
+            best = int(probabilities[i].argmax())
+            share = float(probabilities[i, best])
+            answer = PictureAnswer(prepared.names[i], classes[best], share, marks[i])
             original = thumbnail(prepared.originals[i])
-            result.entries.append(Entry(original, prepared.images[i], answers[i]))
+            result.entries.append(Entry(original, prepared.images[i], answer))
     result.changed += sum(map(bool, prepared.fits))
-    result.tally.add(answers)
+    result.tally.add(prepared.names, probabilities, marks, classes)
 
 
 def score(paths: list[str], settings: ScoreSettings) -> ScoreResult:
@@ -242,7 +235,7 @@ def score(paths: list[str], settings: ScoreSettings) -> ScoreResult:
     if sheet:
         title = f"{counted(result.images, 'picture')} scored with champion {champion.id}"
         with disk_errors("contact sheet", sheet, "name another file with --contact-sheet"):
-            write_contact_sheet(result.entries, title, sheet)
+            write_contact_sheet(result.entries, title, result.images, sheet)
     return result
 
 

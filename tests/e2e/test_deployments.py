@@ -19,6 +19,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -26,6 +27,7 @@ from helpers import bars
 from helpers.commands import RETRAIN, run_script
 
 from tasks.champion.registry import Champions
+from tasks.data import idx
 from tasks.engine.store import PROJECT, Store
 from tasks.runtime.server import free_port
 
@@ -320,10 +322,10 @@ def test_the_worker_s_lines_reach_the_server(site: Site, promoted: UUID) -> None
 def test_a_run_whose_process_dies_is_told_by_its_worker(
     site: Site, first_worker: "subprocess.Popen[bytes]", promoted: UUID
 ) -> None:
-    pipe = site.folder / "pipe"  # nobody writes to it: whoever reads it waits
-    os.mkfifo(pipe)
-    settings = {"artifacts": str(site.root)}
-    run_id = site.run("score-batch/score-batch", {"paths": [str(pipe)], "settings": settings})
+    images = site.folder / "many-images"
+    images.write_bytes(idx.dumps(np.zeros((500_000, 8, 8), np.uint8)))
+    settings = {"artifacts": str(site.root), "batch": 1}  # takes minutes
+    run_id = site.run("score-batch/score-batch", {"paths": [str(images)], "settings": settings})
     site.wait(run_id, lambda state: state.is_running(), 60)
     for process in processes_of(site):
         if process != first_worker.pid:

@@ -1,13 +1,19 @@
 """Lines for a terminal."""
 
+import numpy as np
+
 from tasks.scoring.answers import PictureAnswer, Tally, counted, probability_text
 
 
 def lines(answers: list[PictureAnswer]) -> list[str]:
     """Lines of a tally that got the answers in two batches."""
     tally = Tally()
-    tally.add(answers[:3])
-    tally.add(answers[3:])
+    classes = sorted({a.answer for a in answers})
+    for part in (answers[:3], answers[3:]):
+        probabilities = np.zeros((len(part), max(len(classes), 1)))
+        for row, a in zip(probabilities, part, strict=True):
+            row[classes.index(a.answer)] = a.probability
+        tally.add([a.name for a in part], probabilities, [a.mark for a in part], classes)
     return tally.lines()
 
 

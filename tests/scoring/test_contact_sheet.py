@@ -25,18 +25,18 @@ def entry(name: str = "a.png", height: int = 40, width: int = 90) -> Entry:
 
 
 def test_both_pictures_are_on_the_page() -> None:
-    page = np.asarray(draw_contact_sheet([entry()], "Scores").convert("L"))
+    page = np.asarray(draw_contact_sheet([entry()], "Scores", 1).convert("L"))
     assert (page == 90).sum() >= 0.95 * TILE * TILE
     assert (page == 200).sum() >= 0.95 * TILE * TILE * 40 / 90
 
 
 def test_page_is_bounded() -> None:
-    few = draw_contact_sheet([entry()] * MOST, "Scores").size
-    assert draw_contact_sheet([entry()] * (MOST + 50), "Scores").size == few
+    few = draw_contact_sheet([entry()] * MOST, "Scores", MOST).size
+    assert draw_contact_sheet([entry()] * (MOST + 50), "Scores", MOST + 50).size == few
 
 
 def test_thin_pictures_and_long_names() -> None:
-    page = draw_contact_sheet([entry("n" * 300, 1, 4000), entry("é数×–", 4000, 1)], "T" * 500)
+    page = draw_contact_sheet([entry("n" * 300, 1, 4000), entry("é数×–", 4000, 1)], "T" * 500, 2)
     assert page.size[0] < 1000
 
 
@@ -49,7 +49,7 @@ def test_names_are_cut_in_their_middle() -> None:
 
 
 def test_a_sheet_is_told_from_other_pictures(tmp_path: Path) -> None:
-    write_contact_sheet([entry()], "Scores", tmp_path / "sheet.png")
+    write_contact_sheet([entry()], "Scores", 1, tmp_path / "sheet.png")
     Image.open(tmp_path / "sheet.png").save(tmp_path / "copy.png")
     assert is_contact_sheet((tmp_path / "sheet.png").read_bytes())
     assert not is_contact_sheet((tmp_path / "copy.png").read_bytes())

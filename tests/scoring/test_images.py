@@ -104,7 +104,10 @@ def test_a_linked_folder_is_read_once(tmp_path: Path) -> None:
 
 def test_a_contact_sheet_is_no_picture_of_a_digit(tmp_path: Path) -> None:
     write_contact_sheet(
-        [Entry(PICTURES[0], PICTURES[0], PictureAnswer("a", "1", 1.0))], "", tmp_path / "sheet.png"
+        [Entry(PICTURES[0], PICTURES[0], PictureAnswer("a", "1", 1.0))],
+        "",
+        1,
+        tmp_path / "sheet.png",
     )
     batches, reports = read(tmp_path)
     assert (batches, reports.problems) == ([], [])
