@@ -21,7 +21,7 @@ from prefect.artifacts import create_markdown_artifact
 from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
 from tasks.runtime.hooks import publish_failure_reason
-from tasks.scoring.score import problem_summary, score, summary_lines
+from tasks.scoring.score import problem_summary, score_files, summary_lines
 from tasks.settings import ScoreSettings
 from tasks.settings.scoring import DEFAULT_OUT
 
@@ -40,7 +40,7 @@ def score_batch(paths: list[str], settings: ScoreSettings = ScoreSettings()) -> 
     Raises:
         PipelineError: some files could not be read; the scores of the others are written.
     """
-    result = score(paths, settings.model_copy(update={"out": settings.out or DEFAULT_OUT}))
+    result = score_files(paths, settings.model_copy(update={"out": settings.out or DEFAULT_OUT}))
     summary = [*summary_lines(result), *result.tally.mark_lines()]
     others = [*result.reports.notes, *result.problems]
     log.info("\n".join([*result.tally.lines(), *summary, *others]))

@@ -34,11 +34,11 @@ def predict_app() -> App:
                 or not), or Parquet files.
             settings: Output files and options.
         """
-        from tasks.scoring.score import problem_summary, score, summary_lines
+        from tasks.scoring.score import problem_summary, score_files, summary_lines
 
         print_log_lines()
         out = settings.out or (None if sys.stdout.isatty() else DEFAULT_OUT)
-        result = score(paths, settings.model_copy(update={"out": out}))
+        result = score_files(paths, settings.model_copy(update={"out": out}))
         print("\n".join([*result.tally.lines(), *summary_lines(result)]))
         if lines := [*result.reports.notes, *result.problems]:
             print("\n".join(lines), file=sys.stderr)

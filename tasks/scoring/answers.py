@@ -52,7 +52,7 @@ class Tally:
             classes: names of the classes.
         """
         best, shares = probabilities.argmax(axis=1), probabilities.max(axis=1)
-        sure = np.array([mark not in NO_CLASS for mark in marks])
+        sure = np.array([mark not in NO_CLASS for mark in marks], bool)
 
         def answer(i: int) -> PictureAnswer:
             return PictureAnswer(names[i], classes[best[i]], float(shares[i]), marks[i])
@@ -100,7 +100,7 @@ def probability_text(share: float) -> str:
     return f"{min(rounded, 99.9) if share < 1 else rounded:.1f} %"
 
 
-def counted(count: int, one: str, many: str = "") -> str:
+def say_count(count: int, one: str, many: str = "") -> str:
     """Return `1 picture`, `2 pictures`.
 
     Args:
@@ -123,7 +123,7 @@ def said(mark: str, count: int) -> str:
         "several digits": ("seems to hold several digits", "seem to hold several digits"),
     }
     one, many = verbs.get(mark, (f"is marked {mark}", f"are marked {mark}"))
-    return f"{counted(count, 'picture')} {one if count == 1 else many}"
+    return f"{say_count(count, 'picture')} {one if count == 1 else many}"
 
 
 def say_answer(answer: PictureAnswer) -> tuple[str, str, str]:

@@ -88,7 +88,7 @@ def is_in_folder(file: Path, folder: Path) -> bool:
 
 
 def is_predictions_file(path: Path) -> bool:
-    """Tell whether a file is an earlier output of `score`."""
+    """Tell whether a file is an earlier output of `score_files`."""
     try:
         return is_predictions_schema(pq.read_schema(path))
     except (pa.ArrowException, OSError):

@@ -16,7 +16,7 @@ from tasks.data.sources.mnist import only_mnist
 from tasks.engine.store import disk_errors, open_store
 from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
-from tasks.scoring.answers import PictureAnswer, Tally, counted
+from tasks.scoring.answers import PictureAnswer, Tally, say_count
 from tasks.scoring.contact_sheet import MOST, Entry, thumbnail, write_contact_sheet
 from tasks.scoring.decode import printable
 from tasks.scoring.fit import Fit, Mark
@@ -203,7 +203,7 @@ def add_answers(result: ScoreResult, prepared: Prepared, scores: Scores) -> None
     result.tally.add(prepared.names, probabilities, marks, classes)
 
 
-def score(paths: list[str], settings: ScoreSettings) -> ScoreResult:
+def score_files(paths: list[str], settings: ScoreSettings) -> ScoreResult:
     """Score pictures, and write a complete Parquet file or none.
 
     Files that cannot be read are listed in the result; the others are scored.
@@ -233,7 +233,7 @@ def score(paths: list[str], settings: ScoreSettings) -> ScoreResult:
     if not result.images:
         raise PipelineError(nothing_scored(result.problems))
     if sheet:
-        title = f"{counted(result.images, 'picture')} scored with champion {champion.id}"
+        title = f"{say_count(result.images, 'picture')} scored with champion {champion.id}"
         with disk_errors("contact sheet", sheet, "name another file with --contact-sheet"):
             write_contact_sheet(result.entries, title, result.images, sheet)
     return result
@@ -274,9 +274,9 @@ def nothing_scored(problems: list[str]) -> str:
 def summary_lines(result: ScoreResult) -> list[str]:
     """Return the number of pictures that were scored and changed, one line each."""
     where = f": {result.out}" if result.out else ""
-    lines = [f"{counted(result.images, 'picture')} scored with champion {result.champion}{where}"]
+    lines = [f"{say_count(result.images, 'picture')} scored with champion {result.champion}{where}"]
     if result.changed:
-        changed = counted(result.changed, "picture was", "pictures were")
+        changed = say_count(result.changed, "picture was", "pictures were")
         lines.append(f"{changed} fitted to the form of the training images")
     if result.sheet:
         lines.append(f"contact sheet: {result.sheet}")
@@ -285,5 +285,5 @@ def summary_lines(result: ScoreResult) -> list[str]:
 
 def problem_summary(result: ScoreResult) -> str:
     """Return one line about the files that could not be scored."""
-    left_out = counted(len(result.problems), "input was", "inputs were")
+    left_out = say_count(len(result.problems), "input was", "inputs were")
     return f"{left_out} left out; the others are scored"

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from tasks.data.dataset import image_shape, to_pixels
 from tasks.records import Shape
 from tasks.runtime.errors import PipelineError
-from tasks.scoring.answers import counted
+from tasks.scoring.answers import say_count
 from tasks.scoring.decode import (
     START,
     colour_to_grey,
@@ -79,7 +79,7 @@ def read_parquet(
         raise PipelineError(f"{name}: damaged Parquet ({str(error).splitlines()[0]})") from error
     finally:
         if bad:
-            more = f", and {counted(len(bad) - 1, 'more row')} left out" if len(bad) > 1 else ""
+            more = f", and {say_count(len(bad) - 1, 'more row')} left out" if len(bad) > 1 else ""
             report(f"{name}: {bad[0]}{more}")
 
 

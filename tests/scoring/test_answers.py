@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tasks.scoring.answers import PictureAnswer, Tally, counted, probability_text
+from tasks.scoring.answers import PictureAnswer, Tally, probability_text, say_count
 
 
 def lines(answers: list[PictureAnswer]) -> list[str]:
@@ -61,8 +61,8 @@ def test_nothing_at_all() -> None:
 def test_numbers() -> None:
     assert probability_text(0.99999) == "99.9 %"
     assert probability_text(1.0) == "100.0 %"
-    assert (counted(1, "picture"), counted(2000, "picture")) == ("1 picture", "2,000 pictures")
-    assert counted(2, "input was", "inputs were") == "2 inputs were"
+    assert (say_count(1, "picture"), say_count(2000, "picture")) == ("1 picture", "2,000 pictures")
+    assert say_count(2, "input was", "inputs were") == "2 inputs were"
 
 
 def test_classes_are_in_the_order_of_their_numbers() -> None:

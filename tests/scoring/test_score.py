@@ -22,7 +22,7 @@ from tasks.engine.store import Store
 from tasks.records import Shape
 from tasks.runtime.errors import PipelineError
 from tasks.scoring.outputs import check_output, check_sheet
-from tasks.scoring.score import problem_summary, score, summary_lines
+from tasks.scoring.score import problem_summary, score_files, summary_lines
 from tasks.settings import NetworkSettings, ScoreSettings
 
 from ..champion.conftest import facts
@@ -93,7 +93,7 @@ def test_files_of_every_kind_give_the_model_s_numbers(
         Image.fromarray(IMAGES[n]).save(folder / f"{n}.png")
     write_idx(tmp_path / "a.idx", IMAGES[10:30])
     write_parquet(to_table(IMAGES[30:], np.zeros(20, np.uint8), 0), tmp_path / "b.parquet")
-    result = score([str(folder), f"{tmp_path}/a.idx", f"{tmp_path}/b.parquet"], settings)
+    result = score_files([str(folder), f"{tmp_path}/a.idx", f"{tmp_path}/b.parquet"], settings)
     assert result.problems == []
     assert result.images == 50
 
@@ -116,13 +116,13 @@ def test_ink_on_paper_is_inverted(
     tmp_path: Path, settings: ScoreSettings, expected: np.ndarray
 ) -> None:
     both = np.concatenate([IMAGES[:5], 255 - IMAGES[:5]])
-    result = score([write_idx(tmp_path / "a", both)], settings)
+    result = score_files([write_idx(tmp_path / "a", both)], settings)
     assert summary_lines(result)[1] == "5 pictures were fitted to the form of the training images"
     table = pq.read_table(settings.out)
     assert table["fit"].to_pylist() == [""] * 5 + ["inverted"] * 5
     assert difference(table) < 1e-4
 
-    score([f"{tmp_path}/a"], settings.model_copy(update={"fit": "none"}))
+    score_files([f"{tmp_path}/a"], settings.model_copy(update={"fit": "none"}))
     table = pq.read_table(settings.out)
     assert not any(table["fit"].to_pylist())
     assert difference(table) > 0.1
@@ -156,11 +156,11 @@ def test_pictures_of_another_size_need_a_fit(tmp_path: Path, settings: ScoreSett
         picture = np.full(shape, 255, np.uint8)
         picture[2:-2, shape[1] // 2] = 0
         Image.fromarray(picture).save(folder / name)
-    result = score([str(folder)], settings)
+    result = score_files([str(folder)], settings)
     assert result.problems == [f"{folder}/b.png: 40 × 30 pixels; the champion takes 8 × 8"]
     assert [a.name for a in result.tally.first] == ["a.png", "c.bmp"]
 
-    result = score([str(folder)], settings.model_copy(update={"fit": "mnist"}))
+    result = score_files([str(folder)], settings.model_copy(update={"fit": "mnist"}))
     assert result.problems == []
     assert result.images == 3
     assert all("inverted" in fit for fit in pq.read_table(settings.out)["fit"].to_pylist())
@@ -168,11 +168,11 @@ def test_pictures_of_another_size_need_a_fit(tmp_path: Path, settings: ScoreSett
 
 def test_without_out_nothing_is_written(tmp_path: Path, settings: ScoreSettings) -> None:
     before = write_idx(tmp_path / "a", IMAGES[:2])
-    result = score([before], settings.model_copy(update={"out": None}))
+    result = score_files([before], settings.model_copy(update={"out": None}))
     assert [a.name for a in result.tally.first] == [f"{before} row 0", f"{before} row 1"]
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
     with pytest.raises(PipelineError, match="no picture to score"):
-        score([f"{tmp_path}/nowhere"], settings.model_copy(update={"out": None}))
+        score_files([f"{tmp_path}/nowhere"], settings.model_copy(update={"out": None}))
 
 
 def test_a_contact_sheet_replaces_an_earlier_one_alone(
@@ -181,7 +181,7 @@ def test_a_contact_sheet_replaces_an_earlier_one_alone(
     Image.fromarray(IMAGES[0]).save(tmp_path / "digit.png")
     with_sheet = settings.model_copy(update={"contact_sheet": tmp_path / "sheet.png"})
     for _ in range(2):  # the second time it lies among the inputs
-        assert score([str(tmp_path)], with_sheet).images == 1
+        assert score_files([str(tmp_path)], with_sheet).images == 1
     assert Image.open(tmp_path / "sheet.png").size[0] > 500
     for path, said in (
         (tmp_path / "digit.png", "is one of the inputs and would be lost; name another file with"),
@@ -224,7 +224,7 @@ def test_a_calibration_marks_what_is_unlike_the_training_images(
     assert champion.calibration
     images = write_idx(tmp_path / "a")
     settings = settings.model_copy(update={"artifacts": own})
-    result = score([images], settings)
+    result = score_files([images], settings)
     table = pq.read_table(settings.out)
     marks = table["mark"].to_pylist()
     assert marks[:25] == [""] * 25
@@ -234,7 +234,7 @@ def test_a_calibration_marks_what_is_unlike_the_training_images(
 
     (own / "champion" / champion.id / "calibration.safetensors").write_bytes(b"damaged")
     with caplog.at_level(logging.WARNING, logger="mnist"):
-        assert score([images], settings).images == 50
+        assert score_files([images], settings).images == 50
     assert caplog.messages == [
         f"champion {champion.id}: calibration damaged: calibration.safetensors: unfamiliar pictures"
         " are not marked"
@@ -247,7 +247,7 @@ def test_bad_files_are_listed_and_the_rest_is_scored(
 ) -> None:
     (tmp_path / "text").write_text("seven")
     paths = [f"{tmp_path}/text", write_idx(tmp_path / "a"), f"{tmp_path}/nowhere"]
-    result = score(paths, settings)
+    result = score_files(paths, settings)
     assert result.images == pq.read_metadata(settings.out).num_rows == 50
     assert len(result.problems) == 2
     assert problem_summary(result) == "2 inputs were left out; the others are scored"
@@ -258,7 +258,7 @@ def test_without_any_image_there_is_no_file(tmp_path: Path, settings: ScoreSetti
     pq.write_table(pa.table(columns), settings.out)  # of an earlier version
     before = settings.out.read_bytes()
     with pytest.raises(PipelineError, match=r"^no picture to score: .*/nowhere: no such file or f"):
-        score([f"{tmp_path}/nowhere"], settings)
+        score_files([f"{tmp_path}/nowhere"], settings)
     assert settings.out.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["out.parquet"]
 
@@ -266,7 +266,7 @@ def test_without_any_image_there_is_no_file(tmp_path: Path, settings: ScoreSetti
 def test_without_a_champion_the_error_says_what_to_do(tmp_path: Path) -> None:
     settings = ScoreSettings(artifacts=tmp_path / "empty")
     with pytest.raises(PipelineError, match=r"no champion in .* yet; train one with `python flow"):
-        score([write_idx(tmp_path / "a")], settings)
+        score_files([write_idx(tmp_path / "a")], settings)
 
 
 def test_a_damaged_champion_is_reported_and_the_one_before_is_used(
@@ -281,7 +281,7 @@ def test_a_damaged_champion_is_reported_and_the_one_before_is_used(
     second = champions.promote(other, facts(), "a test", "good", expected_current=whole.id).id
     (champions.folder / second / "model.keras").write_bytes(b"OTHER")
     with caplog.at_level(logging.WARNING, logger="mnist"):
-        assert score([write_idx(tmp_path / "a")], settings).champion == whole.id
+        assert score_files([write_idx(tmp_path / "a")], settings).champion == whole.id
     assert caplog.messages == [
         f"champion {second}: model damaged: model.keras; using {whole.id}, the one before",
         f"champion {whole.id} has no calibration: unfamiliar pictures are not marked",
@@ -295,7 +295,7 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(
         (disk / "filler").write_bytes(bytes(8_000))
         full = settings.model_copy(update={"out": disk / "out.parquet", "batch": 2})
         with pytest.raises(PipelineError, match=r"scores: cannot write to .*; free some space, or"):
-            score([write_idx(tmp_path / "a")], full)
+            score_files([write_idx(tmp_path / "a")], full)
         assert [p.name for p in disk.iterdir()] == ["filler"]
 
 
