@@ -20,13 +20,13 @@ run: $(VENV)/installed ## train on MNIST and report; ARGS="--iterations 1000" pa
 demo: $(VENV)/installed ## the same in about a minute, on small digits that need no network
 	@$(BIN)/python flows/pipeline.py --source digits --iterations 1000 --learning-rate 1e-3 $(ARGS)
 
-test: $(VENV)/installed ## run every test that should pass on your machine
+test: $(VENV)/installed-dev ## run every test that should pass on your machine
 	@$(BIN)/pytest $(PARALLEL) $(ARGS)
 
-quick: $(VENV)/installed ## run the tests without a server, the network and TensorFlow
+quick: $(VENV)/installed-dev ## run the tests without a server, the network and TensorFlow
 	@$(BIN)/pytest $(PARALLEL) -m "not server and not network and not tensorflow" $(ARGS)
 
-proofs: $(VENV)/installed ## run longer tests of the cache: 10,000 random edit sequences, 140 kills
+proofs: $(VENV)/installed-dev ## run longer tests of the cache: 10,000 random edit sequences, 140 kills
 	@CACHE_SEQUENCES=10000 $(BIN)/pytest tests/engine/cache/test_properties.py $(ARGS)
 	@KILLS=40 $(BIN)/pytest tests/flows/test_kills.py -s $(ARGS)
 	@CHAMPION_KILLS=100 $(BIN)/pytest tests/champion/test_kills.py $(ARGS)
@@ -48,43 +48,57 @@ worker: $(VENV)/installed ## run what is scheduled or asked for, until Ctrl-C
 	@$(BIN)/python -m tasks.runtime.server check
 	@$(PREFECT) worker start --pool mnist
 
-benchmarks: $(VENV)/installed ## compare with other ways to do the same; ARGS="--help" lists options
+benchmarks: $(VENV)/installed-dev ## compare with other ways to do the same; ARGS="--help" lists options
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 
-check: $(VENV)/installed ## run the linters, the formatter and the type checker
+check: $(VENV)/installed-dev ## run the linters, the formatter and the type checker
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-format: $(VENV)/installed ## fix and format the code
+format: $(VENV)/installed-dev ## fix and format the code
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
 # Pins with hashes, for every supported platform and Python; no index addresses.
 UV_COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --no-annotate --no-header -q
+	--no-emit-index-url --no-emit-find-links --no-annotate --no-header -q --extra make --extra s3
 
 lock: ## update the lock files from pyproject.toml (needs uv: pip install uv)
-	@$(UV_COMPILE) --extra dev -o requirements.lock
-	@$(UV_COMPILE) --extra dev --extra gpu -c requirements.lock -o requirements-gpu.lock
+	@$(UV_COMPILE) -o requirements.lock
+	@$(UV_COMPILE) --extra dev -c requirements.lock -o requirements-dev.lock
+	@$(UV_COMPILE) --extra gpu -c requirements.lock -o requirements-gpu.lock
 
 # GPU=1 installs NVIDIA's libraries as well.
 LOCK := $(if $(GPU),requirements-gpu.lock,requirements.lock)
 CHECK_PYTHON := import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else \
 	f"error: Python 3.11, 3.12 or 3.13 is needed, this is {v[0]}.{v[1]}; name one with make PYTHON=python3.12")
-PIP := $(BIN)/python -m pip --disable-pip-version-check install
+export PIP_USER := 0
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --no-deps
+COUNT := awk '/^(Collecting|Requirement already)/ && ++n % 20 == 0 { print "  " n " packages"; fflush() } \
+	/^Installing collected/ { print "  unpacking"; fflush() }'
+
+# uv, where it is installed, is faster, but does not read pip's configuration: pip is the fallback.
+UV_PIP := $(if $(shell command -v uv),uv pip install --quiet --python $(BIN)/python --no-deps,false)
 
 # The lock names every package, so pip need not resolve. With hashes, pip fails to resolve a
 # dependency that has an extra and is pinned below its newest version.
+define INSTALL
+@rm -f $@
+@{ { $(UV_PIP) --require-hashes -r $< || $(PIP) --require-hashes -r $<; } && $(PIP) --quiet --no-build-isolation -e . && touch $@; } | $(COUNT)
+@test -e $@ && echo "Installed."
+endef
+
 $(VENV)/installed: $(LOCK) pyproject.toml
 	@$(PYTHON) -c '$(CHECK_PYTHON)'
-	@echo "Installing TensorFlow, Prefect and the other packages of $(LOCK) into $(VENV): about two minutes, once."
+	@echo "Installing TensorFlow, Prefect and the other packages of $(LOCK) into $(VENV): about a minute, once."
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) --quiet --progress-bar on --require-hashes --no-deps -r $(LOCK)
-	@$(PIP) --quiet --no-build-isolation --no-deps -e .
-	@touch $@
-	@echo "Installed."
+	$(INSTALL)
+
+$(VENV)/installed-dev: requirements-dev.lock $(VENV)/installed
+	@echo "Installing the packages that only tests and linters need."
+	$(INSTALL)
 
 clean: ## remove the environment (artifacts/ stays)
 	@rm -rf $(VENV)

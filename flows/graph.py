@@ -6,7 +6,6 @@ Nothing here knows of Prefect: the executor decides what a call of a stage does.
 from tasks.data.convert import convert
 from tasks.data.download import download
 from tasks.data.drawn import add_drawn
-from tasks.data.sources.mnist import only_mnist
 from tasks.engine.stage import Executor
 from tasks.model.evaluate import evaluate
 from tasks.model.export import export
@@ -19,8 +18,7 @@ from tasks.model.train import initialise, train
 from tasks.records import Checkpoint, Download, Evaluation, Results, Segment, Shape, Split, Splits
 from tasks.report.draw import draw
 from tasks.report.live.pack import pack_live
-from tasks.runtime.console import log
-from tasks.settings import Settings
+from tasks.settings import FigureSettings, Settings
 from tasks.study.result import RunResult, summarise_run
 
 
@@ -31,15 +29,31 @@ def prepare_data(executor: Executor, settings: Settings) -> tuple[Download, Spli
     return downloaded, splits
 
 
-def training_images(executor: Executor, settings: Settings, train_split: Split) -> Split:
+def training_images(
+    executor: Executor, settings: Settings, downloaded: Download, splits: Splits
+) -> Split:
     """Return the images to train on: the training split, with drawn digits if that is MNIST's."""
-    share = settings.training.drawn
-    if not share:
-        return train_split
-    if not only_mnist(settings.download.source, settings.download.digests):
-        log.info(f"--drawn {share:g}: no digits are added, since the data set is not MNIST")
-        return train_split
-    return add_drawn(executor, split=train_split, share=share, seed=settings.training.seed)
+    if not settings.training.drawn:
+        return splits.train
+    return add_drawn(
+        executor,
+        files=downloaded.files,
+        split=splits.train,
+        share=settings.training.drawn,
+        seed=settings.training.seed,
+    )
+
+
+def images_to_show(settings: FigureSettings, rows: int) -> tuple[int, ...]:
+    """Return the test images whose layer outputs are shown: of the default ones, those there are.
+
+    Args:
+        settings: images that were asked for.
+        rows: number of images in the test split.
+    """
+    if settings.test_images != FigureSettings().test_images:
+        return settings.test_images
+    return tuple(row for row in settings.test_images if row < rows)
 
 
 def train_to(
@@ -66,7 +80,7 @@ def train_to(
 def compute_results(executor: Executor, settings: Settings) -> Results:
     """Run all stages from download to figures; each milestone trains on from the one before."""
     downloaded, splits = prepare_data(executor, settings)
-    images = training_images(executor, settings, splits.train)
+    images = training_images(executor, settings, downloaded, splits)
     test, shape, network = splits.test, splits.shape, settings.network
 
     def evaluate_at(checkpoint: Checkpoint, iteration: int) -> Evaluation:
@@ -99,12 +113,13 @@ def compute_results(executor: Executor, settings: Settings) -> Results:
         shape=shape,
         checkpoint=checkpoint,
         network=network,
-        test_images=settings.figures.test_images,
+        test_images=images_to_show(settings.figures, test.rows),
     )
     live = pack_live(
         executor,
         split=test,
         shape=shape,
+        class_names=splits.class_names,
         checkpoint=checkpoint,
         network=network,
         predictions=predictions,
@@ -133,7 +148,7 @@ def compute_results(executor: Executor, settings: Settings) -> Results:
     pictures = draw(
         executor,
         split=test,
-        shape=shape,
+        class_names=splits.class_names,
         evaluations=tuple(evaluations),
         curves=tuple(segment.curve for segment in segments),
         metrics=metrics,
@@ -163,8 +178,8 @@ def train_and_score(executor: Executor, settings: Settings, weights_seed: int) -
         settings: `schedule.stops` are the iterations after which training pauses.
         weights_seed: seed of the initial weights; the seed in the settings orders the images.
     """
-    _, splits = prepare_data(executor, settings)
-    images = training_images(executor, settings, splits.train)
+    downloaded, splits = prepare_data(executor, settings)
+    images = training_images(executor, settings, downloaded, splits)
     checkpoint = initialise(
         executor, shape=splits.shape, network=settings.network, seed=weights_seed
     )

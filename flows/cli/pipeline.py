@@ -5,15 +5,27 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from pydantic import NonNegativeFloat, NonNegativeInt
 
-from flows.cli.common import ArtifactsOption, make_app, parse, run_flow, with_refresh_all
-from tasks.engine import DryRunExecutor, open_store, prune
+from flows.cli.common import (
+    ArtifactsOption,
+    SettingsOptions,
+    call_flow,
+    make_app,
+    parse,
+    run_to_exit_code,
+    with_refresh_all,
+)
+from tasks.engine import CacheOnlyExecutor, DryRunExecutor, NotCachedError, open_store, prune
 from tasks.engine.explain import leaves
 from tasks.report.summary import keys_of_latest
+from tasks.runtime.console import log
+from tasks.runtime.server import HOW_TO_SEE_RUNS, server_is_configured
 from tasks.runtime.threads import use_threads
 from tasks.settings import Settings
 
+NO_FLOW_RUN = "no flow run was needed"
 
-def pipeline(arguments: list[str]) -> int:
+
+def pipeline_main(arguments: list[str]) -> int:
     """Run `python flows/pipeline.py` and return its exit code."""
     return parse(pipeline_app(), with_refresh_all(arguments))
 
@@ -26,18 +38,18 @@ def pipeline_app() -> App:
     @app.default
     def run(
         *,
-        settings: Annotated[Settings, Parameter(name="*")] = Settings(),
+        settings: Annotated[SettingsOptions, Parameter(name="*")] = SettingsOptions(),
         status: bool = False,
     ) -> int:
         """Train the tutorial's network on MNIST and report on it; skip what is unchanged.
 
         Args:
             settings: All settings of the run.
-            status: Run nothing; say for each stage whether it is up to date, or why it would run.
+            status: Run nothing; print for each stage whether it is up to date, or why it would run.
         """
         if status:
-            return show_status(settings)
-        return run_flow("flows.pipeline:mnist_pipeline", settings)
+            return show_status(settings.plain())
+        return run_unchanged_or_flow(settings.plain())
 
     return app
 
@@ -53,13 +65,50 @@ def show_status(settings: Settings) -> int:
     return 0
 
 
+def run_unchanged_or_flow(settings: Settings) -> int:
+    """Run the flow, unless every stage is up to date and no server is configured."""
+
+    def job() -> None:
+        if settings.refresh or server_is_configured() or not report_unchanged(settings):
+            call_flow("flows.pipeline:mnist_pipeline", settings)
+
+    return run_to_exit_code(job)
+
+
+def report_unchanged(settings: Settings) -> bool:
+    """Write the report from cached results alone, without Prefect and its temporary server.
+
+    Returns:
+        False, and nothing is written, if a stage has to run.
+    """
+    from flows.graph import compute_results
+    from tasks.report.report import closing_lines, summarise, write_report
+
+    use_threads(settings.threads)
+    store = open_store(settings.artifacts)
+    with store.in_use():
+        executor = CacheOnlyExecutor(store)
+        try:
+            results = compute_results(executor, settings)
+        except NotCachedError:
+            return False
+        summary = summarise(store, executor.outcomes, settings, results)
+        page = write_report(store, summary, settings, results)
+    for outcome in executor.outcomes:
+        log.info(f"{outcome.name}: {outcome.state}")
+    log.info(closing_lines(summary))
+    log.info(f"{NO_FLOW_RUN}; {HOW_TO_SEE_RUNS}")
+    log.info(f"report: {page}")
+    return True
+
+
 def cache_app() -> App:
-    """`cache ls | show KEY | prune`: what the artifact root holds, and what may go."""
+    """`cache ls | show KEY | prune`: list, show and remove cached results."""
     app = App(name="cache", help="What is kept, how large it is, from which settings.")
 
     @app.command
     def ls(*, artifacts: ArtifactsOption = None) -> int:
-        """List what is kept, oldest first."""
+        """List the cached results, oldest first."""
         store = open_store(artifacts)
         defaults = {path[-1]: value for path, value in leaves(Settings().model_dump(mode="json"))}
         print("\n".join(prune.listing(store, defaults, keys_of_latest(store))))
@@ -87,9 +136,9 @@ def cache_app() -> App:
         """Remove old results, never those that `latest` needs or that a run is using.
 
         Args:
-            keep_latest: Of each stage, keep this many of the most recently used.
-            older_than: Remove only what has not been used for so many days.
-            dry_run: Say what would be removed, and remove nothing.
+            keep_latest: Number of most recently used results to keep for each stage.
+            older_than: Remove only results that have not been used for this number of days.
+            dry_run: List what would be removed, and remove nothing.
             artifacts: Folder or URL of the results.
         """
         store = open_store(artifacts)

@@ -11,7 +11,7 @@ from tasks.settings import ScoreSettings
 from tasks.settings.scoring import DEFAULT_OUT
 
 
-def predict(arguments: list[str]) -> int:
+def predict_main(arguments: list[str]) -> int:
     """Run `python flows/predict.py` and return its exit code."""
     return parse(predict_app(), arguments)
 

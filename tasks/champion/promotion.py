@@ -4,15 +4,16 @@ import getpass
 import platform
 from dataclasses import dataclass
 
-import numpy as np
-import pyarrow.parquet as pq
-
-from tasks.champion.data import TrainingData, challenger_data, check_same_task, differences
+from tasks.champion.data import TrainingData, challenger_data, check_same_task, data_differences
 from tasks.champion.registry import Accuracy, Champion, Champions, Facts
-from tasks.champion.rule import Decision, decide, decide_first, pair
+from tasks.champion.rule import Decision, Pairs, decide, decide_first, pair
+from tasks.data.sources.mnist import is_mnists_train_file
+from tasks.engine.models import FileRef
 from tasks.engine.stage import Executor
+from tasks.engine.store import Store
 from tasks.model.calibrate import calibrate
 from tasks.model.evaluate import classify
+from tasks.model.prediction_table import read_predictions
 from tasks.records import Classification, Model, Results
 from tasks.report.summary import Summary
 from tasks.runtime.console import log
@@ -53,7 +54,7 @@ def promote_if_not_worse(
     Raises:
         PipelineError: the challenger was trained on data of another kind.
     """
-    champions = Champions(executor.store)
+    champions = Champions(executor.store, retrain.champion)
     current = champions.current_name()
     found = champions.find()
     for problem in found.problems:
@@ -68,23 +69,28 @@ def promote_if_not_worse(
     facts = facts_about(results, summary, challenger, data)
     after = found.champion
     if decision.verdict == "promoted":
-        splits = results.splits
-        calibration = calibrate(
-            executor,
-            train=splits.train,
-            validation=splits.validation,
-            shape=splits.shape,
-            model=results.model,
-        )
+        calibration = calibrate_model(executor, results)
         after = champions.promote(
             results.model.file,
             facts,
             by,
             decision.reason,
             expected_current=current,
-            calibration=calibration.file,
+            calibration=calibration,
         )
     return PromotionResult(decision, found.champion, after, facts, found.problems)
+
+
+def calibrate_model(executor: Executor, results: Results) -> FileRef:
+    """Return the calibration of the model of a run."""
+    splits, model = results.splits, results.model
+    return calibrate(
+        executor,
+        train=splits.train,
+        validation=splits.validation,
+        shape=splits.shape,
+        model=model,
+    ).file
 
 
 def compare_with_champion(
@@ -113,36 +119,35 @@ def compare_with_champion(
     if digest[:12] in champions.withdrawn():
         reason = (
             f"this model ({digest[:12]}) was withdrawn by a rollback; to use it again:"
-            f" `python flows/retrain.py rollback --to {digest[:12]}`"
+            f" `python flows/retrain.py rollback --to {digest[:12]}{champions.options}`"
         )
         return Decision(verdict="kept", reason=reason, challenger=challenger), challenger
     if champion is None:
         return decide_first(challenger, retrain), challenger
-    if differences(champion, data, settings.download):  # allowed by --new-task
+    if data_differences(champion, data, settings.download):  # allowed by --new-task
         return decide_first(challenger, retrain, "new task"), challenger
     champion_result = classify_validation(Model(file=champion.model))
-    labels, by_challenger = read_predictions(executor, challenger)
-    _, by_champion = read_predictions(executor, champion_result)
-    pairs = pair(labels, by_challenger, by_champion)
+    pairs = pair_predictions(executor.store, challenger, champion_result)
     best = champions.best(splits.validation.file.sha256)
     return decide(challenger, champion_result, pairs, best, retrain), challenger
 
 
-def read_predictions(
-    executor: Executor, classification: Classification
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the true and the predicted classes, uint8 [n] each."""
-    table = pq.read_table(
-        executor.store.path(classification.predictions), columns=["label", "predicted"]
+def pair_predictions(store: Store, challenger: Classification, champion: Classification) -> Pairs:
+    """Count how the two models agree on the images of the validation split."""
+    ours, theirs = (
+        read_predictions(store.path(classified.predictions), ["label", "predicted"])
+        for classified in (challenger, champion)
     )
-    return table["label"].to_numpy(), table["predicted"].to_numpy()
+    return pair(
+        ours["label"].to_numpy(), ours["predicted"].to_numpy(), theirs["predicted"].to_numpy()
+    )
 
 
 def facts_about(
     results: Results, summary: Summary, validation: Classification, data: TrainingData
 ) -> Facts:
     """Return the facts that are recorded with a champion."""
-    splits = results.splits
+    splits, files = results.splits, results.download.files
     return Facts(
         shape=splits.shape,
         validation=Accuracy(
@@ -156,6 +161,8 @@ def facts_about(
         source=data.source,
         train=splits.train.file.sha256,
         ground=data.ground,
+        mnist=is_mnists_train_file(files.train_images.sha256),
+        class_names=data.class_names,
     )
 
 

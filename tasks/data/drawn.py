@@ -13,9 +13,11 @@ import pyarrow.parquet as pq
 
 from tasks.data.convert import to_table, write_parquet
 from tasks.data.mnist_form import BOX, FIELD, put_in_field, reduce_by
+from tasks.data.sources.mnist import is_mnists_train_file
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
-from tasks.records import Split
+from tasks.records import IdxFiles, Split
+from tasks.runtime.console import log
 
 FINE = 4  # working pixels per pixel of the result
 
@@ -271,18 +273,23 @@ def draw_lines(paths: list[np.ndarray], pen: float) -> np.ndarray:
 
 
 @stage(libraries=("numpy", "pillow", "pyarrow"))
-def add_drawn(work: Workspace, split: Split, share: float, seed: int) -> Split:
+def add_drawn(work: Workspace, files: IdxFiles, split: Split, share: float, seed: int) -> Split:
     """Add drawn digits to MNIST's training split.
 
     Args:
         work: inputs and outputs.
+        files: the data set that the split is from.
         split: the training split.
         share: drawn digits per image of the split.
         seed: of the drawn digits.
 
     Returns:
-        The split with the drawn digits at its end; their `index` continues the largest one.
+        The split with the drawn digits at its end, whose `index` continues the largest one; a
+        copy of the split, and a log line, if the data set is not MNIST.
     """
+    if not is_mnists_train_file(files.train_images.sha256):
+        log.info(f"--drawn {share:g}: no digits are added, since the data set is not MNIST")
+        share = 0
     table = pq.ParquetFile(work.input(split.file)).read()
     images, labels = draw_many(round(share * split.rows), seed)
     drawn = to_table(images, labels, first=int(table["index"].to_numpy().max()) + 1)

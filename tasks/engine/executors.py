@@ -209,6 +209,7 @@ class CacheOnlyExecutor:
     """Use cached results, and compute nothing."""
 
     store: Store
+    outcomes: list[StageOutcome] = field(default_factory=list)
 
     def call(self, stage: Stage[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the stage's cached result.
@@ -224,9 +225,12 @@ class CacheOnlyExecutor:
         Raises:
             NotCachedError: there is none.
         """
+        started = time.monotonic()
         record = plan.load(self.store)
         if record is None:
             raise NotCachedError(plan.label)
+        self.store.mark_used(plan.record_name)
+        self.outcomes.append(outcome(plan, record, cached=True, started=started))
         return plan.stage.output_type.model_validate(record.output)
 
 

@@ -11,7 +11,6 @@ from typing import Any, cast
 from uuid import UUID
 
 import numpy as np
-import pyarrow.parquet as pq
 from prefect.artifacts import Artifact, ImageArtifact, TableArtifact, create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
@@ -20,14 +19,15 @@ from prefect.client.schemas.sorting import ArtifactCollectionSort
 from prefect.settings import PREFECT_UI_URL, get_current_settings
 
 from tasks.engine.store import Store
+from tasks.model.prediction_table import read_arrays
 from tasks.records import Picture, Results
 from tasks.report.formatting import (
-    change,
+    compared_with_previous,
     duration,
     escape_markdown,
     markdown_table,
-    percent,
-    share,
+    one_decimal_percent,
+    two_decimal_percent,
 )
 from tasks.report.page import embedded
 from tasks.report.summary import Summary
@@ -58,7 +58,7 @@ def publish_run(store: Store, summary: Summary, results: Results, page: str) -> 
     create_markdown_artifact(
         key="mnist-report",
         markdown=report_markdown(summary, main_pictures(pictures), links, page_note(page, results)),
-        description=f"{percent(summary.test.accuracy)} on the test split",
+        description=f"{two_decimal_percent(summary.test.accuracy)} on the test split",
     )
 
 
@@ -155,11 +155,13 @@ def report_markdown(
     test = summary.test
     low, high = wilson_interval(test.correct, test.total)
     parts = [
-        f"# {percent(test.accuracy)} on the test split",
-        f"{test.correct:,} of {test.total:,} images right, 95 % interval {percent(low)} to"
-        f" {percent(high)}. {change(summary)}",
+        f"# {two_decimal_percent(test.accuracy)} on the test split",
+        f"{test.correct:,} of {test.total:,} images right, 95 % interval"
+        f" {two_decimal_percent(low)} to {two_decimal_percent(high)}."
+        f" {compared_with_previous(summary)}",
         f"Seed {summary.seed}, trained on {escape_markdown(summary.device.name)} in"
-        f" {duration(summary.train_seconds)}; data from {escape_markdown(summary.data_source)}.",
+        f" {duration(summary.train_seconds)}; data from"
+        f" {escape_markdown('; '.join([summary.data_source, *summary.data_notes]))}.",
         note,
         markdown_table(milestone_rows(summary)),
         *(
@@ -198,9 +200,11 @@ def milestone_rows(summary: Summary) -> Rows:
     return [
         {
             "iterations": f"{m.iteration:,}",
-            "test accuracy": percent(m.accuracy),
+            "test accuracy": two_decimal_percent(m.accuracy),
             "correct": f"{m.correct:,}",
-            "95 % interval": " to ".join(map(percent, wilson_interval(m.correct, m.total))),
+            "95 % interval": " to ".join(
+                map(two_decimal_percent, wilson_interval(m.correct, m.total))
+            ),
             "trained for": duration(m.train_seconds),
         }
         for m in summary.milestones
@@ -213,9 +217,9 @@ def class_rows(summary: Summary) -> Rows:
         {
             "class": name,
             "images": f"{c.support:,}",
-            "precision": share(c.precision),
-            "recall": share(c.recall),
-            "F1": share(c.f1),
+            "precision": one_decimal_percent(c.precision),
+            "recall": one_decimal_percent(c.recall),
+            "F1": one_decimal_percent(c.f1),
         }
         for name, c in zip(summary.class_names, summary.metrics.classes, strict=True)
     ]
@@ -255,9 +259,7 @@ def mistakes(predictions: Path, names: Sequence[str], most: int = MOST_MISTAKES)
         names: class names.
         most: maximum number of rows.
     """
-    table = pq.ParquetFile(predictions).read().combine_chunks()
-    # DLPack shares the memory. Arrow's own conversion imports pandas, which is slow to import.
-    columns = {name: np.from_dlpack(table[name].chunk(0)) for name in table.column_names}
+    columns = read_arrays(predictions)
     label, predicted = columns["label"], columns["predicted"]
     wrong = np.flatnonzero(label != predicted)
     confidence = np.array([columns[f"p{predicted[row]}"][row] for row in wrong])
@@ -267,8 +269,8 @@ def mistakes(predictions: Path, names: Sequence[str], most: int = MOST_MISTAKES)
             "image": int(columns["index"][row]),
             "true": names[label[row]],
             "predicted": names[predicted[row]],
-            "probability": percent(float(columns[f"p{predicted[row]}"][row])),
-            "of the true class": percent(float(columns[f"p{label[row]}"][row])),
+            "probability": two_decimal_percent(float(columns[f"p{predicted[row]}"][row])),
+            "of the true class": two_decimal_percent(float(columns[f"p{label[row]}"][row])),
         }
         for row in first
     ]

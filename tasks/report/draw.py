@@ -8,11 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import load_file
 
-from tasks.data.dataset import class_names, read_split
+from tasks.data.dataset import read_split
 from tasks.engine.models import FileRef
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
 from tasks.geometry import for_each
+from tasks.model.prediction_table import class_probabilities, read_predictions
 from tasks.records import (
     Attribution,
     Embedding,
@@ -22,17 +23,16 @@ from tasks.records import (
     Metrics,
     Picture,
     Pictures,
-    Shape,
     Split,
 )
 from tasks.settings import FigureSettings, NetworkSettings
 
 
-@stage(libraries=("matplotlib", "pillow", "numpy", "safetensors", "pyarrow"))
+@stage(libraries=("matplotlib", "pillow", "numpy", "safetensors", "pandas", "pyarrow"))
 def draw(
     work: Workspace,
     split: Split,
-    shape: Shape,
+    class_names: tuple[str, ...],
     evaluations: tuple[Evaluation, ...],
     curves: tuple[FileRef, ...],
     metrics: Metrics,
@@ -48,7 +48,7 @@ def draw(
     Args:
         work: inputs and outputs of the stage.
         split: test split.
-        shape: shape of the images, and number of classes.
+        class_names: names of the classes.
         evaluations: evaluation of the test split at each milestone.
         curves: Parquet file of batch accuracy and loss of each training segment.
         metrics: metrics of the last evaluation.
@@ -72,10 +72,14 @@ def draw(
         return load_file(work.input(file))
 
     def predictions(evaluation: Evaluation) -> Predictions:
-        columns = read_columns([work.input(evaluation.predictions)])
-        probabilities = np.stack([columns[f"p{c}"] for c in range(shape.classes)], axis=1)
-        names = class_names(shape.classes)
-        return Predictions(names, data.images, data.labels, columns["predicted"], probabilities)
+        table = read_predictions(work.input(evaluation.predictions))
+        return Predictions(
+            names=list(class_names),
+            images=data.images,
+            true=data.labels,
+            predicted=table["predicted"].to_numpy(),
+            probabilities=class_probabilities(table),
+        )
 
     inputs = FigureInputs(
         curve=read_columns([work.input(curve) for curve in curves]) or NO_CURVE,

@@ -12,7 +12,6 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.data.dataset import class_names
 from tasks.engine.executors import StageOutcome
 from tasks.engine.models import FileRef
 from tasks.engine.store import Store
@@ -29,7 +28,7 @@ from tasks.report.summary import Milestone, PreviousRun, Score, Summary
 from tasks.settings import NOT_RESULT_SETTINGS, Settings
 
 
-def score(evaluation: Evaluation) -> Score:
+def evaluation_score(evaluation: Evaluation) -> Score:
     """Return the accuracy of an evaluation with its counts."""
     return Score(
         correct=evaluation.correct,
@@ -44,7 +43,7 @@ def milestones(results: Results) -> list[Milestone]:
     for segment in results.segments:
         seconds.append(round(seconds[-1] + segment.seconds, 3))
     return [
-        Milestone(iteration=e.iteration, train_seconds=s, **score(e).model_dump())
+        Milestone(iteration=e.iteration, train_seconds=s, **evaluation_score(e).model_dump())
         for e, s in zip(results.evaluations, seconds, strict=True)
     ]
 
@@ -82,17 +81,18 @@ def summarise(
     reached = milestones(results)
     tested = results.splits.test.file.sha256, results.evaluations[-1].predictions.sha256
     return Summary(
-        test=score(results.evaluations[-1]),
+        test=evaluation_score(results.evaluations[-1]),
         before=previous_run(store, *tested),
         milestones=reached,
         confusion_matrix=[list(row) for row in results.evaluations[-1].confusion],
-        class_names=class_names(results.splits.shape.classes),
+        class_names=list(results.splits.class_names),
         metrics=results.metrics,
         train_seconds=reached[-1].train_seconds,
         seed=settings.training.seed,
         device=last_device(results.segments),
         settings=settings.model_dump(mode="json", exclude=NOT_RESULT_SETTINGS),
         data_source=results.download.source,
+        data_notes=list(results.download.notes),
         versions={
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in ("tensorflow", "prefect")},

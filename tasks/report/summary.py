@@ -11,13 +11,13 @@ from tasks.records import Device, Metrics
 from tasks.runtime.errors import PipelineError
 
 
-class Facts(BaseModel):
+class FrozenModel(BaseModel):
     """Base class of the frozen models in metrics.json."""
 
     model_config = ConfigDict(frozen=True)
 
 
-class Score(Facts):
+class Score(FrozenModel):
     """Number of correctly classified images of a split."""
 
     correct: int
@@ -41,7 +41,7 @@ class PreviousRun(Score):
     same_predictions: bool = Field(description="whether every image was classified the same")
 
 
-class Summary(Facts):
+class Summary(FrozenModel):
     """Numbers of one run."""
 
     test: Score
@@ -57,6 +57,7 @@ class Summary(Facts):
     device: Device
     settings: dict[str, Any]
     data_source: str
+    data_notes: list[str] = Field([], description="what was done to the data on the way")
     versions: dict[str, str]
     stages: list[StageOutcome]
     test_sha256: str = Field(description="digest of test.parquet")

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,9 @@ def server_for_this_run() -> Iterator[None]:
     Raises:
         PipelineError: the temporary server does not start.
     """
+    if server_is_configured():
+        yield
+        return
     from prefect.settings import (
         PREFECT_API_AUTH_STRING,
         PREFECT_API_URL,
@@ -52,9 +56,6 @@ def server_for_this_run() -> Iterator[None]:
         temporary_settings,
     )
 
-    if get_current_settings().api.url:
-        yield
-        return
     check_home(get_current_settings().home)
     password = f"run:{secrets.token_urlsafe(32)}"
     with (
@@ -73,6 +74,39 @@ def server_for_this_run() -> Iterator[None]:
             flush_prefect()
 
 
+def server_is_configured() -> bool:
+    """Return whether Prefect's settings name a server; import Prefect only if they may."""
+    if not any(settings_that_may_name_a_server()):
+        return False
+    from prefect.settings import get_current_settings
+
+    return bool(get_current_settings().api.url)
+
+
+def settings_that_may_name_a_server() -> Iterator[bool]:
+    """Yield for each place where Prefect looks for its settings whether it could name a server."""
+    variables = ("PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH")
+    yield any(name in os.environ for name in variables)
+    home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+    yield from (path.exists() for path in (home / "profiles.toml", Path(".env")))
+    for file, tables in (("prefect.toml", ()), ("pyproject.toml", ("tool", "prefect"))):
+        try:
+            settings = tomllib.loads(Path(file).read_text(encoding="utf-8"))
+            for table in tables:
+                settings = settings.get(table, {})
+            yield not {"api", "profiles_path"}.isdisjoint(settings)
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError):
+            yield True  # Prefect says what is wrong with it
+
+
+HOW_TO_SEE_RUNS = (
+    "to see runs in the Prefect UI: start `prefect server start`, and run this with"
+    " PREFECT_API_URL=http://127.0.0.1:4200/api"
+)
+
+
 def ui_location() -> str:
     """Return where Prefect's UI shows the current flow run, or how to get one."""
     from prefect.runtime import flow_run
@@ -80,10 +114,7 @@ def ui_location() -> str:
 
     if get_current_settings().server.ui.enabled and flow_run.ui_url:
         return f"in the Prefect UI: {flow_run.ui_url}"
-    return (
-        "to see runs in the Prefect UI: start `prefect server start`, and run this with"
-        " PREFECT_API_URL=http://127.0.0.1:4200/api"
-    )
+    return HOW_TO_SEE_RUNS
 
 
 def flush_prefect() -> None:

@@ -15,22 +15,22 @@ from typing import BinaryIO
 
 import numpy as np
 
-from tasks.data.idx import GZIP_MAGIC, IDX_START, IMAGE_RANK, LABEL_RANK, parse_header
-from tasks.records import Shape
-from tasks.runtime.errors import PipelineError
-from tasks.scoring.answers import say_count
-from tasks.scoring.contact_sheet import is_contact_sheet
-from tasks.scoring.decode import (
+from tasks.data.decode import (
     MOST_PIXELS,
     START,
     SUFFIXES,
     decode_picture,
-    describe_other,
+    describe_format,
     open_regular,
     picture_format,
     printable,
     read_whole,
 )
+from tasks.data.idx import GZIP_MAGIC, IDX_START, IMAGE_RANK, LABEL_RANK, parse_header
+from tasks.records import Shape
+from tasks.runtime.errors import PipelineError
+from tasks.scoring.answers import say_count
+from tasks.scoring.contact_sheet import is_contact_sheet
 from tasks.scoring.tables import PARQUET_MAGIC, read_parquet
 
 NAMED = 3  # files of other kinds whose names are said
@@ -191,7 +191,7 @@ def open_images(path: Path, shape: Shape, size: int, reports: Reports) -> Iterat
                 yield ImageBatch(name, np.arange(first, first + len(part)), part)
                 first += len(part)
         else:
-            raise PipelineError(f"{name}: {describe_other(start)}")
+            raise PipelineError(f"{name}: {describe_format(start)}")
 
 
 def read_idx_or_gzip(file: BinaryIO, start: bytes, name: str, size: int) -> Iterator[np.ndarray]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.data.decode import SUFFIXES, open_regular, printable
 from tasks.runtime.errors import PipelineError
 from tasks.scoring.contact_sheet import is_contact_sheet
-from tasks.scoring.decode import SUFFIXES, open_regular, printable
 from tasks.scoring.tables import is_predictions_schema
 
 

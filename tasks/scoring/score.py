@@ -10,15 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.champion.registry import Champion, Champions
-from tasks.data.dataset import class_names
-from tasks.data.sources.mnist import only_mnist
+from tasks.champion.registry import Champion, Champions, registry_names
+from tasks.data.decode import printable
 from tasks.engine.store import disk_errors, open_store
 from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
 from tasks.scoring.answers import PictureAnswer, Tally, say_count
 from tasks.scoring.contact_sheet import MOST, Entry, thumbnail, write_contact_sheet
-from tasks.scoring.decode import printable
 from tasks.scoring.fit import Fit, Mark
 from tasks.scoring.images import Reports, read_batches
 from tasks.scoring.outputs import check_output, check_sheet
@@ -64,22 +62,24 @@ def current_champion(champions: Champions) -> Champion:
     """
     found = champions.find()
     if found.champion is None:
-        why = "; ".join(found.problems) or f"no champion in {champions.folder} yet"
-        raise PipelineError(f"{why}; train one with `python flows/retrain.py`")
+        why = "; ".join(found.problems) or f"no champion in {champions.address} yet"
+        others = [name for name in registry_names(champions.store) if name != champions.name]
+        named = f"; there are others: --champion {', '.join(others)}" if others else ""
+        raise PipelineError(
+            f"{why}; train one with `python flows/retrain.py{champions.options}`{named}"
+        )
     for problem in found.problems:
         log.warning(f"{problem}; using {found.champion.id}, the one before")
     return found.champion
 
 
-def is_of_mnist(champion: Champion) -> bool:
-    """Tell whether a champion was trained on MNIST, as far as its settings tell."""
-    download = champion.facts.settings.get("download", {})
-    return only_mnist(download.get("source"), download.get("digests", "none"))
-
-
 def fit_mode(champion: Champion, wanted: Fit) -> Fit:
     """Return how pictures are fitted: `auto` fits to MNIST's form only for a champion of MNIST."""
-    return "none" if wanted == "auto" and not is_of_mnist(champion) else wanted
+    facts = champion.facts
+    download = facts.settings.get("download", {})
+    # Records of earlier versions hold the settings alone.
+    mnist = facts.mnist or (download.get("digests"), download.get("source")) == ("mnist", None)
+    return "none" if wanted == "auto" and not mnist else wanted
 
 
 def load_scorer(champions: Champions, champion: Champion) -> Callable[[Prepared], Scores]:
@@ -87,8 +87,8 @@ def load_scorer(champions: Champions, champion: Champion) -> Callable[[Prepared]
 
     Args:
         champions: registry that holds it.
-        champion: to score with. Without an intact calibration its probabilities are those of
-            training, and no picture is marked as unfamiliar; this is logged.
+        champion: to score with. Without a calibration its probabilities are those of training, and
+            no picture is marked as unfamiliar; this is logged.
 
     Raises:
         PipelineError: the model does not fit its record.
@@ -102,18 +102,11 @@ def load_scorer(champions: Champions, champion: Champion) -> Callable[[Prepared]
     shape, store, file = champion.facts.shape, champions.store, champion.calibration
     network = load_network(store.path(champion.model), shape)
     read = compile_reader(network, shape.height, shape.width)
-    calibrated = None
-    if file is None:
+    calibrated = load_calibration(store.path(file)) if file else None
+    if calibrated is None:
         log.warning(
             f"champion {champion.id} has no calibration: unfamiliar pictures are not marked"
         )
-    elif problem := store.problem(file):
-        log.warning(
-            f"champion {champion.id}: {problem.replace('output', 'calibration')}:"
-            " unfamiliar pictures are not marked"
-        )
-    else:
-        calibrated = load_calibration(store.path(file))
 
     def score_images(prepared: Prepared) -> Scores:
         features, logits = read(prepared.images)
@@ -184,14 +177,15 @@ def score_tables(
         if score_images is None:  # not before there is an image
             score_images = load_scorer(champions, champion)
         scores = score_images(prepared)
-        add_answers(result, prepared, scores)
+        add_answers(result, prepared, scores, champion.facts.named_classes())
         yield scores_table(prepared, scores, champion.id)
 
 
-def add_answers(result: ScoreResult, prepared: Prepared, scores: Scores) -> None:
+def add_answers(
+    result: ScoreResult, prepared: Prepared, scores: Scores, classes: Sequence[str]
+) -> None:
     """Add the answers to some pictures to a result."""
     probabilities, marks = scores
-    classes = class_names(probabilities.shape[1])
     if result.sheet:
         for i in range(min(len(marks), MOST - len(result.entries))):
             best = int(probabilities[i].argmax())
@@ -220,7 +214,7 @@ def score_files(paths: list[str], settings: ScoreSettings) -> ScoreResult:
         check_output(out, paths)
     if sheet:
         check_sheet(sheet, paths)
-    champions = Champions(open_store(settings.artifacts))
+    champions = Champions(open_store(settings.artifacts), settings.champion)
     champion = current_champion(champions)
     result = ScoreResult(champion.id, out, sheet)
     tables = score_tables(paths, champions, champion, settings, result)

@@ -15,10 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.data.dataset import image_shape, to_pixels
-from tasks.records import Shape
-from tasks.runtime.errors import PipelineError
-from tasks.scoring.answers import say_count
-from tasks.scoring.decode import (
+from tasks.data.decode import (
     START,
     colour_to_grey,
     decode_picture,
@@ -26,6 +23,9 @@ from tasks.scoring.decode import (
     printable,
     scale_levels,
 )
+from tasks.records import Shape
+from tasks.runtime.errors import PipelineError
+from tasks.scoring.answers import say_count
 
 PARQUET_MAGIC = b"PAR1"
 PREDICTIONS = b"mnist.predictions"

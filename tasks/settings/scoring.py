@@ -12,13 +12,14 @@ from tasks.settings.base import (
     Root,
     StageSettings,
 )
+from tasks.settings.champion import DEFAULT_CHAMPION, ChampionName
 
 DEFAULT_OUT = Path("predictions.parquet")
 """Predictions file of a run outside a terminal, if none is named."""
 
 
 class ScoreSettings(StageSettings):
-    """How images are scored with the champion."""
+    """Settings of scoring images with the champion."""
 
     out: Path | None = Field(
         None,
@@ -37,8 +38,10 @@ class ScoreSettings(StageSettings):
         " champions' pictures only the ground is inverted, if theirs is another); none: pictures"
         " are taken as they are.",
     )
+    champion: ChampionName = Field(DEFAULT_CHAMPION, description="Name of the champion.")
     batch: BatchSize = Field(1024, description="Pictures in memory at a time.")
     artifacts: Root | None = Field(
         None,
-        description="Folder that holds the champion. Default: artifacts/ beside this project.",
+        description="Folder or URL that holds the champion. Default: artifacts/ beside this"
+        " project.",
     )

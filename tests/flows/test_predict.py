@@ -1,4 +1,4 @@
-"""`predict.py` as people use it: pictures in the formats that programs and telephones write."""
+"""Tests of `predict.py` on pictures as programs and telephones write them."""
 
 import os
 import pty
@@ -30,7 +30,7 @@ TEST, TRUTH = draw_many(40, seed=9)
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An artifact root with a champion that was trained on drawn digits for a few seconds.
 
-    They have MNIST's form, so that its record says MNIST: `--fit auto` goes by the record.
+    They have MNIST's form, so its record may say MNIST: `--fit auto` depends on the record.
     """
     from tasks.model.calibrate import calibrate
     from tasks.model.export import export
@@ -61,7 +61,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shape=shape,
         validation=accuracy,
         test=accuracy,
-        settings={"download": {"source": None, "digests": "mnist"}},
+        mnist=True,
     )
     Champions(executor.store).promote(
         model.file, facts, "a test", "good", None, calibration=calibration.file

@@ -26,7 +26,7 @@ def test_other_features_are_beyond_it() -> None:
     assert (distances(np.zeros((1, 64)), familiar) > familiar.limit).all()
 
 
-def test_chosen_rows_are_the_same_each_time() -> None:
+def test_chosen_rows_are_reproducible() -> None:
     assert (choose_rows(60_000, 128) == choose_rows(60_000, 128)).all()
     assert len(choose_rows(60_000, 128)) == 2000
     assert choose_rows(5, 128).tolist() == [0, 1, 2, 3, 4]

@@ -32,7 +32,7 @@ def test_each_picture_has_a_line() -> None:
     ]
 
 
-def test_many_are_counted() -> None:
+def test_many_images_are_summarised() -> None:
     answers = [PictureAnswer(f"{i}.png", str(i % 3), 0.9 + i / 1000) for i in range(20)]
     answers += [
         PictureAnswer("e.png", "1", 0.1, "blank"),
@@ -53,7 +53,7 @@ def test_many_are_counted() -> None:
     ]
 
 
-def test_nothing_at_all() -> None:
+def test_no_images() -> None:
     assert lines([]) == []
     assert lines([PictureAnswer("e.png", "1", 0.1, "blank")] * 21) == ["21 pictures are blank"]
 

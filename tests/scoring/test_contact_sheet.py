@@ -30,7 +30,7 @@ def test_both_pictures_are_on_the_page() -> None:
     assert (page == 200).sum() >= 0.95 * TILE * TILE * 40 / 90
 
 
-def test_page_is_bounded() -> None:
+def test_number_of_rows_is_limited() -> None:
     few = draw_contact_sheet([entry()] * MOST, "Scores", MOST).size
     assert draw_contact_sheet([entry()] * (MOST + 50), "Scores", MOST + 50).size == few
 

@@ -1,4 +1,4 @@
-"""Images from files of all kinds: read in batches, or refused in one line that names the file."""
+"""Tests of images from files: reading in batches, one-line errors that name the file."""
 
 import gzip
 import os
@@ -48,7 +48,7 @@ def as_parquet(path: Path) -> Path:
 
 @pytest.mark.parametrize("write", [as_idx, as_parquet])
 @pytest.mark.parametrize("name", ["images", "images.gz"])
-def test_files_of_many_images_come_in_batches(
+def test_files_of_many_images_are_read_in_batches(
     tmp_path: Path, write: Callable[[Path], Path], name: str
 ) -> None:
     path = write(tmp_path / name)
@@ -62,7 +62,7 @@ def test_files_of_many_images_come_in_batches(
     assert (images(batches) == PICTURES).all()
 
 
-def test_the_content_tells_the_format_and_any_size_is_read(tmp_path: Path) -> None:
+def test_format_is_recognised_by_content_and_any_size_is_read(tmp_path: Path) -> None:
     large = np.zeros((300, 200), np.uint8)
     Image.fromarray(large).save(tmp_path / "a.png", "BMP")
     Image.fromarray(large).save(
@@ -75,7 +75,7 @@ def test_the_content_tells_the_format_and_any_size_is_read(tmp_path: Path) -> No
     assert all(batch.single for batch in batches)
 
 
-def test_a_folder_stands_for_its_pictures(tmp_path: Path) -> None:
+def test_folder_is_read_as_its_pictures(tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     for index, name in enumerate(["a.png", "b.PNG", "more/c.png"]):
         as_png(tmp_path / name, index)
@@ -91,7 +91,7 @@ def test_a_folder_stands_for_its_pictures(tmp_path: Path) -> None:
     assert reports.notes == [f"{tmp_path}: 1 other file left out (notes.txt)"]
 
 
-def test_a_linked_folder_is_read_once(tmp_path: Path) -> None:
+def test_linked_folder_is_read_once(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     as_png(other / "a.png")
@@ -102,7 +102,7 @@ def test_a_linked_folder_is_read_once(tmp_path: Path) -> None:
     assert [batch.file for batch in read(digits)[0]] == [f"{digits}/one/a.png"]
 
 
-def test_a_contact_sheet_is_no_picture_of_a_digit(tmp_path: Path) -> None:
+def test_contact_sheet_is_not_scored(tmp_path: Path) -> None:
     write_contact_sheet(
         [Entry(PICTURES[0], PICTURES[0], PictureAnswer("a", "1", 1.0))],
         "",
@@ -163,7 +163,7 @@ def only_text(path: Path) -> None:
         (lambda _: None, "no such file or folder"),
     ],
 )
-def test_one_bad_file_is_named_and_loses_nothing_of_the_others(
+def test_invalid_file_is_named_and_the_others_are_read(
     tmp_path: Path, write: Callable[[Path], object], said: str
 ) -> None:
     good, bad, last = as_png(tmp_path / "a"), tmp_path / "bad", as_idx(tmp_path / "z")
@@ -175,7 +175,7 @@ def test_one_bad_file_is_named_and_loses_nothing_of_the_others(
     assert (images(batches) == np.concatenate([PICTURES[:1], PICTURES])).all()
 
 
-def test_names_that_are_not_utf8_can_be_printed(tmp_path: Path) -> None:
+def test_names_are_printed_escaped(tmp_path: Path) -> None:
     folder = os.fsencode(tmp_path) + b"/\xff\n"
     os.mkdir(folder)  # noqa: PTH102 (a path of bytes)
     as_png(Path(os.fsdecode(folder + b"/a.png")))
@@ -192,7 +192,7 @@ def test_names_that_are_not_utf8_can_be_printed(tmp_path: Path) -> None:
         ("images.gz", 20, "truncated gzip"),
     ],
 )
-def test_what_came_before_a_fault_is_kept_and_said(
+def test_images_before_a_fault_are_kept_and_counted(
     tmp_path: Path, name: str, cut: int, said: str
 ) -> None:
     path = as_idx(tmp_path / name)
@@ -207,13 +207,13 @@ def test_what_came_before_a_fault_is_kept_and_said(
     assert problem.endswith(f"({counted} scored)")
 
 
-def test_too_long_a_file_is_reported(tmp_path: Path) -> None:
+def test_too_long_file_is_reported(tmp_path: Path) -> None:
     path = as_idx(tmp_path / "images")
     path.write_bytes(path.read_bytes() + b"\0")
     assert "too long, more follows after 5 images" in read(path)[1].problems[0]
 
 
-def test_a_damaged_gzip_is_reported(tmp_path: Path) -> None:
+def test_damaged_gzip_is_reported(tmp_path: Path) -> None:
     path = as_idx(tmp_path / "images.gz")
     data = bytearray(path.read_bytes())
     data[-6] ^= 1  # in the checksum

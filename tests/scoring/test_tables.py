@@ -1,4 +1,4 @@
-"""Parquet files with images, in the forms that other tools write."""
+"""Tests of images from Parquet files, in the forms that other tools write."""
 
 import io
 from collections.abc import Callable
@@ -113,7 +113,7 @@ def test_images_of_several_sizes(tmp_path: Path) -> None:
         ([float("nan")] * 63, pa.list_(pa.float32()), "values that are missing (NaN)"),
     ],
 )
-def test_one_bad_row_loses_nothing_of_the_others(
+def test_invalid_row_is_named_and_the_others_are_read(
     tmp_path: Path, bad: object, kind: pa.DataType, said: str
 ) -> None:
     good: dict[pa.DataType, list[Any]] = {

@@ -71,11 +71,6 @@ MIRRORS = (
 """Base URLs of the four archives, tried in this order."""
 
 
-def only_mnist(source: str | None, digests: str) -> bool:
-    """Return whether settings of `download` allow no other data set than MNIST.
-
-    Args:
-        source: `DownloadSettings.source`; the digits of scikit-learn are another data set.
-        digests: `DownloadSettings.digests`.
-    """
-    return digests == "mnist" and source != "digits"
+def is_mnists_train_file(sha256: str) -> bool:
+    """Tell MNIST's training images by the SHA-256 of their extracted file."""
+    return sha256 == MNIST[0].sha256
