@@ -76,6 +76,8 @@ class Facts(Record):
     """SHA-256 of the training split; empty in records of earlier versions."""
     ground: Ground | None = None
     """Ground of the images; None in records of earlier versions."""
+    mnist: bool = False
+    """Whether the training images are MNIST's; False in records of earlier versions."""
     class_names: tuple[str, ...] = ()
     """In the order of the classes; empty in records of earlier versions."""
 
@@ -91,6 +93,8 @@ class Champion(Record):
     """Number and first 12 digits of the model's SHA-256; also the name of its folder."""
     action: Literal["promoted", "rolled back"]
     model: FileRef
+    calibration: FileRef | None = None
+    """File of the stage `calibrate` for the model; None in records of earlier versions."""
     facts: Facts
     by: str
     """Flow run or user that promoted it."""
@@ -320,7 +324,13 @@ class Champions:
         )
 
     def promote(
-        self, model: FileRef, facts: Facts, by: str, why: str, expected_current: str | None
+        self,
+        model: FileRef,
+        facts: Facts,
+        by: str,
+        why: str,
+        expected_current: str | None,
+        calibration: FileRef | None = None,
     ) -> Champion:
         """Copy a model into the registry and make it the current champion.
 
@@ -330,6 +340,7 @@ class Champions:
             by: flow run or user that asks for it.
             why: reason in one sentence.
             expected_current: result of `current_name` when the decision was made.
+            calibration: file of the stage `calibrate` for this model.
 
         Raises:
             PipelineError: the disk fails, or another champion was promoted in the meantime and
@@ -339,6 +350,7 @@ class Champions:
             id="",
             action="promoted",
             model=model,
+            calibration=calibration,
             facts=facts,
             by=by,
             when="",

@@ -47,6 +47,13 @@ class TrainingSettings(StageSettings):
         0.0, le=180, description="… and rotated by up to so many degrees."
     )
     zoom: float = Field(0.0, ge=0, lt=1, description="… and zoomed by up to this share.")
+    drawn: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Digits drawn from strokes, in forms that people outside the United States"
+        " write, are added to MNIST's training images: this share of their number.",
+    )
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="Processor to train on; auto takes a GPU where TensorFlow sees one."
     )

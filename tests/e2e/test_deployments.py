@@ -17,6 +17,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from helpers import bars
@@ -27,6 +28,7 @@ from helpers.site import RETRAINING, SCORING, Process, Site, copy_project, open_
 from playwright.sync_api import Browser
 
 from tasks.champion.registry import Champions
+from tasks.data import idx
 from tasks.engine.store import PROJECT, Store
 from tasks.runtime.deploy import RETIRED
 from tasks.settings import Settings
@@ -336,10 +338,10 @@ def test_untouched_fields_of_the_form_take_the_preset(
 def test_run_with_a_killed_process_is_reported_as_crashed_by_its_worker(
     site: Site, first_worker: Process, promoted: UUID, told: tuple[str, list[dict[str, Any]]]
 ) -> None:
-    pipe = site.folder / "pipe"  # without a writer, so that a reader blocks
-    os.mkfifo(pipe)
-    settings = {"artifacts": str(site.root)}
-    run_id = site.run(SCORING, {"paths": [str(pipe)], "settings": settings})
+    images = site.folder / "many-images"
+    images.write_bytes(idx.dumps(np.zeros((500_000, 8, 8), np.uint8)))
+    settings = {"artifacts": str(site.root), "batch": 1}  # takes minutes
+    run_id = site.run(SCORING, {"paths": [str(images)], "settings": settings})
     site.wait(run_id, lambda state: state.is_running(), 60)
     for process in site.run_processes():
         os.kill(process, signal.SIGKILL)
