@@ -265,18 +265,14 @@ def site_date(site: Site, run_id: UUID) -> datetime.datetime:
 def test_log_lines_of_the_worker_reach_the_server(site: Site, promoted: UUID) -> None:
     from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 
-    with site.client() as client:
-        logs = client._client.post(
-            "/logs/filter",
-            json={
-                "logs": LogFilter(flow_run_id=LogFilterFlowRunId(any_=[promoted])).model_dump(
-                    mode="json", exclude_unset=True
-                )
-            },
-        ).json()
-    lines = {log["message"] for log in logs}
-    assert any(line.startswith("retraining: promoted: ") for line in lines)
-    assert any(line.startswith("Optimization Iteration:    101, Training") for line in lines)
+    chosen = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[promoted]))
+    missing = {"retraining: promoted: ", "Optimization Iteration:    101, Training"}
+    until = time.monotonic() + 30  # they are sent in batches
+    while missing:
+        assert time.monotonic() < until, missing
+        with site.client() as client:
+            lines = [log.message for log in client.read_logs(chosen)]
+        missing = {text for text in missing if not any(line.startswith(text) for line in lines)}
 
 
 @pytest.fixture(scope="module")

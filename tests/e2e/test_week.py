@@ -44,7 +44,7 @@ class Week:
         self.source = source
         self.number = 0
 
-    def start(self, iterations: int = 40, learning_rate: float = 0.003) -> UUID:
+    def start(self, iterations: int, learning_rate: float = 0.01) -> UUID:
         """Schedule a run for the next Monday."""
         from prefect.states import Scheduled
 
@@ -55,7 +55,7 @@ class Week:
             "download": {"source": str(self.source), "digests": "none"},
             "artifacts": str(self.site.root),
         }
-        retrain = {"seed_policy": "date", "floor": 0.3, "margin": 0.05}
+        retrain = {"seed_policy": "date", "floor": 0.2, "margin": 0.05}
         due = MONDAY + datetime.timedelta(weeks=self.number)
         self.number += 1
         with self.site.client() as client:
@@ -87,12 +87,16 @@ class Week:
 def test_a_week_in_minutes(site: Site, tmp_path: Path) -> None:
     week = Week(site, bars.write(tmp_path / "source"))
 
-    assert week.decision(week.start()).startswith("# Promoted No champion yet, and ")
+    weak = week.start(iterations=40, learning_rate=0.001)
+    assert week.decision(weak).startswith("# Promoted No champion yet, and ")
     first = week.current()
     assert first.facts.settings["training"]["seed"] == 20260302
 
     bars.write(week.source, seed=10)  # the source has changed
-    assert week.decision(week.start(iterations=200)).startswith("# Promoted Better: ")
+    changed = week.start(iterations=200)
+    assert week.decision(changed).startswith("# Promoted Better: ")
+    decision = site.wait_for_artifact(changed, "retraining-decision")
+    assert "**The data have changed**: 100.0% of the training images are new." in decision
     second = week.current()
     assert second.facts.validation.data != first.facts.validation.data
     assert second.facts.settings["training"]["seed"] == 20260309
@@ -118,12 +122,12 @@ def test_a_week_in_minutes(site: Site, tmp_path: Path) -> None:
     assert third.short_digest == first.short_digest
 
     # Worse than the one that was withdrawn, which counts no more; better than the one in use.
-    assert week.decision(week.start(iterations=400, learning_rate=0.01)).startswith("# Promoted B")
+    assert week.decision(week.start(iterations=400)).startswith("# Promoted B")
     fourth = week.current()
     assert fourth.replaced == third.id
 
     assert week.decision(week.start(iterations=2)).startswith("# Kept Significantly worse: ")
-    decision = week.decision(week.start(iterations=800, learning_rate=0.01))
+    decision = week.decision(week.start(iterations=800))
     assert decision.startswith(("# Promoted Better: ", "# Promoted Not worse: "))
     assert week.number == 7
 
