@@ -10,10 +10,13 @@ if __name__ == "__main__":
     # This checkout's code, wherever the environment's own copy lies.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-    # Options are read before Prefect is imported, which takes seconds.
-    from flows.cli.pipeline import pipeline_main
+    try:
+        # Options are read before Prefect is imported, which takes seconds.
+        from flows.cli.pipeline import pipeline_main
 
-    sys.exit(pipeline_main(sys.argv[1:]))
+        sys.exit(pipeline_main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 from prefect import flow
 

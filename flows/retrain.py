@@ -10,10 +10,13 @@ if __name__ == "__main__":
     # Import this checkout's code, not a copy installed in the environment.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-    # Options are read before Prefect is imported, which takes seconds.
-    from flows.cli.retrain import retrain_main
+    try:
+        # Options are read before Prefect is imported, which takes seconds.
+        from flows.cli.retrain import retrain_main
 
-    sys.exit(retrain_main(sys.argv[1:]))
+        sys.exit(retrain_main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -42,6 +42,9 @@ AT_A_TIME = 8
 Ground = Literal["dark", "light", "mixed"]
 """Brightness of the pixels around the object in the images of a data set."""
 
+MAX_IMAGES = 2**32
+"""Upper bound of the number of images of a split: IDX counts with 32 bits."""
+
 
 class DamagedError(PipelineError):
     """A champion's record or files are missing or damaged."""
@@ -50,8 +53,8 @@ class DamagedError(PipelineError):
 class Accuracy(Record):
     """Accuracy of a model on a split, with the digest of the split."""
 
-    correct: int
-    total: int
+    correct: int = Field(ge=0, le=MAX_IMAGES)
+    total: int = Field(ge=1, le=MAX_IMAGES)
     data: str
     """SHA-256 of the split."""
 

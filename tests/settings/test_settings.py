@@ -211,6 +211,11 @@ def test_url_with_secrets_is_refused(url: str) -> None:
     assert re.match(schema["pattern"], "https://a.org:80/data/")
 
 
+@pytest.mark.parametrize("url", ["s3://KEY:SECRET@bucket/x", "ftp://me@host/x"])
+def test_an_artifact_root_holds_no_secrets(url: str) -> None:
+    assert "no user name and password" in fault(Settings, artifacts=url)
+
+
 @pytest.mark.parametrize(
     ("model", "values", "allowed"),
     [
