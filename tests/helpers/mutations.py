@@ -34,6 +34,7 @@ import numpy as np
 from tasks.champion.registry import Accuracy, Champions, Facts, history_lines
 from tasks.data import idx
 from tasks.data.convert import to_table, write_parquet
+from tasks.data.decode import decode_picture
 from tasks.engine import StageOutcome, prune
 from tasks.engine.digests import json_sha256
 from tasks.engine.models import FileRef, Record, check_printable
