@@ -79,6 +79,8 @@ class Facts(Record):
     """SHA-256 of the training split; empty in records of earlier versions."""
     ground: Ground | None = None
     """Ground of the images; None in records of earlier versions."""
+    mnist: bool = False
+    """Whether the training images are MNIST's; False in records of earlier versions."""
     class_names: tuple[str, ...] = ()
     """In the order of the classes; empty in records of earlier versions."""
 
@@ -94,6 +96,8 @@ class Champion(Record):
     """Number and first 12 digits of the model's SHA-256; also the name of its folder."""
     action: Literal["promoted", "rolled back"]
     model: FileRef
+    calibration: FileRef | None = None
+    """File of the stage `calibrate` for the model; None in records of earlier versions."""
     facts: Facts
     by: str
     """Flow run or user that promoted it."""
@@ -323,7 +327,13 @@ class Champions:
         )
 
     def promote(
-        self, model: FileRef, facts: Facts, by: str, why: str, expected_current: str | None
+        self,
+        model: FileRef,
+        facts: Facts,
+        by: str,
+        why: str,
+        expected_current: str | None,
+        calibration: FileRef | None = None,
     ) -> Champion:
         """Copy a model into the registry and make it the current champion.
 
@@ -333,6 +343,7 @@ class Champions:
             by: flow run or user that asks for it.
             why: reason in one sentence.
             expected_current: result of `current_name` when the decision was made.
+            calibration: file of the stage `calibrate` for this model.
 
         Raises:
             PipelineError: the disk fails, or another champion was promoted in the meantime and
@@ -342,6 +353,7 @@ class Champions:
             id="",
             action="promoted",
             model=model,
+            calibration=calibration,
             facts=facts,
             by=by,
             when="",
@@ -466,18 +478,6 @@ def withdrawn_by(champions: list[Champion]) -> set[str]:
             digits.add(short_digest_of(champion.replaced))
         digits.discard(champion.short_digest)
     return digits
-
-
-def histories(store: Store) -> list[str]:
-    """Return the lines of all registries, each under its name if there are several."""
-    names = registry_names(store) or [DEFAULT_CHAMPION]
-    if names == [DEFAULT_CHAMPION]:
-        return history_lines(Champions(store))
-    return [
-        line
-        for name in names
-        for line in (f"champion {name}:", *history_lines(Champions(store, name)))
-    ]
 
 
 def history_lines(champions: Champions) -> list[str]:

@@ -337,6 +337,10 @@ def check_server() -> None:
     from prefect.settings import get_current_settings
 
     url = get_current_settings().api.url
+    if not url:
+        raise PipelineError(
+            "PREFECT_API_URL names no server; set it, for instance to http://127.0.0.1:4200/api"
+        )
     try:
         with get_client(sync_client=True) as client:
             client.read_work_pools(limit=1)  # /health needs no password
@@ -348,14 +352,15 @@ def check_server() -> None:
             " user:password"
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
-        certificate = "CERTIFICATE" in str(error).upper()
-        advice = (
-            "set PREFECT_API_SSL_CERT_FILE to the certificate of its authority"
-            if certificate
-            else "start one with `make server` in another terminal, or set PREFECT_API_URL"
-        )
-        problem = "has a certificate that is not trusted" if certificate else "does not answer"
-        raise PipelineError(f"the Prefect server at {url} {problem}; {advice}") from error
+        if "CERTIFICATE" in str(error).upper():
+            raise PipelineError(
+                f"the Prefect server at {url} has a certificate that is not trusted; set"
+                " PREFECT_API_SSL_CERT_FILE to the certificate of its authority"
+            ) from error
+        raise PipelineError(
+            f"no Prefect server answers at {url}; start one with `make server` in another"
+            " terminal, or set PREFECT_API_URL"
+        ) from error
 
 
 def leave(code: int) -> NoReturn:

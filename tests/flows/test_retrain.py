@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import re
 import shutil
 import socket
 from collections.abc import Callable
@@ -155,7 +156,11 @@ def test_rolled_back_model_is_not_promoted_again(
     assert done.code == 0
     assert done.last.endswith(f"rolled back from {second} to {first}")
     done = run_script(RETRAIN, "history", "--artifacts", root)
-    assert len(done.lines) == 3
+    assert len(done.lines) == 4
+    assert re.fullmatch(
+        r"- [0-9a-f]{12}  \S+  validation \S+%  test \S+%  kept out by .+: significantly worse: .+",
+        done.lines[3],
+    )
     assert done.lines[0].startswith(f"  {first} ")
     assert done.lines[1].startswith(f"  {second} ")
     assert done.lines[2].startswith(f"* 0003-{first.partition('-')[2]} ")
@@ -299,8 +304,8 @@ def test_images_are_scored_with_the_champion(
     assert predict_main([images, *options]) == 0
     assert predict_main([images, f"{tmp_path}/nowhere", *options]) == 1
     said = capsys.readouterr()
-    line = f"200 images scored with champion {champions.current_name()}: {out}"
-    assert said.out.splitlines() == [line] * 2
+    line = f"200 pictures scored with champion {champions.current_name()}: {out}"
+    assert said.out.splitlines().count(line) == 2
     assert said.err.splitlines()[-2:] == [
         f"{tmp_path}/nowhere: no such file or folder",
         "error: 1 input was left out; the others are scored",

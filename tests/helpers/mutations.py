@@ -34,7 +34,7 @@ import numpy as np
 from tasks.champion.registry import Accuracy, Champions, Facts, history_lines
 from tasks.data import idx
 from tasks.data.convert import to_table, write_parquet
-from tasks.data.decode import read_picture
+from tasks.data.decode import decode_picture
 from tasks.engine import StageOutcome, prune
 from tasks.engine.digests import json_sha256
 from tasks.engine.models import FileRef, Record, check_printable
@@ -44,8 +44,8 @@ from tasks.records import Device, Metrics, Shape
 from tasks.report.report import previous_run
 from tasks.report.summary import Milestone, Score, Summary, keys_of_latest
 from tasks.runtime.errors import PipelineError
-from tasks.scoring.images import read_batches
-from tasks.scoring.score import is_predictions_file
+from tasks.scoring.images import Reports, read_batches
+from tasks.scoring.outputs import is_predictions_file
 
 SECONDS = 20
 BYTES = 2**30
@@ -168,7 +168,7 @@ def seal(data: bytes) -> bytes:
 
 def score_reader(path: Path) -> Callable[[], object]:
     """Return the reader of `predict.py` for one file."""
-    return lambda: list(read_batches([str(path)], SHAPE, 2, lambda _: None))
+    return lambda: list(read_batches([str(path)], SHAPE, 2, Reports()))
 
 
 def picture_bytes(kind: str) -> bytes:
@@ -187,8 +187,18 @@ def picture_targets(folder: Path) -> list[Target]:
     return [
         Target("png", png, picture_bytes("PNG"), score_reader(png)),
         Target("png, checksums fit", png, picture_bytes("PNG"), score_reader(png), mend_png),
-        Target("png as a photograph", png, picture_bytes("PNG"), lambda: read_picture(png)),
-        Target("jpeg", jpeg, picture_bytes("JPEG"), lambda: read_picture(jpeg)),
+        Target(
+            "png as a photograph",
+            png,
+            picture_bytes("PNG"),
+            lambda: decode_picture(png.read_bytes(), png.name),
+        ),
+        Target(
+            "jpeg",
+            jpeg,
+            picture_bytes("JPEG"),
+            lambda: decode_picture(jpeg.read_bytes(), jpeg.name),
+        ),
     ]
 
 

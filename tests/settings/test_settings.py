@@ -71,6 +71,7 @@ def test_defaults_equal_the_tutorial() -> None:
         "shift": 0.0,
         "rotation": 0.0,
         "zoom": 0.0,
+        "drawn": 0.0,
     }
     assert settings.cycle is None
     assert settings.schedule.stops == (0, 1, 100, 1_000, 10_000)
