@@ -1,8 +1,9 @@
 """What the stages hand to each other: facts and references to files, no arrays.
 
-    Download → Splits → Checkpoint (0) → Checkpoint (1) → … , each × test → Evaluation
-    last Evaluation → Metrics; last Checkpoint → LayerOutputs, Excitation,
-    Attribution, Embedding; all of them → Pictures
+    Download → Splits → Audit; Splits × Audit → Splits, if rows are to be dropped
+    Splits → Checkpoint (0) → Checkpoint (1) → … , each × test → Evaluation
+    last Evaluation → Metrics; last Checkpoint × Splits → LabelIssues
+    last Checkpoint → LayerOutputs, Excitation, Attribution, Embedding; all of them → Pictures
     last Checkpoint × last Evaluation → LiveNetwork
 
 Facts enter the keys of the stages below, but for those marked `NotInKey`, which differ
@@ -49,6 +50,15 @@ class Shape(Record):
     classes: int
 
 
+class Dropped(Record):
+    """Numbers of rows that were left out for one reason."""
+
+    kind: str
+    """A value of `--drop`."""
+    train: int
+    validation: int
+
+
 class Splits(Record):
     """The data set, ready to be trained on."""
 
@@ -56,6 +66,73 @@ class Splits(Record):
     validation: Split
     test: Split
     shape: Shape
+    dropped: tuple[Dropped, ...] = ()
+    """For each value of `--drop`, a row counted for the first that applies; empty without."""
+
+
+class SplitFacts(Record):
+    """Facts about the images of one split."""
+
+    name: str
+    classes: tuple[int, ...]
+    """Number of images of each class."""
+    grey_levels: int
+    """Number of different grey values."""
+    darkest: int
+    """Smallest grey value."""
+    lightest: int
+    """Largest grey value."""
+    light_ground: int
+    """Number of images with a light ground."""
+
+    @property
+    def images(self) -> int:
+        """Number of images."""
+        return sum(self.classes)
+
+
+class Finding(Record):
+    """Something about the data that a user should know."""
+
+    severity: Literal["warning", "note"]
+    """A note may be as it should be; a warning hardly."""
+    text: str
+    """One sentence without a full stop."""
+
+
+class Audit(Record):
+    """Results of a look at the data before training."""
+
+    splits: tuple[SplitFacts, ...]
+    """Train, validation, test."""
+    findings: tuple[Finding, ...]
+    """Warnings first."""
+    file: FileRef
+    """Parquet: one row for each image that something is found about. `kind` and `split` strings,
+    `index` int32 (row in the original file), `label` uint8; for a duplicate `other_split`,
+    `other_index` and `other_label` of the image that it repeats, and `correlation` float32."""
+
+
+class LabelCheck(Record):
+    """Number of doubtful labels in one split."""
+
+    name: str
+    images: int
+    correct: int
+    """Images that the network classifies as labelled."""
+    doubtful: int
+    """Images whose label the network contradicts with confidence."""
+
+
+class LabelIssues(Record):
+    """Labels that the trained network contradicts: candidates for wrong labels."""
+
+    splits: tuple[LabelCheck, ...]
+    """Train, validation, test."""
+    file: FileRef
+    """Parquet, the most contradicted label first: `split` string, `index` int32 (row in the
+    original file), `label` and `suggested` uint8, and their probabilities `label_probability` and
+    `suggested_probability` float32."""
 
 
 class Device(Record):
@@ -200,6 +277,10 @@ class Model(Record):
     """From float32 [n, height, width, 1] in [0, 1] to logits float32 [n, classes]."""
 
 
+DATA_SECTION = "The data"
+"""Heading of the pictures that stand beside the numbers of `Audit`."""
+
+
 class PictureText(Record):
     """The words that go with a figure."""
 
@@ -242,11 +323,14 @@ class Results:
 
     download: Download
     splits: Splits
+    audit: Audit
+    """Of the splits before anything is dropped."""
     segments: tuple[Segment, ...]
     evaluations: tuple[Evaluation, ...]
     """Of the test split: before training, then after each segment."""
     metrics: Metrics
     """Of the last evaluation."""
+    label_issues: LabelIssues
     model: Model
     live: LiveNetwork
     pictures: Pictures

@@ -15,15 +15,16 @@ from tasks.engine.store import Workspace
 from tasks.geometry import for_each
 from tasks.records import (
     Attribution,
+    Audit,
     Embedding,
     Evaluation,
     Excitation,
+    LabelIssues,
     LayerOutputs,
     Metrics,
     Picture,
     Pictures,
-    Shape,
-    Split,
+    Splits,
 )
 from tasks.settings import FigureSettings, NetworkSettings
 
@@ -31,8 +32,9 @@ from tasks.settings import FigureSettings, NetworkSettings
 @stage(libraries=("matplotlib", "pillow", "numpy", "safetensors", "pyarrow"))
 def draw(
     work: Workspace,
-    split: Split,
-    shape: Shape,
+    splits: Splits,
+    audit: Audit,
+    label_issues: LabelIssues,
     evaluations: tuple[Evaluation, ...],
     curves: tuple[FileRef, ...],
     metrics: Metrics,
@@ -47,8 +49,9 @@ def draw(
 
     Args:
         work: inputs and outputs of the stage.
-        split: test split.
-        shape: shape of the images, and number of classes.
+        splits: all images; the figures show those of the test split, and findings.
+        audit: findings about the splits.
+        label_issues: labels that the last checkpoint contradicts.
         evaluations: evaluation of the test split at each milestone.
         curves: Parquet file of batch accuracy and loss of each training segment.
         metrics: metrics of the last evaluation.
@@ -64,20 +67,33 @@ def draw(
     """
     from tasks.report.figures import save  # imports matplotlib
     from tasks.report.figures.contents import FigureInputs, report_figures
+    from tasks.report.figures.data import DataExamples
     from tasks.report.figures.report_figure import Predictions
 
-    data = read_split(work.input(split.file))
+    shape = splits.shape
+    arrays = {
+        split.file.name.removesuffix(".parquet"): read_split(work.input(split.file))
+        for split in (splits.train, splits.validation, splits.test)
+    }
+    data = arrays["test"]
 
     def tensors(file: FileRef) -> dict[str, np.ndarray]:
         return load_file(work.input(file))
 
+    names = class_names(shape.classes)
+
     def predictions(evaluation: Evaluation) -> Predictions:
         columns = read_columns([work.input(evaluation.predictions)])
         probabilities = np.stack([columns[f"p{c}"] for c in range(shape.classes)], axis=1)
-        names = class_names(shape.classes)
         return Predictions(names, data.images, data.labels, columns["predicted"], probabilities)
 
     inputs = FigureInputs(
+        data=DataExamples(
+            names,
+            arrays,
+            pq.read_table(work.input(audit.file)),
+            pq.read_table(work.input(label_issues.file)),
+        ),
         curve=read_columns([work.input(curve) for curve in curves]) or NO_CURVE,
         evaluations=evaluations,
         predictions=[predictions(evaluation) for evaluation in evaluations],

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.champion.data import has_light_ground
 from tasks.champion.registry import Champion, Champions, Ground
+from tasks.data.ground import has_light_ground
 from tasks.engine.store import disk_errors, open_store
 from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError

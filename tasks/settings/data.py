@@ -1,10 +1,11 @@
 """Settings of the data set: its source and its splits."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
+    BeforeValidator,
     Field,
     PositiveFloat,
     PositiveInt,
@@ -14,7 +15,10 @@ from pydantic import (
 from tasks.engine.models import NotInKey
 from tasks.settings.base import (
     StageSettings,
+    split_commas,
 )
+
+Drop = Literal["duplicates", "near-duplicates", "contradictions", "blank", "inverted"]
 
 
 class DownloadSettings(StageSettings):
@@ -73,6 +77,19 @@ class ConvertSettings(StageSettings):
 
     validation: PositiveInt | None = Field(
         None,
-        description="Images taken from the front of the training file for validation. Default:"
-        " 5,000, or a twelfth of the training images where that is less.",
+        description="Training images set aside for validation: MNIST's first ones, of other data a"
+        " draw with the same share of each class. Default: 5,000, or a twelfth of the training"
+        " images where that is less.",
+    )
+
+
+class AuditSettings(StageSettings):
+    """What is done about findings in the data."""
+
+    drop: Annotated[tuple[Drop, ...], BeforeValidator(split_commas)] = Field(
+        (),
+        description="Images to leave out of training and validation, as the stage `audit` finds"
+        " them: duplicates (all but one of equal images, and copies of test images),"
+        " near-duplicates (these and almost equal ones), contradictions (equal images with"
+        " different labels), blank, inverted. The test split stays as it is. Default: none.",
     )

@@ -17,7 +17,7 @@ from tasks.settings.base import (
     Root,
     split_commas,
 )
-from tasks.settings.data import ConvertSettings, DownloadSettings
+from tasks.settings.data import AuditSettings, ConvertSettings, DownloadSettings
 from tasks.settings.figures import FigureSettings
 from tasks.settings.network import NetworkSettings
 from tasks.settings.presets import PRESETS, Preset
@@ -56,6 +56,7 @@ class Settings(BaseModel):
     network: Annotated[NetworkSettings, options("Network")] = NetworkSettings()
     download: Annotated[DownloadSettings, options("Data")] = DownloadSettings()
     convert: Annotated[ConvertSettings, options("Data")] = ConvertSettings()
+    audit: Annotated[AuditSettings, options("Data")] = AuditSettings()
     evaluation: Annotated[EvaluationSettings, options("Evaluation")] = EvaluationSettings()
     figures: Annotated[FigureSettings, options("Report")] = FigureSettings()
     artifacts: Root | None = Field(
