@@ -175,7 +175,8 @@ def correlations(images: np.ndarray, facts: Standardised, pairs: np.ndarray) -> 
         facts: of the images.
         pairs: int64 [pairs, 2], rows of images that are not constant.
     """
-    pixels = images.reshape(len(images), -1)
+    n, height, width = images.shape
+    pixels = images.reshape(n, height * width)
     products = np.empty(len(pairs), np.int64)
     for start in range(0, len(pairs), CHUNK):
         a, b = pairs[start : start + CHUNK].T
@@ -183,7 +184,7 @@ def correlations(images: np.ndarray, facts: Standardised, pairs: np.ndarray) -> 
             "ij,ij->i", pixels[a], pixels[b], dtype=np.float64
         )
     a, b = pairs.T
-    covariances = pixels.shape[1] * products - facts.sums[a] * facts.sums[b]
+    covariances = height * width * products - facts.sums[a] * facts.sums[b]
     result: np.ndarray = covariances / np.sqrt(facts.spreads[a]) / np.sqrt(facts.spreads[b])
     return result
 

@@ -96,9 +96,8 @@ def class_findings(
         )
     if unknown := np.flatnonzero((train + validation == 0) & (test > 0)).tolist():
         yield warning(
-            f"{classes_named(unknown, names)} {is_or_are(len(unknown))} only in the test split, so the"
-            " network cannot learn"
-            f" {'it' if len(unknown) == 1 else 'them'}"
+            f"{classes_named(unknown, names)} {is_or_are(len(unknown))} only in the test split, so"
+            f" the network cannot learn {'it' if len(unknown) == 1 else 'them'}"
         )
     for split, counts in (("validation", validation), ("test", test)):
         if absent := np.flatnonzero((train > 0) & (counts == 0)).tolist():
@@ -191,10 +190,11 @@ def row_findings(table: "pd.DataFrame", images: int) -> Iterator[Finding]:
     for kind, like in (("duplicates", "equal to"), ("near-duplicates", "almost equal to")):
         rows = table[table["kind"] == kind]
         leaks = rows[rows["split"] != rows["other_split"]] if len(rows) else rows
-        for split, others in leaks.groupby("other_split"):
+        for split, copies in leaks.groupby("other_split"):
+            where = by_split(copies["split"].value_counts())
             yield warning(
-                f"{by_split(others['split'].value_counts())} {is_or_are(len(others))} {like} images of the"
-                f" {split} split, so its accuracy is too high; --drop {kind} leaves them out"
+                f"{where} {is_or_are(len(copies))} {like} images of the {split} split, so"
+                f" its accuracy is too high; --drop {kind} leaves them out"
             )
         yield from copies_within(rows.drop(leaks.index), kind, like, images)
     yield from singles(table)
