@@ -210,6 +210,7 @@ def find_rows(data: Images, light: np.ndarray) -> tuple["pd.DataFrame", bool]:
     blank = is_blank(data.pixels)
     first = duplicates.first_equal(data.pixels)
     copies = np.flatnonzero((first != np.arange(len(first))) & ~blank)
+    inverted = is_inverted(data.pixels, data.labels, light) & ~blank
     against = contradictions(data.labels, np.where(blank, np.arange(len(first)), first))
     distinct = np.flatnonzero((first == np.arange(len(first))) & ~blank)
     pairs = duplicates.near_pairs(data.pixels[distinct])
@@ -218,10 +219,11 @@ def find_rows(data: Images, light: np.ndarray) -> tuple["pd.DataFrame", bool]:
         near_rows(data, distinct, pairs),
         pairs_of("contradictions", data, *against, np.ones(len(against[0]))),
         rows_of("blank", data, np.flatnonzero(blank)),
-        rows_of("inverted", data, np.flatnonzero(is_inverted(data.pixels, data.labels, light))),
+        rows_of("inverted", data, np.flatnonzero(inverted)),
     ]
     filled = [part for part in table if len(part)] or table[:1]
-    return pd.concat(filled, ignore_index=True), pairs is not None
+    found = pd.concat(filled, ignore_index=True).reindex(columns=SCHEMA.names)
+    return found, pairs is not None
 
 
 def near_rows(data: Images, distinct: np.ndarray, pairs: np.ndarray | None) -> "pd.DataFrame":
@@ -256,7 +258,7 @@ def audit(work: Workspace, splits: Splits) -> Audit:
         for name in reversed(SPLITS)
     )
     table, complete = find_rows(data, light)
-    arrow = pa.Table.from_pandas(table.reindex(columns=SCHEMA.names), SCHEMA, preserve_index=False)
+    arrow = pa.Table.from_pandas(table, SCHEMA, preserve_index=False)
     # Without metadata: they would hold the version of pandas.
     pq.write_table(
         arrow.replace_schema_metadata(), work.output("data-findings.parquet"), compression="zstd"

@@ -42,15 +42,9 @@ def note(text: str) -> Finding:
     return Finding(severity="note", text=text)
 
 
-def counted(count: int, noun: str, many: str = "") -> str:
-    """Return a number with its noun: 1 image, 2,000 images.
-
-    Args:
-        count: the number.
-        noun: singular.
-        many: plural; by default the singular with an s.
-    """
-    return f"{count:,} {noun if count == 1 else many or noun + 's'}"
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun: 1 image, 2,000 images."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def joined(names: Sequence[str]) -> str:
@@ -66,13 +60,17 @@ def classes_named(classes: Sequence[int], names: Sequence[str]) -> str:
 
 
 def by_split(counts: "pd.Series[int]") -> str:
-    """Return numbers of images in splits: 3 training and 1 test images.
+    """Return numbers of images in splits: 3 training images and 1 test image.
 
     Args:
         counts: number of images by name of the split.
     """
-    parts = [f"{counts[name]:,} {noun}" for name, noun in NAMES.items() if counts.get(name)]
-    return f"{joined(parts)} image{'' if counts.sum() == 1 else 's'}"
+    parts = [
+        counted(int(counts[name]), f"{noun} image")
+        for name, noun in NAMES.items()
+        if name in counts
+    ]
+    return joined(parts)
 
 
 def class_findings(
@@ -189,12 +187,12 @@ def row_findings(table: "pd.DataFrame", images: int) -> Iterator[Finding]:
     """
     for kind, like in (("duplicates", "equal to"), ("near-duplicates", "almost equal to")):
         rows = table[table["kind"] == kind]
-        leaks = rows[rows["split"] != rows["other_split"]] if len(rows) else rows
+        leaks = rows[rows["split"] != rows["other_split"]]
         for split, copies in leaks.groupby("other_split"):
             where = by_split(copies["split"].value_counts())
             yield warning(
                 f"{where} {is_or_are(len(copies))} {like} images of the {split} split, so"
-                f" its accuracy is too high; --drop {kind} leaves them out"
+                f" accuracy measured on it is too high; --drop {kind} leaves them out"
             )
         yield from copies_within(rows.drop(leaks.index), kind, like, images)
     yield from singles(table)

@@ -64,12 +64,12 @@ def finding_figures(data: DataExamples) -> Iterator[ReportFigure]:
 KINDS = {
     "duplicates": (
         "Duplicates",
-        "Right in each pair the image that counts, left an equal one.",
+        "In each pair, the left image equals the right one.",
     ),
     "near-duplicates": (
         "Near duplicates",
-        "Right in each pair the image that counts, left one whose pixels correlate with it by"
-        " 0.997 or more, or that such images connect with it.",
+        "In each pair, the left image is almost equal to the right one: their pixels correlate by"
+        " 0.997 or more, or those of images between them do.",
     ),
     "contradictions": (
         "Equal images with different labels",
