@@ -90,7 +90,18 @@ def validation_rows(labels: np.ndarray, count: int, *, first: bool) -> np.ndarra
     return np.arange(count) if first else stratified_draw(labels, count, SPLIT_SEED)
 
 
-def to_table(images: np.ndarray, labels: np.ndarray, index: np.ndarray) -> pa.Table:
+def to_table(images: np.ndarray, labels: np.ndarray, first: int) -> pa.Table:
+    """Return images that follow each other in a file as an Arrow table; see `rows_to_table`.
+
+    Args:
+        images: uint8 [n, height, width].
+        labels: uint8 [n].
+        first: row of the first image in its original file.
+    """
+    return rows_to_table(images, labels, np.arange(first, first + len(images)))
+
+
+def rows_to_table(images: np.ndarray, labels: np.ndarray, index: np.ndarray) -> pa.Table:
     """Return images and labels as an Arrow table.
 
     Args:
@@ -158,7 +169,7 @@ def convert(work: Workspace, files: IdxFiles, settings: ConvertSettings) -> Spli
 
     def write(name: str, images: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> Split:
         """Write the split with these rows of the images and labels."""
-        table = to_table(images[rows], labels[rows], rows)
+        table = rows_to_table(images[rows], labels[rows], rows)
         write_parquet(table, work.output(f"{name}.parquet"))
         return Split(rows=len(rows), file=work.finished(f"{name}.parquet"))
 

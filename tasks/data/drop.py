@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow.parquet as pq
 
-from tasks.data.convert import to_table, write_parquet
+from tasks.data.convert import rows_to_table, write_parquet
 from tasks.data.dataset import SplitArrays, read_split
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
@@ -70,7 +70,7 @@ def drop(work: Workspace, splits: Splits, audit: Audit, settings: AuditSettings)
             raise PipelineError(
                 f"--drop {','.join(settings.drop)}: no image is left in the {name} split; drop less"
             )
-        table = to_table(data.images[keep], data.labels[keep], data.index[keep])
+        table = rows_to_table(data.images[keep], data.labels[keep], data.index[keep])
         write_parquet(table, work.output(f"{name}.parquet"))
         parts[name] = Split(rows=int(keep.sum()), file=work.finished(f"{name}.parquet"))
         log.info(f"{name}: {sum(counts[name].values()):,} of {len(keep):,} images dropped")

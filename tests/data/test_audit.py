@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.data.audit import SCHEMA, audit, contradictions, is_blank, is_inverted
-from tasks.data.convert import to_table, write_parquet
+from tasks.data.convert import rows_to_table, write_parquet
 from tasks.data.dataset import read_split
 from tasks.data.drop import drop
 from tasks.engine.digests import sha256
@@ -47,7 +47,7 @@ def stored(store: Store) -> Callable[[Arrays], Splits]:
             path = store.root / f"{name}.parquet"
             # Rows of the training file: validation first, as for MNIST.
             index = np.arange(len(labels)) + (1_000 if name == "train" else 0)
-            write_parquet(to_table(images, labels, index), path)
+            write_parquet(rows_to_table(images, labels, index), path)
             file = FileRef(path=path.name, sha256=sha256(path), size=path.stat().st_size)
             splits[name] = Split(rows=len(labels), file=file)
         _, height, width = arrays["train"][0].shape

@@ -21,6 +21,7 @@ DIGITS = ("--source", "digits", "--iterations", "120", "--learning-rate", "0.001
 STAGES = [
     "download",
     "convert",
+    "audit",
     "initialise",
     "evaluate-0",
     "train-1",
@@ -31,6 +32,7 @@ STAGES = [
     "evaluate-120",
     "export",
     "measure",
+    "check-labels",
     "layer-outputs",
     "pack-live",
     "excite",
@@ -197,9 +199,10 @@ def test_status_tells_what_would_run_without_prefect(first_run: Finished, root: 
 
     done = run_pipeline(*DIGITS, "--seed", "1", "--artifacts", root, "--status")
     said = [line.split(maxsplit=1) for line in done.lines]
-    assert said[:4] == [
+    assert said[:5] == [
         ["download", "up to date"],
         ["convert", "up to date"],
+        ["audit", "up to date"],
         ["initialise", "will run: seed 0 → 1"],
         ["evaluate-0", "will run: upstream will run"],
     ]
@@ -250,6 +253,7 @@ def test_a_learning_rate_does_not_download_or_convert(
     assert {name for name, state in states.items() if state == "cached"} == {
         "download",
         "convert",
+        "audit",
         "initialise",
         "evaluate-0",
     }
