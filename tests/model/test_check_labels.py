@@ -1,10 +1,28 @@
 """Labels that a network contradicts."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
-from tasks.model.check_labels import doubtful_labels, mean_self_confidence, suggest_labels
+from tasks.data.convert import to_table, write_parquet
+from tasks.data.dataset import read_split
+from tasks.engine.digests import sha256
+from tasks.engine.models import FileRef
+from tasks.engine.store import Store
+from tasks.model.check_labels import (
+    check_labels,
+    doubtful_labels,
+    mean_self_confidence,
+    suggest_labels,
+)
+from tasks.model.evaluate import evaluate
 from tasks.model.predictions import to_frame
+from tasks.records import LabelIssues, Segment, Split, Splits
+from tasks.settings import EvaluationSettings, NetworkSettings
 
 
 def test_self_confidence_is_the_mean_probability_of_the_own_class() -> None:
@@ -61,3 +79,62 @@ def test_probabilities_that_are_not_numbers_say_nothing() -> None:
         "test", to_frame(np.arange(3, dtype=np.int32), np.zeros(3, np.uint8), probabilities)
     )
     assert table.empty
+
+
+@pytest.fixture(scope="module")
+def issues(
+    root: Store,
+    run_stage: Callable[..., Any],
+    splits: Splits,
+    network: NetworkSettings,
+    trained: Segment,
+) -> tuple[LabelIssues, pd.DataFrame]:
+    """Issues of a trained network, after ten test labels were made wrong."""
+    test = read_split(root.path(splits.test.file))
+    labels = test.labels.copy()
+    labels[:10] = (labels[:10] + 5) % 10
+    write_parquet(to_table(test.images, labels, first=0), root.root / "test.parquet")
+    file = root.root / "test.parquet"
+    split = Split(
+        rows=len(labels),
+        file=FileRef(path="test.parquet", sha256=sha256(file), size=file.stat().st_size),
+    )
+    splits = splits.model_copy(update={"test": split})
+    evaluation = run_stage(
+        evaluate, split, splits.shape, trained.checkpoint, network, EvaluationSettings(), 240
+    )
+    found = run_stage(
+        check_labels,
+        splits,
+        trained.checkpoint,
+        network,
+        EvaluationSettings(),
+        evaluation.predictions,
+    )
+    return found, pq.read_table(root.path(found.file)).to_pandas()
+
+
+@pytest.mark.tensorflow
+def test_a_trained_network_finds_wrong_labels(
+    issues: tuple[LabelIssues, pd.DataFrame], splits: Splits
+) -> None:
+    found, table = issues
+    sizes = [splits.train.rows, splits.validation.rows, splits.test.rows]
+    assert [check.images for check in found.splits] == sizes
+    assert [check.name for check in found.splits] == ["train", "validation", "test"]
+    assert table["split"].value_counts().to_dict() == {
+        check.name: check.doubtful for check in found.splits if check.doubtful
+    }
+    wrong = table[(table["split"] == "test") & (table["index"] < 10)]
+    assert len(wrong) >= 7
+    assert (wrong["suggested"] == (wrong["label"] + 5) % 10).all()
+
+
+@pytest.mark.tensorflow
+def test_the_most_contradicted_label_comes_first(
+    issues: tuple[LabelIssues, pd.DataFrame],
+) -> None:
+    _, table = issues
+    margin = table["suggested_probability"] - table["label_probability"]
+    assert margin.is_monotonic_decreasing
+    assert (margin > 0).all()
