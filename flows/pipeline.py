@@ -11,9 +11,9 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
     # Options are read before Prefect is imported, which takes seconds.
-    from flows.cli.pipeline import pipeline
+    from flows.cli.pipeline import pipeline_main
 
-    sys.exit(pipeline(sys.argv[1:]))
+    sys.exit(pipeline_main(sys.argv[1:]))
 
 from prefect import flow
 

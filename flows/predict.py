@@ -11,9 +11,9 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
     # Scoring by hand needs no Prefect; `score_batch` is for deployments.
-    from flows.cli.predict import predict
+    from flows.cli.predict import predict_main
 
-    sys.exit(predict(sys.argv[1:]))
+    sys.exit(predict_main(sys.argv[1:]))
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact

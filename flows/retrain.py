@@ -11,9 +11,9 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
     # Options are read before Prefect is imported, which takes seconds.
-    from flows.cli.retrain import retrain
+    from flows.cli.retrain import retrain_main
 
-    sys.exit(retrain(sys.argv[1:]))
+    sys.exit(retrain_main(sys.argv[1:]))
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from functools import partial
 from prefect import flow, runtime
 
 from flows.pipeline import train_and_report
-from tasks.champion.artifacts import closing_lines, publish_decision
+from tasks.champion.artifacts import decision_lines, publish_decision
 from tasks.champion.data import challenger_data, check_same_task
 from tasks.champion.promotion import promote_if_not_worse, user_and_host
 from tasks.champion.registry import Champions
@@ -62,7 +62,7 @@ def scheduled_retraining(
     """
     use_threads(settings.threads)
     store = open_store(settings.artifacts)
-    champions = Champions(store)
+    champions = Champions(store, retrain.champion)
     champions.find()  # report a bad pointer before training
     # The scheduled day, also if the run starts late or is retried.
     settings = with_seed(settings, retrain, runtime.flow_run.scheduled_start_time)
@@ -76,7 +76,7 @@ def scheduled_retraining(
             executor, results, summary, settings, retrain, by=promoter()
         )
     publish_decision(promotion, retrain)
-    log.info(closing_lines(promotion))
+    log.info(decision_lines(promotion))
     return promotion.decision
 
 

@@ -11,9 +11,9 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
     # Options are read before Prefect is imported, which takes seconds.
-    from flows.cli.study import study
+    from flows.cli.study import study_main
 
-    sys.exit(study(sys.argv[1:]))
+    sys.exit(study_main(sys.argv[1:]))
 
 from collections.abc import Mapping, Sequence
 
@@ -25,17 +25,17 @@ from prefect.context import serialize_context
 from flows.graph import prepare_data, train_and_score, variant_dependencies
 from tasks.engine.executors import PrefectExecutor, RepeatedExecutor
 from tasks.engine.store import Store, open_store
-from tasks.report.formatting import duration, percent
+from tasks.report.formatting import duration, two_decimal_percent
 from tasks.runtime.console import log
 from tasks.runtime.hooks import publish_failure_reason
 from tasks.runtime.server import ui_location
 from tasks.runtime.threads import use_threads
 from tasks.settings import Settings
-from tasks.study.answer import Answer
+from tasks.study.answer import StudyAnswer
 from tasks.study.design import Job
 from tasks.study.exercises import BY_NAME
 from tasks.study.pages import answer_markdown, table_rows
-from tasks.study.publish import add_plot, answer_lines, plot_bytes, write_answer
+from tasks.study.publish import add_plot, plot_bytes, study_lines, write_answer
 from tasks.study.result import Outcome, RunResult
 from tasks.study.run import StudyContext, run_study
 from tasks.study.workers import Training, Workers, start_workers
@@ -47,7 +47,7 @@ def mnist_study(
     settings: Settings = Settings(),
     seeds: int = 3,
     workers: int | None = None,
-) -> list[Answer]:
+) -> list[StudyAnswer]:
     """Answer exercises: run the variants of each study, compare them, and draw conclusions.
 
     Args:
@@ -71,7 +71,7 @@ def mnist_study(
                 answer = add_plot(executor, run_study(BY_NAME[name], context, runner.compute))
                 page = write_answer(store, answer)
                 publish(store, answer)
-                log.info(f"{answer_lines(answer)}\nanswer: {page}")
+                log.info(f"{study_lines(answer)}\nanswer: {page}")
                 answers.append(answer)
     log.info(ui_location())
     log.info(f"all answers: {store.address}/studies/index.html")
@@ -127,12 +127,12 @@ def describe_outcome(outcome: RunResult | str) -> str:
     if isinstance(outcome, str):
         return f"failed: {outcome}"
     return (
-        f"{percent(outcome.test)} (validation {percent(outcome.validation)}), trained in"
-        f" {duration(outcome.train_seconds)}"
+        f"{two_decimal_percent(outcome.test)} (validation"
+        f" {two_decimal_percent(outcome.validation)}), trained in {duration(outcome.train_seconds)}"
     )
 
 
-def publish(store: Store, answer: Answer) -> None:
+def publish(store: Store, answer: StudyAnswer) -> None:
     """Publish the answer as artifacts of the flow run."""
     create_table_artifact(
         key=f"study-{answer.name}-variants", table=table_rows(answer), description=answer.question

@@ -1,4 +1,4 @@
-"""What all tests share: a Prefect home of their own, and one real server for those that need it."""
+"""Fixtures of all tests: a temporary Prefect home, a store and a real Prefect server."""
 
 import os
 import tempfile

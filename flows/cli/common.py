@@ -21,10 +21,45 @@ from tasks.engine.store import PROJECT
 from tasks.runtime.console import console, print_log_lines
 from tasks.runtime.errors import PipelineError, without_secrets
 from tasks.runtime.prefect_logging import quiet_prefect
+from tasks.settings import (
+    ConvertSettings,
+    DownloadSettings,
+    EvaluationSettings,
+    FigureSettings,
+    NetworkSettings,
+    ScheduleSettings,
+    Settings,
+    TrainingSettings,
+)
 
 ArtifactsOption = Annotated[
     str | None, Parameter(name="--artifacts", help="Folder or URL of the results.")
 ]
+
+
+def option_group(group: str) -> Parameter:
+    """Return the form of a group of settings as options: `--seed`, not `--training.seed`.
+
+    Args:
+        group: heading of the options in `--help`.
+    """
+    return Parameter(name="*", group=group)
+
+
+class SettingsOptions(Settings):
+    """All settings of a run as options of a command line."""
+
+    schedule: Annotated[ScheduleSettings, option_group("Schedule")] = ScheduleSettings()
+    training: Annotated[TrainingSettings, option_group("Training")] = TrainingSettings()
+    network: Annotated[NetworkSettings, option_group("Network")] = NetworkSettings()
+    download: Annotated[DownloadSettings, option_group("Data")] = DownloadSettings()
+    convert: Annotated[ConvertSettings, option_group("Data")] = ConvertSettings()
+    evaluation: Annotated[EvaluationSettings, option_group("Evaluation")] = EvaluationSettings()
+    figures: Annotated[FigureSettings, option_group("Report")] = FigureSettings()
+
+    def plain(self) -> Settings:
+        """Return the settings without their form as options; what was given stays given."""
+        return Settings.model_validate(self.model_dump(exclude_unset=True))
 
 
 def make_app(name: str) -> App:
@@ -90,7 +125,7 @@ RESUME = "finished stages and training so far are kept; a new run resumes from t
 
 
 class TerminatedError(BaseException):
-    """The process got SIGTERM. No ordinary exception: `except Exception` must not catch it."""
+    """Reception of SIGTERM; no ordinary exception, so that `except Exception` ignores it."""
 
 
 def raise_terminated(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -169,7 +204,7 @@ def parse(app: App, arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except CycloptsError as error:
-        # What pydantic says of a value is in the context of what cyclopts makes of it.
+        # Pydantic's error is the context of cyclopts's error.
         cause = error.__context__
         return fail(
             describe_invalid_value(cause) if isinstance(cause, ValidationError) else str(error), 2

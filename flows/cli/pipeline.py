@@ -7,6 +7,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt
 
 from flows.cli.common import (
     ArtifactsOption,
+    SettingsOptions,
     call_flow,
     make_app,
     parse,
@@ -24,7 +25,7 @@ from tasks.settings import Settings
 NO_FLOW_RUN = "no flow run was needed"
 
 
-def pipeline(arguments: list[str]) -> int:
+def pipeline_main(arguments: list[str]) -> int:
     """Run `python flows/pipeline.py` and return its exit code."""
     return parse(pipeline_app(), with_refresh_all(arguments))
 
@@ -37,23 +38,18 @@ def pipeline_app() -> App:
     @app.default
     def run(
         *,
-        settings: Annotated[Settings, Parameter(name="*")] = Settings(),
+        settings: Annotated[SettingsOptions, Parameter(name="*")] = SettingsOptions(),
         status: bool = False,
     ) -> int:
         """Train the tutorial's network on MNIST and report on it; skip what is unchanged.
 
         Args:
             settings: All settings of the run.
-            status: Run nothing; say for each stage whether it is up to date, or why it would run.
+            status: Run nothing; print for each stage whether it is up to date, or why it would run.
         """
         if status:
-            return show_status(settings)
-
-        def job() -> None:
-            if settings.refresh or server_is_configured() or not report_unchanged(settings):
-                call_flow("flows.pipeline:mnist_pipeline", settings)
-
-        return run_to_exit_code(job)
+            return show_status(settings.plain())
+        return run_unchanged_or_flow(settings.plain())
 
     return app
 
@@ -67,6 +63,16 @@ def show_status(settings: Settings) -> int:
     compute_results(executor, settings)
     print("\n".join(executor.lines()))
     return 0
+
+
+def run_unchanged_or_flow(settings: Settings) -> int:
+    """Run the flow, unless every stage is up to date and no server is configured."""
+
+    def job() -> None:
+        if settings.refresh or server_is_configured() or not report_unchanged(settings):
+            call_flow("flows.pipeline:mnist_pipeline", settings)
+
+    return run_to_exit_code(job)
 
 
 def report_unchanged(settings: Settings) -> bool:
@@ -97,12 +103,12 @@ def report_unchanged(settings: Settings) -> bool:
 
 
 def cache_app() -> App:
-    """`cache ls | show KEY | prune`: what the artifact root holds, and what may go."""
+    """`cache ls | show KEY | prune`: list, show and remove cached results."""
     app = App(name="cache", help="What is kept, how large it is, from which settings.")
 
     @app.command
     def ls(*, artifacts: ArtifactsOption = None) -> int:
-        """List what is kept, oldest first."""
+        """List the cached results, oldest first."""
         store = open_store(artifacts)
         defaults = {path[-1]: value for path, value in leaves(Settings().model_dump(mode="json"))}
         print("\n".join(prune.listing(store, defaults, keys_of_latest(store))))
@@ -130,9 +136,9 @@ def cache_app() -> App:
         """Remove old results, never those that `latest` needs or that a run is using.
 
         Args:
-            keep_latest: Of each stage, keep this many of the most recently used.
-            older_than: Remove only what has not been used for so many days.
-            dry_run: Say what would be removed, and remove nothing.
+            keep_latest: Number of most recently used results to keep for each stage.
+            older_than: Remove only results that have not been used for this number of days.
+            dry_run: List what would be removed, and remove nothing.
             artifacts: Folder or URL of the results.
         """
         store = open_store(artifacts)

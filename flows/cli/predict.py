@@ -10,7 +10,7 @@ from tasks.runtime.console import print_log_lines
 from tasks.settings import ScoreSettings
 
 
-def predict(arguments: list[str]) -> int:
+def predict_main(arguments: list[str]) -> int:
     """Run `python flows/predict.py` and return its exit code."""
     return parse(predict_app(), arguments)
 

@@ -4,12 +4,21 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from flows.cli.common import ArtifactsOption, make_app, parse, run_flow, with_refresh_all
+from flows.cli.common import (
+    ArtifactsOption,
+    SettingsOptions,
+    make_app,
+    option_group,
+    parse,
+    run_flow,
+    with_refresh_all,
+)
 from tasks.engine.store import open_store
-from tasks.settings import RetrainSettings, Settings
+from tasks.settings import RetrainSettings
+from tasks.settings.champion import DEFAULT_CHAMPION, ChampionName
 
 
-def retrain(arguments: list[str]) -> int:
+def retrain_main(arguments: list[str]) -> int:
     """Run `python flows/retrain.py` and return its exit code."""
     return parse(retrain_app(), with_refresh_all(arguments))
 
@@ -23,35 +32,46 @@ def retrain_app() -> App:
     @app.default
     def run(
         *,
-        settings: Annotated[Settings, Parameter(name="*")] = Settings(),
-        retrain: Annotated[RetrainSettings, Parameter(name="*", group="Champion")] = (
-            RetrainSettings()
-        ),
+        settings: Annotated[SettingsOptions, Parameter(name="*")] = SettingsOptions(),
+        retrain: Annotated[RetrainSettings, option_group("Champion")] = (RetrainSettings()),
     ) -> int:
         """Train a challenger, and make it the champion if it is not worse."""
-        return run_flow("flows.retrain:scheduled_retraining", settings, retrain)
+        return run_flow("flows.retrain:scheduled_retraining", settings.plain(), retrain)
 
     return app
 
 
-def history(*, artifacts: ArtifactsOption = None) -> int:
-    """List the champions, oldest first; `*` marks the current one."""
-    from tasks.champion.registry import Champions, history_lines
+def history(*, champion: ChampionName | None = None, artifacts: ArtifactsOption = None) -> int:
+    """List the champions, oldest first; `*` marks the current one.
 
-    print("\n".join(history_lines(Champions(open_store(artifacts)))))
+    Args:
+        champion: Name of the champion. Default: all names.
+        artifacts: Folder or URL of the results.
+    """
+    from tasks.champion.registry import Champions, histories, history_lines
+
+    store = open_store(artifacts)
+    lines = history_lines(Champions(store, champion)) if champion else histories(store)
+    print("\n".join(lines))
     return 0
 
 
-def rollback(*, to: str | None = None, artifacts: ArtifactsOption = None) -> int:
+def rollback(
+    *,
+    to: str | None = None,
+    champion: ChampionName = DEFAULT_CHAMPION,
+    artifacts: ArtifactsOption = None,
+) -> int:
     """Make an earlier champion current again; retraining will not promote the present one again.
 
     Args:
         to: Number or id of a champion, as `history` shows them. Default: the previous one.
-        artifacts: Folder of the results.
+        champion: Name of the champion.
+        artifacts: Folder or URL of the results.
     """
     from tasks.champion.promotion import user_and_host
     from tasks.champion.registry import Champions
 
-    champion = Champions(open_store(artifacts)).rollback(to, by=user_and_host())
-    print(f"champion: {champion.id}, {champion.why}")
+    now = Champions(open_store(artifacts), champion).rollback(to, by=user_and_host())
+    print(f"champion: {now.id}, {now.why}")
     return 0

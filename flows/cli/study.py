@@ -6,14 +6,14 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 from pydantic import PositiveInt
 
-from flows.cli.common import make_app, parse, run_to_exit_code, with_refresh_all
+from flows.cli.common import SettingsOptions, make_app, parse, run_to_exit_code, with_refresh_all
 from tasks.engine.store import open_store
 from tasks.runtime.errors import PipelineError
 from tasks.runtime.threads import use_threads
 from tasks.settings import Settings
 
 
-def study(arguments: list[str]) -> int:
+def study_main(arguments: list[str]) -> int:
     """Run `python flows/study.py` and return its exit code."""
     return parse(study_app(), with_refresh_all(arguments))
 
@@ -31,7 +31,7 @@ def study_app() -> App:
         workers: PositiveInt | None = None,
         write: Path | None = None,
         cached_only: Annotated[bool, Parameter(negative=())] = False,
-        settings: Annotated[Settings, Parameter(name="*")] = Settings(),
+        settings: Annotated[SettingsOptions, Parameter(name="*")] = SettingsOptions(),
     ) -> int:
         """Answer the tutorial's exercises by measurement; without a name, list them.
 
@@ -48,11 +48,12 @@ def study_app() -> App:
             print("\n".join(study_list()))
             return 0
         selected = select_names(names)
+        common = settings.plain()
         answers: list[Any] = []
 
         def job() -> None:
             if cached_only:
-                answers.extend(answer_from_cache(selected, settings, seeds))
+                answers.extend(answer_from_cache(selected, common, seeds))
             else:
                 from prefect.flows import load_flow_from_entrypoint
 
@@ -60,9 +61,9 @@ def study_app() -> App:
 
                 mnist_study: Any = load_flow_from_entrypoint("flows.study:mnist_study")
                 with server_for_this_run():
-                    answers.extend(mnist_study(selected, settings, seeds, workers))
+                    answers.extend(mnist_study(selected, common, seeds, workers))
             if write:
-                write_answers(names, answers, settings, seeds, write)
+                write_answers(names, answers, common, seeds, write)
 
         return run_to_exit_code(job)
 
@@ -108,7 +109,7 @@ def answer_from_cache(names: list[str], settings: Settings, seeds: int) -> list[
     from tasks.engine import CacheOnlyExecutor, LocalExecutor, NotCachedError, RepeatedExecutor
     from tasks.study.design import Job
     from tasks.study.exercises import BY_NAME
-    from tasks.study.publish import add_plot, answer_lines, write_answer
+    from tasks.study.publish import add_plot, study_lines, write_answer
     from tasks.study.result import Outcome
     from tasks.study.run import StudyContext, run_study
 
@@ -138,7 +139,7 @@ def answer_from_cache(names: list[str], settings: Settings, seeds: int) -> list[
             BY_NAME[name], context, lambda jobs: {job.identity: look_up(job) for job in jobs}
         )
         answer = add_plot(LocalExecutor(store), answer)
-        print(f"{answer_lines(answer)}\nanswer: {write_answer(store, answer)}\n")
+        print(f"{study_lines(answer)}\nanswer: {write_answer(store, answer)}\n")
         answers.append(answer)
     return answers
 

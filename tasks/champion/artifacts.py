@@ -1,16 +1,18 @@
 """Publish a promotion decision as a Prefect artifact and event."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from prefect.artifacts import create_markdown_artifact
 from prefect.events import emit_event
 
 from tasks.champion.promotion import PromotionResult
-from tasks.champion.registry import Accuracy, Champion, Facts, percent
+from tasks.champion.registry import Accuracy, Champion, Facts
 from tasks.champion.rule import Decision
-from tasks.data.dataset import class_names
 from tasks.records import Classification
 from tasks.report.formatting import escape_markdown, markdown_table
 from tasks.settings import RetrainSettings
+from tasks.settings.champion import DEFAULT_CHAMPION
 
 ARTIFACT_KEY = "retraining-decision"
 RESOURCE_ID = "mnist.champion"
@@ -36,6 +38,7 @@ def publish_decision(promotion: PromotionResult, retrain: RetrainSettings) -> No
             "verdict": promotion.decision.verdict,
             "reason": promotion.decision.reason,
             "champion": in_use,
+            "name": retrain.champion,
             "champion_before": promotion.before.id if promotion.before else None,
             "validation": promotion.facts.validation.model_dump(),
             "test": promotion.facts.test.model_dump(),
@@ -47,7 +50,8 @@ def publish_decision(promotion: PromotionResult, retrain: RetrainSettings) -> No
 def decision_markdown(promotion: PromotionResult, retrain: RetrainSettings) -> str:
     """Return the decision, the accuracies and the difference of the confusion matrices."""
     decision, after = promotion.decision, promotion.after
-    in_use = f"Champion in use: `{after.id}`." if after else "There is no champion yet."
+    name = "" if retrain.champion == DEFAULT_CHAMPION else f" {retrain.champion}"
+    in_use = f"Champion{name} in use: `{after.id}`." if after else f"No champion{name} yet."
     problems = [f"**Damaged:** {escape_markdown(problem)}." for problem in promotion.problems]
     parts = [
         f"# {decision.verdict.capitalize()}",
@@ -58,7 +62,10 @@ def decision_markdown(promotion: PromotionResult, retrain: RetrainSettings) -> s
     if decision.p_value is not None:
         parts.append(test_table(decision, retrain))
     if decision.challenger and decision.champion:
-        parts.append("\n".join(difference_rows(decision.challenger, decision.champion)))
+        rows = difference_rows(
+            decision.challenger, decision.champion, promotion.facts.named_classes()
+        )
+        parts.append("\n".join(rows))
     return "\n\n".join(parts)
 
 
@@ -70,8 +77,8 @@ def score_table(
     rows = [
         {
             "Model": f"Challenger, seed {challenger.settings['training']['seed']}",
-            validation: percent(challenger.validation),
-            test: percent(challenger.test),
+            validation: challenger.validation.percent,
+            test: challenger.test.percent,
         }
     ]
     if champion:
@@ -92,7 +99,7 @@ def score_table(
 def accuracy_cell(champion: Accuracy, challenger: Accuracy) -> str:
     """Return the champion's accuracy, marked if it was measured on other images."""
     other = "" if champion.data == challenger.data else " (on other images)"
-    return f"{percent(champion)}{other}"
+    return f"{champion.percent}{other}"
 
 
 def test_table(decision: Decision, retrain: RetrainSettings) -> str:
@@ -109,10 +116,12 @@ def test_table(decision: Decision, retrain: RetrainSettings) -> str:
     )
 
 
-def difference_rows(challenger: Classification, champion: Classification) -> list[str]:
+def difference_rows(
+    challenger: Classification, champion: Classification, class_names: Sequence[str]
+) -> list[str]:
     """Return the challenger's confusion matrix minus the champion's as a Markdown table."""
     difference = np.array(challenger.confusion) - np.array(champion.confusion)
-    names = [escape_markdown(name) for name in class_names(len(difference))]
+    names = [escape_markdown(name) for name in class_names]
     return [
         "Confusion matrix of the validation split, challenger minus champion (rows true, columns"
         " predicted; better: higher on the diagonal, lower elsewhere):",
@@ -126,7 +135,7 @@ def difference_rows(challenger: Classification, champion: Classification) -> lis
     ]
 
 
-def closing_lines(promotion: PromotionResult) -> str:
+def decision_lines(promotion: PromotionResult) -> str:
     """Return the last log lines of a run: the decision and the champion."""
     in_use = promotion.after.id if promotion.after else "none"
     return (

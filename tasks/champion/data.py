@@ -29,6 +29,8 @@ class TrainingData:
     """SHA-256 of the split."""
     ground: Ground | None
     """None for champions of earlier versions."""
+    class_names: tuple[str, ...] = ()
+    """In the order of the classes; empty for champions of earlier versions."""
 
     def __str__(self) -> str:
         shape = self.shape
@@ -59,6 +61,7 @@ def challenger_data(store: Store, download: Download, splits: Splits) -> Trainin
         validation=splits.validation.file.sha256,
         test=splits.test.file.sha256,
         ground=ground_of(read_split(store.path(splits.validation.file)).images),
+        class_names=splits.class_names,
     )
 
 
@@ -71,6 +74,7 @@ def champion_data(champion: Champion) -> TrainingData:
         validation=facts.validation.data,
         test=facts.test.data,
         ground=facts.ground,
+        class_names=facts.class_names,
     )
 
 
@@ -85,7 +89,9 @@ def same_source(champion: Champion, data: TrainingData, settings: DownloadSettin
     return (recorded.get("source"), recorded.get("url")) == (settings.source, settings.url)
 
 
-def differences(champion: Champion, data: TrainingData, settings: DownloadSettings) -> list[str]:
+def data_differences(
+    champion: Champion, data: TrainingData, settings: DownloadSettings
+) -> list[str]:
     """Return the differences in kind between the data of a champion and a challenger.
 
     Other images from the same source are no difference in kind.
@@ -106,6 +112,8 @@ def differences(champion: Champion, data: TrainingData, settings: DownloadSettin
     other_images = (known.validation, known.test) != (data.validation, data.test)
     if other_images and not same_source(champion, data, settings):
         found.append("source")
+    if other_images and known.class_names and known.class_names != data.class_names:
+        found.append("names of the classes")
     return found
 
 
@@ -120,9 +128,9 @@ def check_same_task(champion: Champion, data: TrainingData, settings: DownloadSe
     Raises:
         PipelineError: they differ in kind; the message names both.
     """
-    if found := differences(champion, data, settings):
+    if found := data_differences(champion, data, settings):
         raise PipelineError(
             f"champion {champion.id} was trained on other data ({', '.join(found)}):"
-            f" champion: {champion_data(champion)}; challenger: {data}; name another folder with"
-            " --artifacts, or let the challenger replace the champion with --new-task"
+            f" champion: {champion_data(champion)}; challenger: {data}; keep a champion for each"
+            " with --champion NAME, or let the challenger replace this one with --new-task"
         )

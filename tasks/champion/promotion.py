@@ -4,14 +4,13 @@ import getpass
 import platform
 from dataclasses import dataclass
 
-import numpy as np
-import pyarrow.parquet as pq
-
-from tasks.champion.data import TrainingData, challenger_data, check_same_task, differences
+from tasks.champion.data import TrainingData, challenger_data, check_same_task, data_differences
 from tasks.champion.registry import Accuracy, Champion, Champions, Facts
-from tasks.champion.rule import Decision, decide, decide_first, pair
+from tasks.champion.rule import Decision, Pairs, decide, decide_first, pair
 from tasks.engine.stage import Executor
+from tasks.engine.store import Store
 from tasks.model.evaluate import classify
+from tasks.model.prediction_table import read_predictions
 from tasks.records import Classification, Model, Results
 from tasks.report.summary import Summary
 from tasks.runtime.console import log
@@ -52,7 +51,7 @@ def promote_if_not_worse(
     Raises:
         PipelineError: the challenger was trained on data of another kind.
     """
-    champions = Champions(executor.store)
+    champions = Champions(executor.store, retrain.champion)
     current = champions.current_name()
     found = champions.find()
     for problem in found.problems:
@@ -99,29 +98,28 @@ def compare_with_champion(
     if digest[:12] in champions.withdrawn():
         reason = (
             f"this model ({digest[:12]}) was withdrawn by a rollback; to use it again:"
-            f" `python flows/retrain.py rollback --to {digest[:12]}`"
+            f" `python flows/retrain.py rollback --to {digest[:12]}{champions.options}`"
         )
         return Decision(verdict="kept", reason=reason, challenger=challenger), challenger
     if champion is None:
         return decide_first(challenger, retrain), challenger
-    if differences(champion, data, settings.download):  # allowed by --new-task
+    if data_differences(champion, data, settings.download):  # allowed by --new-task
         return decide_first(challenger, retrain, "new task"), challenger
     champion_result = classify_validation(Model(file=champion.model))
-    labels, by_challenger = read_predictions(executor, challenger)
-    _, by_champion = read_predictions(executor, champion_result)
-    pairs = pair(labels, by_challenger, by_champion)
+    pairs = pair_predictions(executor.store, challenger, champion_result)
     best = champions.best(splits.validation.file.sha256)
     return decide(challenger, champion_result, pairs, best, retrain), challenger
 
 
-def read_predictions(
-    executor: Executor, classification: Classification
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the true and the predicted classes, uint8 [n] each."""
-    table = pq.read_table(
-        executor.store.path(classification.predictions), columns=["label", "predicted"]
+def pair_predictions(store: Store, challenger: Classification, champion: Classification) -> Pairs:
+    """Count how the two models agree on the images of the validation split."""
+    ours, theirs = (
+        read_predictions(store.path(classified.predictions), ["label", "predicted"])
+        for classified in (challenger, champion)
     )
-    return table["label"].to_numpy(), table["predicted"].to_numpy()
+    return pair(
+        ours["label"].to_numpy(), ours["predicted"].to_numpy(), theirs["predicted"].to_numpy()
+    )
 
 
 def facts_about(
@@ -142,6 +140,7 @@ def facts_about(
         source=data.source,
         train=splits.train.file.sha256,
         ground=data.ground,
+        class_names=data.class_names,
     )
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.data import duplicates, findings
-from tasks.data.dataset import SplitArrays, class_names, read_split
+from tasks.data.dataset import SplitArrays, read_split
 from tasks.data.ground import has_light_ground
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
@@ -264,7 +264,7 @@ def audit(work: Workspace, splits: Splits) -> Audit:
         arrow.replace_schema_metadata(), work.output("data-findings.parquet"), compression="zstd"
     )
     found = (
-        *findings.class_findings(facts, class_names(classes), arrays["train"].labels),
+        *findings.class_findings(facts, splits.class_names, arrays["train"].labels),
         *findings.image_findings(facts, splits.shape),
         *findings.row_findings(table, len(data.labels)),
         *([] if complete else [findings.TOO_ALIKE]),

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.data import idx
+from tasks.data.dataset import numbered_classes
 from tasks.data.sources.mnist import MNIST
 from tasks.data.split import stratified_draw
 from tasks.engine.stage import stage
@@ -90,6 +91,25 @@ def validation_rows(labels: np.ndarray, count: int, *, first: bool) -> np.ndarra
     return np.arange(count) if first else stratified_draw(labels, count, SPLIT_SEED)
 
 
+def name_classes(given: tuple[str, ...], source: tuple[str, ...], classes: int) -> tuple[str, ...]:
+    """Return the names of the classes, in the order of their labels.
+
+    Args:
+        given: `--class-names`; empty: not given.
+        source: names that the source has; may be more or fewer than there are classes.
+        classes: number of classes.
+
+    Raises:
+        PipelineError: another number of names was given.
+    """
+    if given and len(given) != classes:
+        raise PipelineError(
+            f"--class-names: {len(given)} names, but labels from 0 to {classes - 1} need {classes}"
+        )
+    names = given or source[:classes]
+    return names + numbered_classes(classes)[len(names) :]
+
+
 def to_table(images: np.ndarray, labels: np.ndarray, first: int) -> pa.Table:
     """Return images that follow each other in a file as an Arrow table; see `rows_to_table`.
 
@@ -163,6 +183,7 @@ def convert(work: Workspace, files: IdxFiles, settings: ConvertSettings) -> Spli
             f" those of {files.train_images.name} {train_images.shape[1:]}"
         )
     classes = count_classes(train_labels, test_labels)
+    class_names = name_classes(settings.class_names, files.class_names, classes)
     size = validation_size(len(train_images), settings.validation)
     validation = validation_rows(train_labels, size, first=is_mnist(files))
     train = np.delete(np.arange(len(train_images)), validation)
@@ -178,4 +199,5 @@ def convert(work: Workspace, files: IdxFiles, settings: ConvertSettings) -> Spli
         train=write("train", train_images, train_labels, train),
         test=write("test", test_images, test_labels, np.arange(len(test_images))),
         shape=Shape(height=train_images.shape[1], width=train_images.shape[2], classes=classes),
+        class_names=class_names,
     )

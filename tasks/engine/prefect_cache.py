@@ -37,7 +37,10 @@ from tasks.runtime.console import log
 from tasks.runtime.threads import threads
 
 SILENCE_SECONDS = 90.0
-"""Without a sign of life for so long, a run loses its concurrency slot and counts as crashed."""
+"""A run without a heartbeat for this time loses its concurrency slot and counts as crashed.
+
+It is three times the heartbeat's period in pyproject.toml, and the limit in automations.yaml;
+tests/test_house.py compares them."""
 
 
 def run_cached(

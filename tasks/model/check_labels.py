@@ -13,7 +13,8 @@ from tasks.engine.store import Workspace
 from tasks.model.checkpoint import LIBRARIES, read_tensors, set_weights
 from tasks.model.compiled import reuse_compiled
 from tasks.model.device import load_tensorflow
-from tasks.model.predictions import make_classifier, predict, read_predictions
+from tasks.model.prediction_table import class_probabilities, read_predictions
+from tasks.model.predictions import make_classifier, predict
 from tasks.records import Checkpoint, LabelCheck, LabelIssues, Shape, Splits
 from tasks.runtime.console import log
 from tasks.settings import EvaluationSettings, NetworkSettings
@@ -69,7 +70,7 @@ def doubtful_labels(split: str, predictions: "pd.DataFrame") -> "pd.DataFrame":
 
     Args:
         split: name of the split.
-        predictions: see `predictions.to_frame`.
+        predictions: see `prediction_table.to_frame`.
 
     Returns:
         Columns as in `LabelIssues.file`.
@@ -77,7 +78,7 @@ def doubtful_labels(split: str, predictions: "pd.DataFrame") -> "pd.DataFrame":
     import pandas as pd
 
     labels = predictions["label"].to_numpy()
-    probabilities = predictions.filter(regex=r"^p\d+$").to_numpy()
+    probabilities = class_probabilities(predictions)
     suggested = suggest_labels(labels, probabilities)
     rows = np.flatnonzero((suggested >= 0) & (suggested != labels))
     return pd.DataFrame(

@@ -6,14 +6,8 @@ from tasks.engine.store import Workspace
 from tasks.model.checkpoint import LIBRARIES, read_tensors, set_weights
 from tasks.model.compiled import reuse_compiled
 from tasks.model.device import load_tensorflow
-from tasks.model.predictions import (
-    CLASSES,
-    count,
-    load_classifier,
-    make_classifier,
-    predict,
-    write_predictions,
-)
+from tasks.model.prediction_table import CLASSES, count, write_predictions
+from tasks.model.predictions import load_classifier, make_classifier, predict
 from tasks.records import Checkpoint, Classification, Evaluation, Model, Shape, Split
 from tasks.runtime.console import log
 from tasks.settings import EvaluationSettings, NetworkSettings

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tasks.engine.models import FileRef
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
-from tasks.model.predictions import read_predictions
+from tasks.model.prediction_table import class_probabilities, read_predictions
 from tasks.records import ClassMetrics, ConfidenceBin, ConfusedPair, Metrics
 
 BINS = 15
@@ -112,7 +112,7 @@ def measure(work: Workspace, predictions: FileRef, classes: int) -> Metrics:
     """
     table = read_predictions(work.input(predictions))
     true, predicted = table["label"].to_numpy(), table["predicted"].to_numpy()
-    confidence = np.max([table[f"p{c}"].to_numpy() for c in range(classes)], axis=0)
+    confidence = class_probabilities(table).max(axis=1)
     bins = confidence_bins(confidence, true == predicted)
     return Metrics(
         classes=class_metrics(true, predicted, classes),

@@ -1,17 +1,15 @@
-"""Predictions: class probabilities of images, as a table and as counts."""
+"""Classifiers: a network as a function from images to class probabilities."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tasks.data.dataset import SplitArrays
 from tasks.model.device import load_tensorflow
 from tasks.model.network import build_network
+from tasks.model.prediction_table import to_frame
 from tasks.records import Shape
 from tasks.runtime.console import track
 from tasks.runtime.errors import PipelineError
@@ -20,9 +18,6 @@ from tasks.settings import NetworkSettings
 if TYPE_CHECKING:
     import keras
     import pandas as pd
-
-CLASSES = ("index", "label", "predicted")
-"""Columns of a table of predictions without the probabilities."""
 
 Classifier = Callable[[np.ndarray], np.ndarray]
 """Function from images, uint8 [n, height, width], to class probabilities, float32 [n, classes];
@@ -101,8 +96,7 @@ def predict(classify: Classifier, data: SplitArrays, batch: int, label: str) -> 
         label: title of the progress bar.
 
     Returns:
-        One row per image, in order: `index` int32 (row in the original file), `label` uint8,
-        `predicted` uint8, and the probabilities `p0`, `p1`, … float32.
+        Table of predictions, one row per image, in order.
     """
     parts = []
     with track(label, len(data.images)) as update:
@@ -111,70 +105,3 @@ def predict(classify: Classifier, data: SplitArrays, batch: int, label: str) -> 
             parts.append(classify(part))
             update(start + len(part), "")
     return to_frame(data.index, data.labels, np.concatenate(parts))
-
-
-def to_frame(index: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> "pd.DataFrame":
-    """Return the table of predictions that `predict` documents.
-
-    Args:
-        index: int32 [n], row in the original file.
-        labels: uint8 [n].
-        probabilities: float32 [n, classes].
-    """
-    import pandas as pd
-
-    return pd.DataFrame(
-        {
-            "index": index,
-            "label": labels,
-            "predicted": probabilities.argmax(axis=1).astype(np.uint8),
-            **{f"p{c}": probabilities[:, c] for c in range(probabilities.shape[1])},
-        }
-    )
-
-
-def write_predictions(predictions: "pd.DataFrame", path: Path) -> None:
-    """Write a table of predictions as Parquet; equal tables give equal bytes."""
-    # Not `DataFrame.to_parquet`: it would write the version of pandas, and NaN as missing.
-    table = pa.table({name: column.to_numpy() for name, column in predictions.items()})
-    pq.write_table(table, path, compression="zstd")
-
-
-def read_predictions(path: Path, columns: Sequence[str] | None = None) -> "pd.DataFrame":
-    """Read a table of predictions.
-
-    Args:
-        path: a file of `write_predictions`.
-        columns: columns to read; None for all.
-    """
-    # ParquetFile: `read_table` would take columns from the names of the folders, too.
-    frame: pd.DataFrame = pq.ParquetFile(path).read(columns and list(columns)).to_pandas()
-    return frame
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Numbers of right and wrong predictions."""
-
-    correct: int
-    total: int
-    confusion: tuple[tuple[int, ...], ...]
-    """Images by class: rows true, columns predicted."""
-
-
-def count(predictions: "pd.DataFrame", classes: int) -> Counts:
-    """Count right and wrong predictions.
-
-    Args:
-        predictions: with the columns `label` and `predicted`.
-        classes: number of classes, whether or not each occurs.
-    """
-    from sklearn.metrics import confusion_matrix
-
-    true, predicted = predictions["label"], predictions["predicted"]
-    matrix = confusion_matrix(true, predicted, labels=range(classes)).tolist()
-    return Counts(
-        correct=int((predicted == true).sum()),
-        total=len(predictions),
-        confusion=tuple(map(tuple, matrix)),
-    )

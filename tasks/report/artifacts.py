@@ -11,7 +11,6 @@ from typing import Any, cast
 from uuid import UUID
 
 import numpy as np
-import pyarrow.parquet as pq
 from prefect.artifacts import (
     Artifact,
     ImageArtifact,
@@ -26,14 +25,15 @@ from prefect.client.schemas.sorting import ArtifactCollectionSort
 from prefect.settings import PREFECT_UI_URL, get_current_settings
 
 from tasks.engine.store import Store
+from tasks.model.prediction_table import read_arrays
 from tasks.records import DATA_SECTION, Picture, Results
 from tasks.report.formatting import (
-    change,
+    compared_with_previous,
     duration,
     escape_markdown,
     markdown_table,
-    percent,
-    share,
+    one_decimal_percent,
+    two_decimal_percent,
 )
 from tasks.report.page import embedded
 from tasks.report.summary import Summary
@@ -65,7 +65,7 @@ def publish_run(store: Store, summary: Summary, results: Results, page: str) -> 
     create_markdown_artifact(
         key="mnist-report",
         markdown=report_markdown(summary, main_pictures(pictures), links, page_note(page, results)),
-        description=f"{percent(summary.test.accuracy)} on the test split",
+        description=f"{two_decimal_percent(summary.test.accuracy)} on the test split",
     )
 
 
@@ -173,9 +173,9 @@ def label_rows(summary: Summary) -> Rows:
             "split": issue.split,
             "row": issue.index,
             "label": issue.label,
-            "probability": percent(issue.label_probability),
+            "probability": two_decimal_percent(issue.label_probability),
             "network": issue.suggested,
-            "its probability": percent(issue.suggested_probability),
+            "its probability": two_decimal_percent(issue.suggested_probability),
         }
         for issue in summary.data.most_doubtful
     ]
@@ -245,11 +245,13 @@ def report_markdown(
     test = summary.test
     low, high = wilson_interval(test.correct, test.total)
     parts = [
-        f"# {percent(test.accuracy)} on the test split",
-        f"{test.correct:,} of {test.total:,} images right, 95 % interval {percent(low)} to"
-        f" {percent(high)}. {change(summary)}",
+        f"# {two_decimal_percent(test.accuracy)} on the test split",
+        f"{test.correct:,} of {test.total:,} images right, 95 % interval"
+        f" {two_decimal_percent(low)} to {two_decimal_percent(high)}."
+        f" {compared_with_previous(summary)}",
         f"Seed {summary.seed}, trained on {escape_markdown(summary.device.name)} in"
-        f" {duration(summary.train_seconds)}; data from {escape_markdown(summary.data_source)}.",
+        f" {duration(summary.train_seconds)}; data from"
+        f" {escape_markdown('; '.join([summary.data_source, *summary.data_notes]))}.",
         note,
         markdown_table(milestone_rows(summary)),
         *(
@@ -288,9 +290,11 @@ def milestone_rows(summary: Summary) -> Rows:
     return [
         {
             "iterations": f"{m.iteration:,}",
-            "test accuracy": percent(m.accuracy),
+            "test accuracy": two_decimal_percent(m.accuracy),
             "correct": f"{m.correct:,}",
-            "95 % interval": " to ".join(map(percent, wilson_interval(m.correct, m.total))),
+            "95 % interval": " to ".join(
+                map(two_decimal_percent, wilson_interval(m.correct, m.total))
+            ),
             "trained for": duration(m.train_seconds),
         }
         for m in summary.milestones
@@ -303,9 +307,9 @@ def class_rows(summary: Summary) -> Rows:
         {
             "class": name,
             "images": f"{c.support:,}",
-            "precision": share(c.precision),
-            "recall": share(c.recall),
-            "F1": share(c.f1),
+            "precision": one_decimal_percent(c.precision),
+            "recall": one_decimal_percent(c.recall),
+            "F1": one_decimal_percent(c.f1),
         }
         for name, c in zip(summary.class_names, summary.metrics.classes, strict=True)
     ]
@@ -345,9 +349,7 @@ def mistakes(predictions: Path, names: Sequence[str], most: int = MOST_MISTAKES)
         names: class names.
         most: maximum number of rows.
     """
-    table = pq.ParquetFile(predictions).read().combine_chunks()
-    # DLPack shares the memory. Arrow's own conversion imports pandas, which is slow to import.
-    columns = {name: np.from_dlpack(table[name].chunk(0)) for name in table.column_names}
+    columns = read_arrays(predictions)
     label, predicted = columns["label"], columns["predicted"]
     wrong = np.flatnonzero(label != predicted)
     confidence = np.array([columns[f"p{predicted[row]}"][row] for row in wrong])
@@ -357,8 +359,8 @@ def mistakes(predictions: Path, names: Sequence[str], most: int = MOST_MISTAKES)
             "image": int(columns["index"][row]),
             "true": names[label[row]],
             "predicted": names[predicted[row]],
-            "probability": percent(float(columns[f"p{predicted[row]}"][row])),
-            "of the true class": percent(float(columns[f"p{label[row]}"][row])),
+            "probability": two_decimal_percent(float(columns[f"p{predicted[row]}"][row])),
+            "of the true class": two_decimal_percent(float(columns[f"p{label[row]}"][row])),
         }
         for row in first
     ]

@@ -8,11 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import load_file
 
-from tasks.data.dataset import class_names, read_split
+from tasks.data.dataset import read_split
 from tasks.engine.models import FileRef
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
 from tasks.geometry import for_each
+from tasks.model.prediction_table import class_probabilities, read_predictions
 from tasks.records import (
     Attribution,
     Audit,
@@ -29,7 +30,7 @@ from tasks.records import (
 from tasks.settings import FigureSettings, NetworkSettings
 
 
-@stage(libraries=("matplotlib", "pillow", "numpy", "safetensors", "pyarrow"))
+@stage(libraries=("matplotlib", "pillow", "numpy", "safetensors", "pandas", "pyarrow"))
 def draw(
     work: Workspace,
     splits: Splits,
@@ -70,7 +71,6 @@ def draw(
     from tasks.report.figures.data import DataExamples
     from tasks.report.figures.report_figure import Predictions
 
-    shape = splits.shape
     arrays = {
         split.file.name.removesuffix(".parquet"): read_split(work.input(split.file))
         for split in (splits.train, splits.validation, splits.test)
@@ -80,12 +80,17 @@ def draw(
     def tensors(file: FileRef) -> dict[str, np.ndarray]:
         return load_file(work.input(file))
 
-    names = class_names(shape.classes)
+    names = list(splits.class_names)
 
     def predictions(evaluation: Evaluation) -> Predictions:
-        columns = read_columns([work.input(evaluation.predictions)])
-        probabilities = np.stack([columns[f"p{c}"] for c in range(shape.classes)], axis=1)
-        return Predictions(names, data.images, data.labels, columns["predicted"], probabilities)
+        table = read_predictions(work.input(evaluation.predictions))
+        return Predictions(
+            names=names,
+            images=data.images,
+            true=data.labels,
+            predicted=table["predicted"].to_numpy(),
+            probabilities=class_probabilities(table),
+        )
 
     inputs = FigureInputs(
         data=DataExamples(

@@ -19,12 +19,12 @@ def plain(value: object) -> str:
     return str(value)
 
 
-def percent(share: float) -> str:
+def two_decimal_percent(share: float) -> str:
     """Return a share with two decimals: 0.988 → 98.80 %."""
     return f"{share:.2%}".replace("%", "\N{NO-BREAK SPACE}%")
 
 
-def share(value: float | None) -> str:
+def one_decimal_percent(value: float | None) -> str:
     """Return a share with one decimal: 0.988 → 98.8 %; a dash if it is undefined."""
     return "–" if value is None else f"{value:.1%}".replace("%", "\N{NO-BREAK SPACE}%")
 
@@ -47,7 +47,7 @@ def moment(iso: str) -> str:
     return f"{time.day} {time:%B %Y, %H:%M %Z}".rstrip()
 
 
-def change(summary: Summary) -> str:
+def compared_with_previous(summary: Summary) -> str:
     """Return a sentence that compares a run with the previous one; empty if there is none."""
     before = summary.before
     if before is None:
@@ -59,10 +59,10 @@ def change(summary: Summary) -> str:
     if not more:
         return f"As many images are correct as in {which}, but not the same ones."
     images = f"{abs(more):,} image{'' if abs(more) == 1 else 's'} {'more' if more > 0 else 'fewer'}"
-    return f"{images} than in {which}: {points(more / summary.test.total)}."
+    return f"{images} than in {which}: {percentage_points(more / summary.test.total)}."
 
 
-def points(difference: float) -> str:
+def percentage_points(difference: float) -> str:
     """Return a difference of shares: 0.0012 → +0.12 percentage points."""
     return f"{100 * difference:+.2f} percentage points".replace("-", "\N{MINUS SIGN}")
 

@@ -9,7 +9,14 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.records import DATA_SECTION, PictureText, SplitFacts
-from tasks.report.formatting import change, duration, moment, percent, plain, share
+from tasks.report.formatting import (
+    compared_with_previous,
+    duration,
+    moment,
+    one_decimal_percent,
+    plain,
+    two_decimal_percent,
+)
 from tasks.report.live.assemble import Parts, content_security_policy
 from tasks.report.live.story import Caption
 from tasks.report.summary import Summary
@@ -65,8 +72,8 @@ def render(
     """
     environment = make_environment()
     environment.filters |= {
-        "percent": percent,
-        "share": share,
+        "two_decimal_percent": two_decimal_percent,
+        "one_decimal_percent": one_decimal_percent,
         "duration": duration,
         "moment": moment,
     }
@@ -81,7 +88,7 @@ def render(
         policy=content_security_policy([css, live.style], scripts),
         live=live,
         story=[(caption, first_picture(pictures, caption.picture)) for caption in story],
-        change=change(summary),
+        change=compared_with_previous(summary),
         interval=wilson_interval(summary.test.correct, summary.test.total),
         milestones=[
             (milestone, wilson_interval(milestone.correct, milestone.total))

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from tasks.data.dataset import class_names
 from tasks.engine.executors import StageOutcome
 from tasks.engine.models import FileRef
 from tasks.engine.store import Store
@@ -42,7 +41,7 @@ MOST_LABELS = 20
 """Maximum number of doubtful labels in metrics.json and on the page."""
 
 
-def score(evaluation: Evaluation) -> Score:
+def evaluation_score(evaluation: Evaluation) -> Score:
     """Return the accuracy of an evaluation with its counts."""
     return Score(
         correct=evaluation.correct,
@@ -57,7 +56,7 @@ def milestones(results: Results) -> list[Milestone]:
     for segment in results.segments:
         seconds.append(round(seconds[-1] + segment.seconds, 3))
     return [
-        Milestone(iteration=e.iteration, train_seconds=s, **score(e).model_dump())
+        Milestone(iteration=e.iteration, train_seconds=s, **evaluation_score(e).model_dump())
         for e, s in zip(results.evaluations, seconds, strict=True)
     ]
 
@@ -118,10 +117,10 @@ def summarise(
 ) -> Summary:
     """Return the numbers of a run, and the result of the previous run."""
     reached = milestones(results)
-    names = class_names(results.splits.shape.classes)
+    names = list(results.splits.class_names)
     tested = results.splits.test.file.sha256, results.evaluations[-1].predictions.sha256
     return Summary(
-        test=score(results.evaluations[-1]),
+        test=evaluation_score(results.evaluations[-1]),
         before=previous_run(store, *tested),
         milestones=reached,
         confusion_matrix=[list(row) for row in results.evaluations[-1].confusion],
@@ -133,6 +132,7 @@ def summarise(
         settings=settings.model_dump(mode="json", exclude=NOT_RESULT_SETTINGS),
         data_source=results.download.source,
         data=data_facts(store, results, names),
+        data_notes=list(results.download.notes),
         versions={
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in ("tensorflow", "prefect")},

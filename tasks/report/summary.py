@@ -11,13 +11,13 @@ from tasks.records import Device, Dropped, Finding, LabelCheck, Metrics, SplitFa
 from tasks.runtime.errors import PipelineError
 
 
-class Facts(BaseModel):
+class FrozenModel(BaseModel):
     """Base class of the frozen models in metrics.json."""
 
     model_config = ConfigDict(frozen=True)
 
 
-class Score(Facts):
+class Score(FrozenModel):
     """Number of correctly classified images of a split."""
 
     correct: int
@@ -41,7 +41,7 @@ class PreviousRun(Score):
     same_predictions: bool = Field(description="whether every image was classified the same")
 
 
-class LabelIssue(Facts):
+class LabelIssue(FrozenModel):
     """A label that the network contradicts with confidence."""
 
     split: str
@@ -52,7 +52,7 @@ class LabelIssue(Facts):
     suggested_probability: float
 
 
-class DataFacts(Facts):
+class DataFacts(FrozenModel):
     """Facts about the data, before and after training."""
 
     splits: list[SplitFacts] = Field(description="train, validation and test, with all images")
@@ -62,7 +62,7 @@ class DataFacts(Facts):
     most_doubtful: list[LabelIssue] = Field(description="the most contradicted labels")
 
 
-class Summary(Facts):
+class Summary(FrozenModel):
     """Numbers of one run."""
 
     test: Score
@@ -79,6 +79,7 @@ class Summary(Facts):
     settings: dict[str, Any]
     data_source: str
     data: DataFacts
+    data_notes: list[str] = Field([], description="what was done to the data on the way")
     versions: dict[str, str]
     stages: list[StageOutcome]
     test_sha256: str = Field(description="digest of test.parquet")

@@ -21,7 +21,7 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     return probabilities
 
 
-def mean_loss(logits: np.ndarray, labels: np.ndarray, temperature: float) -> float:
+def cross_entropy(logits: np.ndarray, labels: np.ndarray, temperature: float) -> float:
     """Return the mean cross-entropy at a temperature."""
     scaled = logits.astype(np.float64) / temperature
     top = scaled.max(axis=1)
@@ -39,7 +39,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     from scipy.optimize import minimize_scalar
 
     found = minimize_scalar(
-        lambda log: mean_loss(logits, labels, float(np.exp(log))),
+        lambda log: cross_entropy(logits, labels, float(np.exp(log))),
         bounds=(np.log(COLDEST), np.log(WARMEST)),
         method="bounded",
     )

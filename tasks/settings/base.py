@@ -1,8 +1,10 @@
 """Types that the groups of settings share."""
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -23,9 +25,26 @@ def split_commas(value: object) -> object:
     return value
 
 
+def without_password(address: str) -> str:
+    """Return the address of an artifact root; refuse a URL with a password."""
+    parts = urlsplit(address)
+    if "://" in address and parts.password is not None:
+        raise ValueError(
+            "should hold no password, since Prefect's server stores the settings of a run; set"
+            f" FSSPEC_{parts.scheme.upper()}_PASSWORD"
+        )
+    return address
+
+
 Number = Annotated[int, Field(ge=0, le=10**9)]
 Numbers = Annotated[tuple[Number, ...], BeforeValidator(split_commas)]
-Root = Annotated[str, BeforeValidator(str)]
+Root = Annotated[
+    str,
+    BeforeValidator(str),
+    AfterValidator(without_password),
+    # A form refuses passwords before they get into a database.
+    Field(json_schema_extra={"pattern": r"^(?!\w+://[^/@]*:[^/@]*@)"}),
+]
 """A folder or a URL."""
 Size = Annotated[int, Field(ge=1, le=4096)]
 Sizes = Annotated[tuple[Size, ...], BeforeValidator(split_commas)]
@@ -33,10 +52,10 @@ Pixels = Annotated[int, Field(ge=1, le=255)]
 PixelSizes = Annotated[tuple[Pixels, ...], BeforeValidator(split_commas)]
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
 MAX_LAYERS = 50
-"""Bounds keep a slip of the keyboard from using all memory; real networks are far below."""
+"""Bounds that keep typing errors from using all memory; usual networks are far below."""
 
 
 class StageSettings(BaseModel):
-    """Base of the models that are handed to stages."""
+    """Base of the models that stages receive."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from cyclopts import Parameter
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -34,11 +33,6 @@ def given(values: Any) -> dict[str, Any]:
     return dict(values or {})
 
 
-def options(group: str) -> Parameter:
-    """Command-line options of a nested model: `--seed`, not `--training.seed`."""
-    return Parameter(name="*", group=group)
-
-
 class Settings(BaseModel):
     """All settings of a run."""
 
@@ -51,14 +45,14 @@ class Settings(BaseModel):
         " larger network, 99.65 % in 10 to 25 minutes on two cores). In a form, a field that is"
         " filled in counts as given.",
     )
-    schedule: Annotated[ScheduleSettings, options("Schedule")] = ScheduleSettings()
-    training: Annotated[TrainingSettings, options("Training")] = TrainingSettings()
-    network: Annotated[NetworkSettings, options("Network")] = NetworkSettings()
-    download: Annotated[DownloadSettings, options("Data")] = DownloadSettings()
-    convert: Annotated[ConvertSettings, options("Data")] = ConvertSettings()
-    audit: Annotated[AuditSettings, options("Data")] = AuditSettings()
-    evaluation: Annotated[EvaluationSettings, options("Evaluation")] = EvaluationSettings()
-    figures: Annotated[FigureSettings, options("Report")] = FigureSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    training: TrainingSettings = TrainingSettings()
+    network: NetworkSettings = NetworkSettings()
+    download: DownloadSettings = DownloadSettings()
+    convert: ConvertSettings = ConvertSettings()
+    audit: AuditSettings = AuditSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    figures: FigureSettings = FigureSettings()
     artifacts: Root | None = Field(
         None,
         description="Folder that results are kept in, or a URL such as s3://bucket/mnist. Default:"
@@ -88,7 +82,7 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def put_preset_below(cls, values: Any) -> Any:
-        """Take the preset's values where none are given."""
+        """Use the preset's values where no others are given."""
         if not isinstance(values, dict) or values.get("preset", "tutorial") not in PRESETS:
             return values
         return values | {
@@ -98,8 +92,9 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def network_fits_the_images(self) -> Self:
-        """Where the size of the images is known beforehand; else the stage `initialise` looks."""
-        side = known_side(self.download.source, self.download.digests)
+        """Check the network if the image size is known; otherwise `initialise` checks it."""
+        data = self.download
+        side = known_side(data.source, data.digests, data.image_size)
         if side and (fault := size_problem(self.network, side, side)):
             raise ValueError(fault)
         return self

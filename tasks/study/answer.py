@@ -56,7 +56,7 @@ class Candidate(Record):
     """Whether it is on the Pareto front of parameters and validation accuracy."""
 
 
-class Answer(Record):
+class StudyAnswer(Record):
     """A question, the numbers, and the conclusions."""
 
     number: int

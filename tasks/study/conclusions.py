@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Sequence
 
-from tasks.report.formatting import percent
+from tasks.report.formatting import two_decimal_percent
 from tasks.statistics import SIGNIFICANT, Difference, Interval, ratio
-from tasks.study.answer import Answer, Row
+from tasks.study.answer import Row, StudyAnswer
 
 MINUS = "\N{MINUS SIGN}"
 
 
-def conclude(answer: Answer, rule: Callable[[Answer, Sequence[Row]], list[str]]) -> tuple[str, ...]:
+def conclude(
+    answer: StudyAnswer, rule: Callable[[StudyAnswer, Sequence[Row]], list[str]]
+) -> tuple[str, ...]:
     """Return the sentences that answer a study.
 
     Args:
@@ -26,7 +28,7 @@ def conclude(answer: Answer, rule: Callable[[Answer, Sequence[Row]], list[str]])
     return tuple(sentences)
 
 
-def compare_and_count_costs(_answer: Answer, rows: Sequence[Row]) -> list[str]:
+def compare_and_count_costs(_answer: StudyAnswer, rows: Sequence[Row]) -> list[str]:
     """Say which variants are better or worse than the first one, and what they cost."""
     return [*differences(rows), *costs(rows)]
 
@@ -103,7 +105,7 @@ def same_weights(first: Row, second: Row) -> str:
     return f"with {len(pairs) - same} of {counted(len(pairs), 'seed')} it ended with other weights"
 
 
-def spread(row: Row) -> str:
+def standard_deviation(row: Row) -> str:
     """Return the sample standard deviation of the test accuracy, as text."""
     values = [result.test for result in row.done]
     mean = sum(values) / len(values)
@@ -170,7 +172,7 @@ def difference(versus: Difference) -> str:
 
 def signed(share: float) -> str:
     """Return a share in points, with a sign only if it is negative."""
-    return change(share).removeprefix("+")
+    return signed_hundredths(share).removeprefix("+")
 
 
 def p_value(versus: Difference) -> str:
@@ -182,22 +184,22 @@ def p_value(versus: Difference) -> str:
 
 def points(share: float) -> str:
     """Return a share as points of a percentage: 0.0012 → +0.12 points."""
-    return f"{change(share)} points"
+    return f"{signed_hundredths(share)} points"
 
 
-def change(share: float) -> str:
+def signed_hundredths(share: float) -> str:
     """Return a share in hundredths with its sign: 0.0012 → +0.12; zero has no sign."""
     hundredths = round(10_000 * share)
     return f"{hundredths / 100:+.2f}".replace("-", MINUS) if hundredths else "0.00"
 
 
-def accuracy(interval: Interval) -> str:
+def accuracy_with_interval(interval: Interval) -> str:
     """Return an accuracy as text: 99.09 % (95 % interval 98.98 % to 99.20 %, 5 seeds)."""
     if interval.low is None or interval.high is None:
-        return f"{percent(interval.mean)} (one seed, no interval)"
+        return f"{two_decimal_percent(interval.mean)} (one seed, no interval)"
     return (
-        f"{percent(interval.mean)} (95 % interval {percent(interval.low)} to"
-        f" {percent(min(1.0, interval.high))}, {interval.values} seeds)"
+        f"{two_decimal_percent(interval.mean)} (95 % interval {two_decimal_percent(interval.low)}"
+        f" to {two_decimal_percent(min(1.0, interval.high))}, {interval.values} seeds)"
     )
 
 

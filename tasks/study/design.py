@@ -9,7 +9,7 @@ from tasks.engine.digests import json_sha256
 from tasks.engine.models import Record
 from tasks.settings import NOT_RESULT_SETTINGS, Settings
 from tasks.settings.presets import PRESETS, Preset
-from tasks.study.answer import Answer, Row
+from tasks.study.answer import Row, StudyAnswer
 from tasks.study.conclusions import compare_and_count_costs
 
 DEFAULT_PRESET: Preset = "fast"
@@ -18,7 +18,7 @@ DEFAULT_PRESET: Preset = "fast"
 Changes = Mapping[str, Any]
 """Values of settings by group, as in a preset; may hold `preset` itself."""
 
-Conclusion = Callable[[Answer, Sequence[Row]], list[str]]
+Conclusion = Callable[[StudyAnswer, Sequence[Row]], list[str]]
 """Rule that turns an answer and its rows with results into sentences."""
 
 

@@ -7,18 +7,18 @@ the preset, unchanged.
 from collections.abc import Sequence
 from typing import Any
 
-from tasks.report.formatting import percent
+from tasks.report.formatting import two_decimal_percent
 from tasks.settings.presets import PRESETS
-from tasks.study.answer import Answer, Row
+from tasks.study.answer import Row, StudyAnswer
 from tasks.study.conclusions import (
-    accuracy,
+    accuracy_with_interval,
     compare_and_count_costs,
     counted,
     differences,
     in_both_orders,
     listed,
     same_weights,
-    spread,
+    standard_deviation,
 )
 from tasks.study.design import Search, Study, Variant
 
@@ -52,7 +52,7 @@ ONLY_WEIGHTS = Variant(name="only the initial weights differ", fixed="order")
 ONLY_ORDER = Variant(name="only the order of images differs", fixed="weights")
 
 
-def repeatability(_answer: Answer, rows: Sequence[Row]) -> list[str]:
+def repeatability(_answer: StudyAnswer, rows: Sequence[Row]) -> list[str]:
     """Say which repetitions give the same weights, and how much the accuracy varies."""
     once = rows[0]
     sentences = []
@@ -63,7 +63,7 @@ def repeatability(_answer: Answer, rows: Sequence[Row]) -> list[str]:
     if loose and loose_again:
         sentences.append(f"Without them, {same_weights(loose, loose_again)}.")
     scatters = [
-        f"{spread(row)} {name}"
+        f"{standard_deviation(row)} {name}"
         for name, row in (
             ("between seeds", once),
             ("where only the initial weights differ", find(rows, ONLY_WEIGHTS)),
@@ -160,7 +160,7 @@ POOLING_ORDERS = (
 function."""
 
 
-def pooling_order(_answer: Answer, rows: Sequence[Row]) -> list[str]:
+def pooling_order(_answer: StudyAnswer, rows: Sequence[Row]) -> list[str]:
     """Compare each activation and pooling in both orders."""
     sentences = []
     for pool_first, activation_first, same_function in POOLING_ORDERS:
@@ -193,7 +193,7 @@ MORE_LAYERS = Study(
 )
 
 
-def smallest_network(answer: Answer, rows: Sequence[Row]) -> list[str]:
+def smallest_network(answer: StudyAnswer, rows: Sequence[Row]) -> list[str]:
     """Say which network the search chose, and its accuracy on the test split."""
     chosen = next((row for row in rows if row.variant == answer.chosen), None)
     tried = f"Of {counted(len(answer.candidates), 'network')} that were tried"
@@ -203,7 +203,8 @@ def smallest_network(answer: Answer, rows: Sequence[Row]) -> list[str]:
     sentences = [
         f"{tried}, the smallest with a good validation accuracy has"
         f" {chosen.costs.parameters:,} parameters, {share:.0f} times fewer than"
-        f" “{rows[0].variant}” ({chosen.settings}): {accuracy(chosen.test)} on the test split."
+        f" “{rows[0].variant}” ({chosen.settings}): {accuracy_with_interval(chosen.test)}"
+        " on the test split."
     ]
     return [*sentences, *differences([rows[0], chosen])]
 
@@ -218,7 +219,7 @@ SMALLEST = Study(
 )
 
 
-def relu_on_logits(answer: Answer, rows: Sequence[Row]) -> list[str]:
+def relu_on_logits(answer: StudyAnswer, rows: Sequence[Row]) -> list[str]:
     """Compare the variants, and say how many logits are equal."""
     sentences = compare_and_count_costs(answer, rows)
     if len(rows) > 1:
@@ -265,11 +266,13 @@ STRIDES = Study(
 )
 
 
-def highest_accuracy(_answer: Answer, rows: Sequence[Row]) -> list[str]:
+def highest_accuracy(_answer: StudyAnswer, rows: Sequence[Row]) -> list[str]:
     """Say which mean is the highest, and whether its interval lies above 99 %."""
     best = max(rows, key=lambda row: row.test.mean if row.test else 0.0)
     assert best.test
-    sentences = [f"The highest mean is that of “{best.variant}”: {accuracy(best.test)}."]
+    sentences = [
+        f"The highest mean is that of “{best.variant}”: {accuracy_with_interval(best.test)}."
+    ]
     top = max(result.test for row in rows for result in row.done)
     if best.test.low is None:
         sentences.append(
@@ -281,7 +284,7 @@ def highest_accuracy(_answer: Answer, rows: Sequence[Row]) -> list[str]:
         sentences.append("The whole interval lies below 99 %.")
     else:
         sentences.append("The interval holds 99 %: that the mean is above cannot be claimed.")
-    return [*sentences, f"The best single run has {percent(top)}.", *differences(rows)]
+    return [*sentences, f"The best single run has {two_decimal_percent(top)}.", *differences(rows)]
 
 
 HOW_HIGH = Study(

@@ -13,13 +13,13 @@ from tasks.report.formatting import (
     escape_markdown,
     markdown_table,
     moment,
-    percent,
+    two_decimal_percent,
 )
 from tasks.report.live.assemble import content_security_policy
 from tasks.report.page import embedded, make_environment, read_css
 from tasks.statistics import Interval
-from tasks.study.answer import Answer, Row
-from tasks.study.conclusions import change, significance_note
+from tasks.study.answer import Row, StudyAnswer
+from tasks.study.conclusions import signed_hundredths, significance_note
 
 TEMPLATES = Path(__file__).parent / "templates"
 NOTHING = "–"
@@ -43,7 +43,7 @@ def unbroken(text: str) -> Markup:
     return Markup(OPTION.sub(r'<span class="option">\g<0></span>', str(escape(text))))
 
 
-def answer_page(answer: Answer, png: bytes | None) -> str:
+def answer_page(answer: StudyAnswer, png: bytes | None) -> str:
     """Return one answer as a self-contained HTML document.
 
     Args:
@@ -52,22 +52,22 @@ def answer_page(answer: Answer, png: bytes | None) -> str:
     """
     picture = embedded(png) if png else None
     template = environment(html=True).get_template("answer.html.j2")
-    return template.render(**common(answer), **style(), picture=picture)
+    return template.render(**common(answer), **style_and_policy(), picture=picture)
 
 
-def index_page(answers: Sequence[Answer]) -> str:
+def index_page(answers: Sequence[StudyAnswer]) -> str:
     """Return the list of all answers, with links to their pages."""
     template = environment(html=True).get_template("index.html.j2")
-    return template.render(answers=answers, **style())
+    return template.render(answers=answers, **style_and_policy())
 
 
-def style() -> dict[str, str]:
+def style_and_policy() -> dict[str, str]:
     """Return the style of a page, and the policy that allows nothing else."""
     css = read_css(TEMPLATES / "study.css")
     return {"css": css, "policy": content_security_policy([css], [])}
 
 
-def answers_markdown(answers: Sequence[Answer], command: str, pictures: str) -> str:
+def answers_markdown(answers: Sequence[StudyAnswer], command: str, pictures: str) -> str:
     """Return all answers as one Markdown document.
 
     Args:
@@ -89,14 +89,14 @@ def answers_markdown(answers: Sequence[Answer], command: str, pictures: str) -> 
     )
 
 
-def answer_markdown(answer: Answer, png: bytes | None) -> str:
+def answer_markdown(answer: StudyAnswer, png: bytes | None) -> str:
     """Return one answer as Markdown for Prefect's interface."""
     picture = embedded(png)[0] if png else None
     template = environment(html=False).get_template("answer.md.j2")
     return template.render(**common(answer), picture=picture)
 
 
-def common(answer: Answer) -> dict[str, Any]:
+def common(answer: StudyAnswer) -> dict[str, Any]:
     """Return the variables that all templates of an answer share."""
     table = table_rows(answer)
     return {
@@ -110,7 +110,7 @@ def common(answer: Answer) -> dict[str, Any]:
             {
                 "parameters": f"{c.costs.parameters:,}",
                 "multiply-adds": f"{c.costs.multiply_adds:,}",
-                "validation": percent(c.validation),
+                "validation": two_decimal_percent(c.validation),
                 "network": c.settings,
             }
             for c in sorted(answer.candidates, key=lambda c: c.costs.parameters)
@@ -120,25 +120,25 @@ def common(answer: Answer) -> dict[str, Any]:
     }
 
 
-def budget(answer: Answer) -> str:
+def budget(answer: StudyAnswer) -> str:
     """Return seeds and iterations as text."""
     seeds = ", ".join(map(str, answer.seeds))
     iterations = " and ".join(f"{n:,}" for n in answer.iterations) or "no"
     return f"seed{'s' if len(answer.seeds) > 1 else ''} {seeds}; {iterations} iterations"
 
 
-def table_rows(answer: Answer) -> list[dict[str, str]]:
+def table_rows(answer: StudyAnswer) -> list[dict[str, str]]:
     """Return the table of variants, as text."""
     return [table_row(answer, row) for row in answer.rows]
 
 
-def table_row(answer: Answer, row: Row) -> dict[str, str]:
+def table_row(answer: StudyAnswer, row: Row) -> dict[str, str]:
     """Return the cells of a variant by the heading of their column."""
     cells = {
         "variant": f"{row.variant} ({row.settings})" if row.settings else row.variant,
         "test accuracy": accuracy(row.test),
         "against the first": against(row),
-        "validation": percent(row.validation.mean) if row.validation else NOTHING,
+        "validation": two_decimal_percent(row.validation.mean) if row.validation else NOTHING,
         "training": duration(row.seconds.mean) if row.seconds else NOTHING,
         "CPU ms per iteration": number(row.milliseconds),
         "parameters": f"{row.costs.parameters:,}" if row.costs else NOTHING,
@@ -154,8 +154,8 @@ def accuracy(interval: Interval | None) -> str:
     if interval is None:
         return NOTHING
     if interval.high is None:
-        return percent(interval.mean)
-    return f"{percent(interval.mean)} ± {100 * (interval.high - interval.mean):.2f}"
+        return two_decimal_percent(interval.mean)
+    return f"{two_decimal_percent(interval.mean)} ± {100 * (interval.high - interval.mean):.2f}"
 
 
 def against(row: Row) -> str:
@@ -163,7 +163,7 @@ def against(row: Row) -> str:
     if row.versus is None:
         return NOTHING
     interval = row.versus.interval
-    text = change(interval.mean)
+    text = signed_hundredths(interval.mean)
     if interval.high is None or row.versus.p is None:
         return text
     p = "< 0.001" if row.versus.p < 0.001 else f"= {row.versus.p:.2g}"

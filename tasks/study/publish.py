@@ -7,12 +7,12 @@ from tasks.engine.stage import Executor
 from tasks.engine.store import Store, disk_errors
 from tasks.records import ChartPoint, ChartRow, StudyChart
 from tasks.report.draw_study import draw_study
-from tasks.study.answer import Answer
+from tasks.study.answer import StudyAnswer
 from tasks.study.exercises import BY_NAME
 from tasks.study.pages import answer_page, answers_markdown, index_page
 
 
-def chart_of(answer: Answer) -> StudyChart:
+def chart_of(answer: StudyAnswer) -> StudyChart:
     """Return the numbers of the plot."""
     rows = tuple(
         ChartRow(
@@ -41,19 +41,19 @@ def chart_of(answer: Answer) -> StudyChart:
     return StudyChart(rows=rows, points=points)
 
 
-def add_plot(executor: Executor, answer: Answer) -> Answer:
+def add_plot(executor: Executor, answer: StudyAnswer) -> StudyAnswer:
     """Draw the plot of an answer, if it has results."""
     chart = chart_of(answer)
     picture = draw_study(executor, chart=chart).file if chart.rows else None
     return answer.model_copy(update={"picture": picture})
 
 
-def plot_bytes(store: Store, answer: Answer) -> bytes | None:
+def plot_bytes(store: Store, answer: StudyAnswer) -> bytes | None:
     """Return the plot of an answer as PNG; None if there is none."""
     return store.path(answer.picture).read_bytes() if answer.picture else None
 
 
-def write_answer(store: Store, answer: Answer) -> str:
+def write_answer(store: Store, answer: StudyAnswer) -> str:
     """Replace the page of a study, and the index of all.
 
     Returns:
@@ -73,18 +73,20 @@ def write_answer(store: Store, answer: Answer) -> str:
     return f"{place}/index.html"
 
 
-def load_answers(store: Store) -> list[Answer]:
+def load_answers(store: Store) -> list[StudyAnswer]:
     """Return the readable answers in the artifact root, in the order of the exercises."""
     answers = []
     for name in BY_NAME:
         try:
-            answers.append(Answer.model_validate_json(store.read(f"studies/{name}/answer.json")))
+            answers.append(
+                StudyAnswer.model_validate_json(store.read(f"studies/{name}/answer.json"))
+            )
         except (OSError, ValueError):
             continue
     return answers
 
 
-def write_document(store: Store, answers: Sequence[Answer], command: str, path: Path) -> None:
+def write_document(store: Store, answers: Sequence[StudyAnswer], command: str, path: Path) -> None:
     """Write all answers as Markdown, and their plots into a folder beside it.
 
     Raises:
@@ -99,7 +101,7 @@ def write_document(store: Store, answers: Sequence[Answer], command: str, path: 
         path.write_text(answers_markdown(answers, command, folder.name), encoding="utf-8")
 
 
-def answer_lines(answer: Answer) -> str:
+def study_lines(answer: StudyAnswer) -> str:
     """Return question, conclusions and failures of a study as lines of the log."""
     failures = [f"“{row.variant}” failed: {why}" for row in answer.rows for why in row.failures]
     return "\n".join([f"{answer.number}. {answer.question}", *answer.conclusions, *failures])

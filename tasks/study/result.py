@@ -1,10 +1,10 @@
 """Result of one run of a variant."""
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from tasks.engine.models import Record
 from tasks.engine.store import Store
+from tasks.model.prediction_table import class_probabilities, read_predictions
 from tasks.records import Device, Evaluation, Segment
 
 
@@ -61,9 +61,7 @@ def summarise_run(
     test: Evaluation,
 ) -> RunResult:
     """Return the numbers of a run from the records of its stages."""
-    table = pq.ParquetFile(store.path(test.predictions)).read()
-    columns = [name for name in table.column_names if name[0] == "p" and name[1:].isdigit()]
-    probabilities = np.array([table[name].to_pylist() for name in columns], np.float32).T
+    predictions = read_predictions(store.path(test.predictions))
     return RunResult(
         test=test.correct / test.total,
         test_images=test.total,
@@ -74,7 +72,7 @@ def summarise_run(
         device=segments[-1].device if segments else None,
         weights=weights,
         predictions=test.predictions.sha256,
-        lowest_classes=lowest_classes(probabilities),
+        lowest_classes=lowest_classes(class_probabilities(predictions)),
     )
 
 

@@ -17,7 +17,7 @@ from tasks.geometry import size_problem
 from tasks.model.costs import count_costs
 from tasks.records import Shape
 from tasks.settings import NOT_RESULT_SETTINGS, Settings
-from tasks.study.answer import Answer, Candidate, Row, compare, make_row
+from tasks.study.answer import Candidate, Row, StudyAnswer, compare, make_row
 from tasks.study.conclusions import conclude
 from tasks.study.design import Job, Search, Study, Variant, given_settings, make_job
 from tasks.study.result import Outcome, RunResult
@@ -45,7 +45,7 @@ class StudyContext:
         return given_settings(self.settings)
 
 
-def run_study(study: Study, context: StudyContext, compute: Compute) -> Answer:
+def run_study(study: Study, context: StudyContext, compute: Compute) -> StudyAnswer:
     """Run the variants of a study, compare them, and draw its conclusions."""
     rows = run_variants(study, study.variants, context, compute)
     candidates: tuple[Candidate, ...] = ()
@@ -56,7 +56,7 @@ def run_study(study: Study, context: StudyContext, compute: Compute) -> Answer:
         chosen = finalists[0].name if finalists else None
     jobs = [job for v in study.variants if isinstance(job := plan_job(study, v, context, 0), Job)]
     first = context.settings.training.seed
-    answer = Answer(
+    answer = StudyAnswer(
         number=study.number,
         name=study.name,
         question=study.question,

@@ -176,7 +176,7 @@ def train_on_worker(
     try:
         check_dependencies(job.name, training.dependencies(), expected)
         dask.prepare_worker(job.settings.threads)
-        return train(training, job, context)
+        return train_as_subflow(training, job, context)
     except PipelineError as error:
         return str(error)
     except KeyboardInterrupt:
@@ -185,7 +185,7 @@ def train_on_worker(
         return f"{type(error).__name__}: {error}"
 
 
-def train(training: Training, job: Job, context: bytes) -> RunResult:
+def train_as_subflow(training: Training, job: Job, context: bytes) -> RunResult:
     """Run a job in this process, as a subflow of the flow run that the context is from."""
     import cloudpickle
     from prefect.context import hydrated_context

@@ -1,4 +1,4 @@
-"""Facts about data, and which challengers can be compared with a champion."""
+"""Tests of facts about data, and of the comparison of a challenger's data with a champion's."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -39,7 +39,7 @@ def same(champion: Champion) -> TrainingData:
 @pytest.mark.parametrize(
     ("light", "expected"), [(0, "dark"), (1, "dark"), (2, "mixed"), (98, "mixed"), (99, "light")]
 )
-def test_a_data_set_has_a_ground_if_nearly_all_images_have_it(light: int, expected: str) -> None:
+def test_data_set_has_a_background_if_nearly_all_images_have_it(light: int, expected: str) -> None:
     images = np.concatenate([DIGIT] * (100 - light) + [255 - DIGIT] * light)
     assert ground_of(images) == expected
 
@@ -66,7 +66,7 @@ def test_the_same_images_from_another_source_are_accepted(
         ({"source": "http://b.org/", "validation": "new"}, "source"),
     ],
 )
-def test_data_of_another_kind_are_refused_in_one_line(
+def test_incompatible_data_are_refused_in_one_line(
     champion: Champion, same: TrainingData, change: dict[str, object], difference: str
 ) -> None:
     other = replace(same, **change)  # type: ignore[arg-type]
@@ -78,12 +78,32 @@ def test_data_of_another_kind_are_refused_in_one_line(
     assert "\n" not in message
 
 
+@pytest.mark.parametrize(
+    ("change", "accepted"), [({"class_names": ("x", "y", "z")}, True), ({"test": "new"}, False)]
+)
+def test_other_names_for_the_same_images_are_accepted(
+    champions: Champions,
+    model: Callable[[str], FileRef],
+    change: dict[str, object],
+    accepted: bool,
+) -> None:
+    named = facts().model_copy(update={"source": "a", "class_names": ("a", "b", "c")})
+    champion = champions.promote(model("m"), named, "a test", "good", expected_current=None)
+    assert champion.facts.named_classes() == ("a", "b", "c")
+    data = replace(champion_data(champion), **{"class_names": ("x", "b", "c")} | change)  # type: ignore[arg-type]
+    if accepted:
+        check_same_task(champion, data, SETTINGS)
+    else:
+        with pytest.raises(PipelineError, match=r"\(names of the classes\)"):
+            check_same_task(champion, data, SETTINGS)
+
+
 @pytest.mark.parametrize(("source", "accepted"), [("digits", True), ("/data/clothes", False)])
-def test_a_champion_of_an_earlier_version_is_compared_by_its_settings(
+def test_champion_of_an_earlier_version_is_compared_by_its_settings(
     champions: Champions, model: Callable[[str], FileRef], source: str, accepted: bool
 ) -> None:
-    """Its record has no source and no ground."""
-    old = facts().model_dump(exclude={"source", "train", "ground"})
+    """Records of earlier versions have neither source nor background."""
+    old = facts().model_dump(exclude={"source", "train", "ground", "class_names"})
     old["settings"] = {"download": {"source": "digits", "url": None}}
     champion = champions.promote(
         model("old"), Facts.model_validate(old), "a test", "good", expected_current=None

@@ -1,4 +1,4 @@
-"""Champions on disk: whole at every moment, with a history, and a way back."""
+"""Tests of the registry of champions: atomic updates, history, rollback."""
 
 import shutil
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from tasks.engine.models import FileRef
 from tasks.engine.store import Store
 from tasks.runtime.errors import PipelineError
 
-from .conftest import facts
+from .conftest import EVERYWHERE, Files, facts
 
 Promote = Callable[..., str]
 
@@ -24,19 +24,16 @@ def in_use(champions: Champions) -> str | None:
     return champion.id if champion else None
 
 
-def damage(champions: Champions, name: str) -> None:
-    path = champions.folder / name / "model.keras"
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
-
-
-def test_a_new_root_has_no_champion(champions: Champions) -> None:
+@EVERYWHERE
+def test_new_root_has_no_champion(champions: Champions) -> None:
     assert champions.find().champion is None
     assert champions.find().problems == ()
-    assert history_lines(champions) == [f"no champion in {champions.folder} yet"]
+    assert history_lines(champions) == [f"no champion in {champions.address} yet"]
 
 
-def test_a_promoted_model_is_a_copy_with_its_record(
-    champions: Champions, promote: Promote, store: Store
+@EVERYWHERE
+def test_promoted_model_is_a_copy_with_its_record(
+    champions: Champions, promote: Promote, store: Store, files: Files
 ) -> None:
     name = promote("first")
     shutil.rmtree(store.root / "export")
@@ -44,12 +41,13 @@ def test_a_promoted_model_is_a_copy_with_its_record(
     assert champion
     assert champion.id == name == f"0001-{champion.model.sha256[:12]}"
     assert store.path(champion.model).read_text() == "first" * 100
-    assert (champions.folder / "current" / "model.keras").read_text() == "first" * 100
+    assert files.read(f"{name}/model.keras").decode() == "first" * 100
     assert (champion.by, champion.why, champion.replaced) == ("a test", "good", None)
     assert champion.facts.validation.correct == 98
 
 
-def test_the_history_lists_all_champions(champions: Champions, promote: Promote) -> None:
+@EVERYWHERE
+def test_history_lists_all_champions(champions: Champions, promote: Promote) -> None:
     first, second = promote("first"), promote("second", 99)
     assert champions.history() == [first, second]
     assert in_use(champions) == second
@@ -59,9 +57,8 @@ def test_the_history_lists_all_champions(champions: Champions, promote: Promote)
     assert "validation 99.00%  test 98.00%  promoted by a test: good" in lines[1]
 
 
-def test_a_rollback_goes_to_the_one_before_and_further(
-    champions: Champions, promote: Promote
-) -> None:
+@EVERYWHERE
+def test_rollbacks_go_back_one_champion_at_a_time(champions: Champions, promote: Promote) -> None:
     first, second, third = promote("first"), promote("second"), promote("third")
     back = champions.rollback(None, by="me")
     assert back.short_digest == second.partition("-")[2]
@@ -73,14 +70,18 @@ def test_a_rollback_goes_to_the_one_before_and_further(
     assert len(champions.history()) == 5
 
 
+@EVERYWHERE
 @pytest.mark.parametrize("how", ["number", "id", "digits of the model"])
-def test_a_rollback_to_a_certain_one(champions: Champions, promote: Promote, how: str) -> None:
+def test_rollback_to_a_given_champion(champions: Champions, promote: Promote, how: str) -> None:
     first, _, _ = promote("first"), promote("second"), promote("third")
     to = {"number": "1", "id": first, "digits of the model": first.partition("-")[2][:6]}[how]
     assert champions.rollback(to, by="me").short_digest == first.partition("-")[2]
 
 
-def test_a_rollback_to_nothing_is_refused(champions: Champions, promote: Promote) -> None:
+@EVERYWHERE
+def test_rollback_without_an_earlier_champion_is_refused(
+    champions: Champions, promote: Promote
+) -> None:
     current = promote("first")
     with pytest.raises(PipelineError, match="--to 7: no champions match; see"):
         champions.rollback("7", by="me")
@@ -89,7 +90,8 @@ def test_a_rollback_to_nothing_is_refused(champions: Champions, promote: Promote
     assert champions.history() == [current]
 
 
-def test_a_rolled_back_model_is_withdrawn_until_a_rollback_to_it(
+@EVERYWHERE
+def test_rolled_back_champion_is_withdrawn_until_a_rollback_to_it(
     champions: Champions, promote: Promote
 ) -> None:
     promote("first")
@@ -100,20 +102,20 @@ def test_a_rolled_back_model_is_withdrawn_until_a_rollback_to_it(
     assert champions.withdrawn() == {champions.history()[0].partition("-")[2]}
 
 
+@EVERYWHERE
 @pytest.mark.parametrize("what", ["model", "record", "model missing", "folder"])
-def test_a_damaged_champion_is_replaced_by_the_one_before(
-    champions: Champions, promote: Promote, what: str
+def test_damaged_champion_is_replaced_by_the_previous_one(
+    champions: Champions, promote: Promote, what: str, files: Files
 ) -> None:
     first, second = promote("first"), promote("second")
-    folder = champions.folder / second
     if what == "model":
-        damage(champions, second)
+        files.damage(second)
     elif what == "record":
-        (folder / "record.json").write_text('{"id": ')
+        files.write(f"{second}/record.json", b'{"id": ')
     elif what == "model missing":
-        (folder / "model.keras").unlink()
+        files.remove(f"{second}/model.keras")
     else:
-        shutil.rmtree(folder)
+        files.remove(second)
     found = champions.find()
     assert found.champion
     assert found.champion.id == first
@@ -123,17 +125,25 @@ def test_a_damaged_champion_is_replaced_by_the_one_before(
     assert in_use(champions) == champions.current_name()
 
 
-def test_a_fallback_passes_over_what_was_withdrawn(champions: Champions, promote: Promote) -> None:
+@EVERYWHERE
+def test_fallback_skips_withdrawn_champions(
+    champions: Champions, promote: Promote, files: Files
+) -> None:
     first = promote("first")
     promote("second")
     current = champions.rollback(None, by="me").id
-    damage(champions, current)
+    files.damage(current)
     assert in_use(champions) == first
 
 
+@EVERYWHERE
 @pytest.mark.parametrize(("source", "stands_in"), [("digits", True), ("clothes", False)])
-def test_a_champion_of_another_task_does_not_stand_in(
-    champions: Champions, model: Callable[[str], FileRef], source: str, stands_in: bool
+def test_fallback_skips_champions_of_another_task(
+    champions: Champions,
+    model: Callable[[str], FileRef],
+    source: str,
+    stands_in: bool,
+    files: Files,
 ) -> None:
     ids = []
     for content, name in (("first", "digits"), ("second", source)):
@@ -144,21 +154,27 @@ def test_a_champion_of_another_task_does_not_stand_in(
         ids.append(
             champions.promote(model(content), known, "me", "good", expected_current=current).id
         )
-    damage(champions, ids[1])
+    files.damage(ids[1])
     assert in_use(champions) == (ids[0] if stands_in else None)
     assert len(champions.find().problems) == 1
 
 
-def test_if_all_are_damaged_each_is_named(champions: Champions, promote: Promote) -> None:
+@EVERYWHERE
+def test_error_names_every_damaged_champion(
+    champions: Champions, promote: Promote, files: Files
+) -> None:
     names = [promote("first"), promote("second")]
     for name in names:
-        damage(champions, name)
+        files.damage(name)
     found = champions.find()
     assert found.champion is None
     assert [problem.split()[1].rstrip(":") for problem in found.problems] == names[::-1]
 
 
-def test_the_best_is_counted_on_the_same_images(champions: Champions, promote: Promote) -> None:
+@EVERYWHERE
+def test_best_champion_is_chosen_among_those_with_the_same_test_images(
+    champions: Champions, promote: Promote
+) -> None:
     promote("first", 97)
     promote("second", 99, data="other")
     promote("third", 98)
@@ -166,10 +182,11 @@ def test_the_best_is_counted_on_the_same_images(champions: Champions, promote: P
     assert champions.best("other") == 99
     assert champions.best("new") == 0
     champions.rollback("1", by="me")
-    assert champions.best("a") == 97, "what was withdrawn does not count"
+    assert champions.best("a") == 97, "withdrawn champions do not count"
 
 
-def test_a_concurrent_promotion_wins(
+@EVERYWHERE
+def test_promotion_is_refused_after_a_concurrent_promotion(
     champions: Champions, promote: Promote, model: Callable[[str], FileRef]
 ) -> None:
     seen = champions.current_name()
@@ -179,7 +196,7 @@ def test_a_concurrent_promotion_wins(
     assert in_use(champions) == other
 
 
-def test_a_changed_model_file_is_not_promoted(
+def test_changed_model_file_is_not_promoted(
     champions: Champions, promote: Promote, model: Callable[[str], FileRef], store: Store
 ) -> None:
     first = promote("first")
@@ -191,42 +208,44 @@ def test_a_changed_model_file_is_not_promoted(
     assert sorted(p.name for p in champions.folder.iterdir()) == [first, "current"]
 
 
-def test_leftovers_of_a_killed_writer_are_removed(champions: Champions, promote: Promote) -> None:
+def test_temporary_files_of_a_killed_writer_are_removed(
+    champions: Champions, promote: Promote
+) -> None:
     first = promote("first")
     (champions.folder / ".new").mkdir()
     shutil.copytree(champions.folder / first, champions.folder / "0002-0123456789ab")
     (champions.folder / ".current").symlink_to("0002-0123456789ab")
-    assert champions.history() == [first], "what nothing points at is no history"
+    assert champions.history() == [first], "without a pointer there is no history"
     second = promote("second")
     assert second.startswith("0003-")
     names = sorted(p.name for p in champions.folder.iterdir())
     assert names == [first, "0002-0123456789ab", second, "current"], "only .new is removed"
 
 
-def test_a_pointer_set_back_by_hand_loses_no_later_champion(
-    champions: Champions, promote: Promote
+@EVERYWHERE
+def test_pointer_set_back_by_hand_keeps_later_champions(
+    champions: Champions, promote: Promote, files: Files
 ) -> None:
     first, second, third = promote("first"), promote("second"), promote("third")
-    champions.pointer.unlink()
-    champions.pointer.symlink_to(first)
+    files.point_at(first)
     fourth = promote("fourth")
     assert champions.history() == [first, second, third, fourth]
     assert champions.read(third).id == third
 
 
+@EVERYWHERE
 @pytest.mark.parametrize("target", ["elsewhere", "../0001-0123456789ab", "/tmp"])
-def test_a_pointer_to_something_else_is_refused(
-    champions: Champions, promote: Promote, target: str
+def test_pointer_to_something_else_is_refused(
+    champions: Champions, promote: Promote, target: str, files: Files
 ) -> None:
     promote("first")
-    champions.pointer.unlink()
-    champions.pointer.symlink_to(target)
+    files.point_at(target)
     with pytest.raises(PipelineError, match="is no champion"):
         champions.find()
 
 
-def test_a_real_folder_as_pointer_is_refused(champions: Champions, promote: Promote) -> None:
-    """Copying with `cp -rL` or unpacking an archive turns the link into a folder."""
+def test_folder_in_place_of_the_pointer_is_refused(champions: Champions, promote: Promote) -> None:
+    """`cp -rL` and unpacked archives turn the link into a folder."""
     first = promote("first")
     champions.pointer.unlink()
     shutil.copytree(champions.folder / first, champions.pointer)
@@ -244,7 +263,7 @@ def test_a_real_folder_as_pointer_is_refused(champions: Champions, promote: Prom
     assert champions.rollback("1", by="me").number == 2, "the advice of the message works"
 
 
-def test_a_registry_that_is_a_link_is_not_followed(
+def test_link_in_place_of_the_registry_is_refused(
     champions: Champions, promote: Promote, tmp_path: Path
 ) -> None:
     promote("first")
@@ -259,7 +278,7 @@ def test_a_registry_that_is_a_link_is_not_followed(
 
 
 @pytest.mark.parametrize("what", ["folder", "record.json", "model.keras"])
-def test_an_entry_that_is_a_link_is_replaced_by_the_one_before(
+def test_link_in_place_of_an_entry_is_replaced_by_the_previous_champion(
     champions: Champions, promote: Promote, tmp_path: Path, what: str
 ) -> None:
     first, second = promote("first"), promote("second")
@@ -278,7 +297,7 @@ def test_an_entry_that_is_a_link_is_replaced_by_the_one_before(
     assert outside.exists()
 
 
-def test_a_link_in_place_of_the_folder_being_written_is_not_followed(
+def test_link_in_place_of_the_temporary_folder_is_not_followed(
     champions: Champions, promote: Promote, tmp_path: Path
 ) -> None:
     first = promote("first")
@@ -290,23 +309,24 @@ def test_a_link_in_place_of_the_folder_being_written_is_not_followed(
     assert in_use(champions) == first
 
 
-def test_a_file_in_place_of_the_registry_is_one_line(champions: Champions) -> None:
+def test_file_in_place_of_the_registry_is_refused_in_one_line(champions: Champions) -> None:
     champions.folder.write_text("x")
     with pytest.raises(PipelineError, match=r"current: not a symbolic link .*Not a directory"):
         champions.find()
 
 
-def test_without_its_pointer_nothing_is_lost(champions: Champions, promote: Promote) -> None:
+@EVERYWHERE
+def test_history_survives_the_loss_of_the_pointer(
+    champions: Champions, promote: Promote, files: Files
+) -> None:
     first, second = promote("first"), promote("second")
-    champions.pointer.unlink()
+    files.remove("current")
     assert in_use(champions) is None
     assert champions.rollback("1", by="me").number == 3
     assert champions.history()[:2] == [first, second]
 
 
-def test_pruning_the_cache_leaves_champions_alone(
-    champions: Champions, promote: Promote, store: Store
-) -> None:
+def test_prune_keeps_champions(champions: Champions, promote: Promote, store: Store) -> None:
     name = promote("first")
     record = store.records / f"champion-{'0' * 64}.json"
     record.write_text(
@@ -318,7 +338,7 @@ def test_pruning_the_cache_leaves_champions_alone(
     assert in_use(champions) == name
 
 
-def test_a_reader_needs_no_permission_to_write(champions: Champions, promote: Promote) -> None:
+def test_reading_needs_no_write_permission(champions: Champions, promote: Promote) -> None:
     name = promote("first")
     before = {p: p.stat().st_mtime_ns for p in champions.folder.rglob("*")}
     locks = champions.store.root / "locks"
@@ -328,7 +348,7 @@ def test_a_reader_needs_no_permission_to_write(champions: Champions, promote: Pr
     assert {p: p.stat().st_mtime_ns for p in champions.folder.rglob("*")} == before
 
 
-def test_a_full_disk_leaves_the_champion_as_it_is(tmp_path: Path) -> None:
+def test_full_disk_leaves_the_champion_unchanged(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "160k") as disk:
         store = Store(disk / "artifacts")
         store.prepare()

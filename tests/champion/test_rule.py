@@ -1,4 +1,4 @@
-"""The rule by which a challenger becomes the champion."""
+"""Tests of the promotion rule."""
 
 from math import comb
 
@@ -23,7 +23,7 @@ def classification(correct: int, total: int = 5000) -> Classification:
 def verdict(
     only_challenger: int, only_champion: int, best: int = 0, rule: RetrainSettings = RULE
 ) -> tuple[str, str]:
-    """What becomes of a challenger when both have 4,900 other images right."""
+    """Return the decision if both models classify 4,900 further images correctly."""
     pairs = Pairs(
         5000, 4900 + only_challenger, 4900 + only_champion, only_challenger, only_champion
     )
@@ -40,12 +40,12 @@ def test_p_values_are_sums_of_binomial_coefficients(a: int, b: int) -> None:
     assert mcnemar_worse(a, b) == pytest.approx(exact)
 
 
-def test_models_that_agree_everywhere_are_equally_good() -> None:
+def test_identical_predictions_have_p_1() -> None:
     assert mcnemar_worse(0, 0) == 1
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 2)] * 3), min_size=1))
-def test_pairs_are_counted_image_by_image(rows: list[tuple[int, int, int]]) -> None:
+def test_disagreements_are_counted_per_image(rows: list[tuple[int, int, int]]) -> None:
     labels, challenger, champion = (
         np.array(column, np.uint8) for column in zip(*rows, strict=True)
     )
@@ -58,42 +58,42 @@ def test_pairs_are_counted_image_by_image(rows: list[tuple[int, int, int]]) -> N
 
 
 @pytest.mark.parametrize(("correct", "expected"), [(4849, "kept"), (4850, "promoted")])
-def test_a_first_champion_must_reach_the_floor(correct: int, expected: str) -> None:
+def test_first_champion_must_reach_the_floor(correct: int, expected: str) -> None:
     decision = decide_first(classification(correct), RULE)
     assert decision.verdict == expected
     assert "the floor of 97.00%" in decision.reason
 
 
-def test_a_better_challenger_is_promoted() -> None:
+def test_better_challenger_is_promoted() -> None:
     assert verdict(30, 10)[0] == "promoted"
     assert verdict(30, 10)[1].startswith("better: 4,930 to 4,910 of 5,000")
 
 
-def test_an_equal_one_is_promoted() -> None:
+def test_equal_challenger_is_promoted() -> None:
     assert verdict(30, 30)[0] == "promoted"
     assert verdict(30, 30)[1].startswith("not worse: ")
 
 
-def test_a_significantly_worse_one_is_kept_out_whatever_the_margin() -> None:
+def test_significantly_worse_challenger_is_rejected_regardless_of_the_margin() -> None:
     wide = RetrainSettings(margin=0.5)
     assert verdict(23, 37, rule=wide)[0] == "kept"  # 14 of 60: p = 0.046
     assert "significantly worse" in verdict(23, 37, rule=wide)[1]
     assert verdict(24, 36, rule=wide)[0] == "promoted"  # 12 of 60: p = 0.078
 
 
-def test_a_worse_one_within_chance_is_held_to_the_margin() -> None:
+def test_insignificantly_worse_challenger_is_promoted_within_the_margin() -> None:
     assert verdict(30, 35)[0] == "promoted"  # 5 of 5,000 images: the margin itself
     assert verdict(30, 36)[0] == "kept"
     assert "worse by more than the margin" in verdict(30, 36)[1]
 
 
-def test_small_losses_do_not_add_up() -> None:
-    """The second loss of four images in a row is counted from the best champion."""
+def test_margin_is_measured_from_the_best_champion() -> None:
+    """A second loss of four images in a row exceeds the margin."""
     assert verdict(30, 34)[0] == "promoted"
     assert verdict(30, 34, best=4938)[0] == "kept"
 
 
-def test_a_better_challenger_below_the_floor_is_kept_out() -> None:
+def test_promotion_is_refused_below_the_floor() -> None:
     high = RetrainSettings(floor=0.99)
     assert verdict(30, 10, rule=high)[0] == "kept"  # 4,930 of 5,000
     assert verdict(30, 10, rule=high)[1].startswith("below the floor of 99.00%: ")

@@ -1,4 +1,4 @@
-"""A small data set, and real HTTP servers on this machine that serve it."""
+"""Fixtures of data tests: a small data set, and local HTTP servers that serve it."""
 
 import gzip
 import hashlib
@@ -18,7 +18,7 @@ from tasks.settings import DownloadSettings
 
 @pytest.fixture
 def contents() -> dict[str, bytes]:
-    """File name → uncompressed IDX: 40 and 10 images of noise, which hardly compress."""
+    """Uncompressed IDX by file name: 40 and 10 images of incompressible noise."""
     rng = np.random.default_rng(0)
     arrays = []
     for count in (40, 10):
@@ -29,13 +29,13 @@ def contents() -> dict[str, bytes]:
 
 @pytest.fixture
 def archives(contents: dict[str, bytes]) -> dict[str, bytes]:
-    """URL path → gzipped file."""
+    """Gzipped files by URL path."""
     return {f"/{name}.gz": gzip.compress(data, mtime=0) for name, data in contents.items()}
 
 
 @pytest.fixture
 def digests(contents: dict[str, bytes]) -> str:
-    """The value of `--digests` for these contents."""
+    """Return the value of `--digests` for the contents."""
     return ",".join(hashlib.sha256(data).hexdigest() for data in contents.values())
 
 
@@ -47,7 +47,7 @@ class Request:
 
 
 class Exchange(BaseHTTPRequestHandler):
-    """One request, with the answers that tests compose theirs from."""
+    """One HTTP request, with basic responses for the tests."""
 
     respond: Callable[[Any], None]
     request_log: list[Request]
@@ -64,13 +64,13 @@ class Exchange(BaseHTTPRequestHandler):
 
     @property
     def attempt(self) -> int:
-        """Number of requests for this path so far, this one included."""
+        """Return the number of requests for this path, this one included."""
         return sum(request.path == self.path for request in self.request_log)
 
     def answer(
         self, status: int, body: bytes = b"", send: int | None = None, **headers: str
     ) -> None:
-        """Send a response; only the first `send` bytes of its body, then hang up."""
+        """Send a response, or the first `send` bytes of its body, and close the connection."""
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         for name, value in headers.items():
@@ -83,7 +83,7 @@ class Exchange(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def answer_and_stall(self, body: bytes, send: int) -> None:
-        """Send the first bytes and then nothing, with the connection open."""
+        """Send the first bytes, then keep the connection open without sending more."""
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -107,7 +107,7 @@ class Server:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[[Respond], Server]]:
-    """Start a server that answers every GET with the given function."""
+    """Return a function that starts a server which answers every GET with a given function."""
     running: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
     stalled = threading.Event()
 
@@ -134,7 +134,7 @@ def serve() -> Iterator[Callable[[Respond], Server]]:
 
 @pytest.fixture
 def settings(digests: str) -> Callable[[Server], DownloadSettings]:
-    """Settings that download the small data set from a server, with a short time-out."""
+    """Return a function that makes settings for a download from a server, with a short timeout."""
 
     def make(server: Server, **changes: object) -> DownloadSettings:
         values = {"url": server.url, "digests": digests, "read_timeout": 0.3} | changes

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.data.audit import SCHEMA, audit, contradictions, is_blank, is_inverted
 from tasks.data.convert import rows_to_table, write_parquet
-from tasks.data.dataset import read_split
+from tasks.data.dataset import numbered_classes, read_split
 from tasks.data.drop import drop
 from tasks.engine.digests import sha256
 from tasks.engine.models import FileRef
@@ -52,7 +52,11 @@ def stored(store: Store) -> Callable[[Arrays], Splits]:
             splits[name] = Split(rows=len(labels), file=file)
         _, height, width = arrays["train"][0].shape
         classes = 1 + max(int(labels.max()) for _, labels in arrays.values())
-        return Splits(**splits, shape=Shape(height=height, width=width, classes=classes))
+        return Splits(
+            **splits,
+            shape=Shape(height=height, width=width, classes=classes),
+            class_names=numbered_classes(classes),
+        )
 
     return write
 

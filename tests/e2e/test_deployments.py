@@ -1,8 +1,7 @@
-"""From an empty Prefect server to a champion, and through the death of a worker: the real server,
-a real process worker, the real command line.
+"""Tests of the deployments with a real Prefect server, a process worker and the command line.
 
-One story, since starting all this takes half a minute: each test goes on where the one before it
-ended.
+The start takes half a minute, so the tests share one server and each continues from the state that
+the previous one left.
 """
 
 import datetime
@@ -222,7 +221,7 @@ def promoted(
     return run_id
 
 
-def test_deployments_are_as_prefect_yaml_says(site: Site, first_worker: object) -> None:
+def test_deployments_match_prefect_yaml(site: Site, first_worker: object) -> None:
     with site.client() as client:
         retraining = client.read_deployment_by_name(RETRAINING)
         training = client.read_deployment_by_name("mnist-pipeline/train-on-demand")
@@ -243,7 +242,7 @@ def test_deployments_are_as_prefect_yaml_says(site: Site, first_worker: object) 
     assert set(scoring.parameter_openapi_schema["required"]) == {"paths"}
 
 
-def test_the_next_run_is_scheduled_for_monday_morning(site: Site, first_worker: object) -> None:
+def test_next_run_is_scheduled_for_monday_morning(site: Site, first_worker: object) -> None:
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState
     from prefect.client.schemas.filters import FlowRunFilterStateName as Name
 
@@ -265,7 +264,7 @@ def read_flow_runs(site: Site, chosen: Any) -> list[Any]:
         return runs
 
 
-def test_wrong_parameters_are_refused_before_there_is_a_run(
+def test_invalid_parameters_are_refused_before_a_run_is_created(
     site: Site, first_worker: object
 ) -> None:
     wrong = json.dumps({"settings": {"training": {"learning_rate": -1}}})
@@ -279,7 +278,7 @@ def test_wrong_parameters_are_refused_before_there_is_a_run(
     assert "Traceback" not in said
 
 
-def test_a_run_by_the_worker_leaves_a_champion(site: Site, promoted: UUID) -> None:
+def test_run_by_a_worker_promotes_a_champion(site: Site, promoted: UUID) -> None:
     champion = Champions(Store(site.root)).find().champion
     assert champion
     assert champion.by.endswith("(deployment scheduled-retraining)")
@@ -300,7 +299,7 @@ def site_date(site: Site, run_id: UUID) -> datetime.datetime:
         return date
 
 
-def test_the_worker_s_lines_reach_the_server(site: Site, promoted: UUID) -> None:
+def test_log_lines_of_the_worker_reach_the_server(site: Site, promoted: UUID) -> None:
     from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 
     with site.client() as client:
@@ -317,10 +316,10 @@ def test_the_worker_s_lines_reach_the_server(site: Site, promoted: UUID) -> None
     assert any(line.startswith("Optimization Iteration:    101, Training") for line in lines)
 
 
-def test_a_run_whose_process_dies_is_told_by_its_worker(
+def test_run_with_a_killed_process_is_reported_as_crashed_by_its_worker(
     site: Site, first_worker: "subprocess.Popen[bytes]", promoted: UUID
 ) -> None:
-    pipe = site.folder / "pipe"  # nobody writes to it: whoever reads it waits
+    pipe = site.folder / "pipe"  # without a writer, so that a reader blocks
     os.mkfifo(pipe)
     settings = {"artifacts": str(site.root)}
     run_id = site.run("score-batch/score-batch", {"paths": [str(pipe)], "settings": settings})
@@ -337,7 +336,7 @@ def test_a_run_whose_process_dies_is_told_by_its_worker(
     assert artifacts["flow-failure"].startswith("# score-batch: crashed\nProcess exited with st")
 
 
-def test_a_killed_worker_s_run_is_found_crashed_and_the_next_one_goes_on(
+def test_run_of_a_killed_worker_is_marked_crashed_and_the_next_run_resumes(
     site: Site,
     promoted: UUID,
     first_worker: "subprocess.Popen[bytes]",
@@ -355,16 +354,16 @@ def test_a_killed_worker_s_run_is_found_crashed_and_the_next_one_goes_on(
     for process in processes:
         os.kill(process, signal.SIGKILL)
     first_worker.wait(timeout=10)
-    assert site.state(killed).is_running(), "nobody was left to tell"
+    assert site.state(killed).is_running(), "no process was left to report it"
 
     second = site.worker("second")
     try:
-        # The one that died still holds the only place.
+        # The crashed run still holds the only concurrency slot.
         waiting = site.run(RETRAINING, long)
         site.wait(waiting, lambda state: state.name == "AwaitingConcurrencySlot", 60)
         assert site.state(killed).is_running()
         images = site.run("score-batch/score-batch", scoring(site, long))
-        # Meanwhile, by hand: a learning rate of 1 makes no good model.
+        # Meanwhile, a run from the command line: a learning rate of 1 gives a bad model.
         before = Champions(Store(site.root)).current_name()
         done = run_script(
             RETRAIN,
@@ -378,7 +377,7 @@ def test_a_killed_worker_s_run_is_found_crashed_and_the_next_one_goes_on(
         assert event["payload"]["champion"] == before
 
         scored = site.wait(images, lambda state: state.is_final())
-        assert scored.is_failed(), "one of the files was no good"
+        assert scored.is_failed(), "one of the files is invalid"
         artifacts = site.artifacts(images)
         assert f"200 images scored with champion {before}: " in artifacts["scores"]
         assert "- /nowhere: no such file or folder" in artifacts["scores"]

@@ -1,4 +1,4 @@
-"""The real 70,000 images, fetched the way a user's machine fetches them."""
+"""Test of the pipeline on MNIST from the network."""
 
 import json
 from pathlib import Path
@@ -12,9 +12,9 @@ from tasks.data.sources.mnist import MNIST
 pytestmark = [pytest.mark.network, pytest.mark.server, pytest.mark.tensorflow]
 
 
-def test_from_nothing_to_a_trained_network(tmp_path: Path) -> None:
+def test_pipeline_downloads_mnist_and_trains_a_network(tmp_path: Path) -> None:
     root, home = tmp_path / "artifacts", tmp_path / "prefect"
-    # An empty Prefect home and no server: Prefect starts a temporary one, as for a newcomer.
+    # Empty Prefect home, no server: Prefect starts a temporary one, as in a first run.
     done = run_pipeline(
         "--iterations", "100", "--artifacts", root, cwd=tmp_path, PREFECT_HOME=str(home)
     )

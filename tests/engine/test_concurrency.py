@@ -1,4 +1,4 @@
-"""Runs take turns at what they share, under a limit of a real Prefect server."""
+"""Tests of concurrency slots, with a limit on a real Prefect server."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tasks.engine.models import FileRef, Record
 from tasks.engine.stage import stage
 from tasks.engine.store import Store, Workspace
 
-happened: list[str] = []
-together = threading.Barrier(2)
+events: list[str] = []
+both_inside = threading.Barrier(2)
 
 
 class Used(Record):
@@ -26,26 +26,26 @@ class Used(Record):
 
 @stage()
 def use_alone(work: Workspace, limit: str, name: str) -> Used:
-    """Something that takes a turn for a while."""
+    """Hold a concurrency slot for half a second."""
     with concurrency_slot(limit):
-        happened.append(f"{name} begins")
+        events.append(f"{name} begins")
         time.sleep(0.5)
-        happened.append(f"{name} ends")
+        events.append(f"{name} ends")
     work.output("done").write_text(name)
     return Used(file=work.finished("done"))
 
 
 @stage()
 def meet(work: Workspace, limit: str, name: str) -> Used:
-    """Something that ends only once two are at it at the same time."""
+    """Wait in a concurrency slot until two runs hold one."""
     with concurrency_slot(limit):
-        together.wait(timeout=60)
+        both_inside.wait(timeout=60)
     work.output("met").write_text(name)
     return Used(file=work.finished("met"))
 
 
 def two_runs(stage: Callable[..., Used], limit: str, root: Path) -> None:
-    """Two flow runs at the same time, with a root each."""
+    """Run a stage in two concurrent flow runs with separate artifact roots."""
     from prefect import flow
 
     @flow(name="using")
@@ -58,24 +58,24 @@ def two_runs(stage: Callable[..., Used], limit: str, root: Path) -> None:
         list(pool.map(using, ("one", "other")))
 
 
-def test_without_a_limiter_nothing_is_waited_for() -> None:
+def test_without_a_limiter_there_is_no_wait() -> None:
     with concurrency_slot("anything"):
         pass
 
 
 @pytest.mark.server
 @pytest.mark.usefixtures("prefect_server")
-def test_two_runs_do_not_overlap_by_themselves(tmp_path: Path) -> None:
-    happened.clear()
+def test_default_limit_is_one_run_at_a_time(tmp_path: Path) -> None:
+    events.clear()
     two_runs(use_alone, "test-alone", tmp_path)
-    begun = [line.split()[0] for line in happened[::2]]
-    assert happened == [f"{name} {what}" for name in begun for what in ("begins", "ends")]
+    begun = [line.split()[0] for line in events[::2]]
+    assert events == [f"{name} {what}" for name in begun for what in ("begins", "ends")]
     assert sorted(begun) == ["one", "other"]
 
 
 @pytest.mark.server
 @pytest.mark.usefixtures("prefect_server")
-def test_a_limit_that_is_there_is_kept(tmp_path: Path) -> None:
+def test_existing_limit_is_kept(tmp_path: Path) -> None:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 

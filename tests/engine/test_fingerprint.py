@@ -1,4 +1,4 @@
-"""The digest of a stage's code: what changes it, and what doesn't."""
+"""Tests of the fingerprint of a stage's code."""
 
 import os
 import shutil
@@ -57,7 +57,7 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(source.replace(old, new))
 
 
-def test_imports_are_followed_wherever_they_stand(project: Path) -> None:
+def test_imports_are_followed_at_any_level(project: Path) -> None:
     digests = fingerprint("tasks.model.train", project).code
     assert set(digests) == {
         "tasks/__init__.py",
@@ -80,7 +80,7 @@ def test_imports_are_followed_wherever_they_stand(project: Path) -> None:
         ("tasks/model/__init__.py", "", "import os\n"),
     ],
 )
-def test_editing_a_helper_changes_its_digest_alone(
+def test_editing_a_module_changes_only_its_digest(
     project: Path, name: str, old: str, new: str
 ) -> None:
     before = fingerprint("tasks.model.train", project).code
@@ -99,21 +99,23 @@ def test_editing_a_helper_changes_its_digest_alone(
     ],
     ids=["comment", "docstring", "formatting", "module docstring"],
 )
-def test_words_and_formatting_change_nothing(project: Path, old: str, new: str) -> None:
+def test_comments_docstrings_and_formatting_do_not_change_digests(
+    project: Path, old: str, new: str
+) -> None:
     before = fingerprint("tasks.model.train", project).code
     edit(project / "tasks/model/network.py", old, new)
     assert fingerprint("tasks.model.train", project).code == before
 
 
-def test_modules_beside_the_stage_change_nothing(project: Path) -> None:
+def test_modules_that_are_not_imported_do_not_change_digests(project: Path) -> None:
     before = fingerprint("tasks.model.train", project).code
     edit(project / "tasks/settings/__init__.py", "pass", "seed = 1")
     edit(project / "tasks/report/unused.py", "train", "network")
     assert fingerprint("tasks.model.train", project).code == before
 
 
-def test_a_package_beside_the_project_is_not_counted(project: Path) -> None:
-    """As where the project is installed, in a folder with all other packages."""
+def test_packages_outside_the_project_are_excluded(project: Path) -> None:
+    """An installed project lies in a folder with all other packages."""
     (project / "numpy").mkdir()
     (project / "numpy/__init__.py").write_text("version = 1\n")
     edit(project / "tasks/model/network.py", "def build", "import numpy\n\ndef build")
@@ -121,13 +123,13 @@ def test_a_package_beside_the_project_is_not_counted(project: Path) -> None:
 
 
 def key_of_train(project: Path) -> str:
-    """The part of the key that comes from code."""
+    """Return a key of the code alone."""
     module.read_module.cache_clear()
     found = fingerprint("tasks.model.train", project)
     return key_of({"code": found.code, "imports": found.imports})
 
 
-def test_a_moved_module_changes_no_key(project: Path) -> None:
+def test_moved_module_does_not_change_the_key(project: Path) -> None:
     before = key_of_train(project)
     (project / "tasks/model/layers").mkdir()
     (project / "tasks/model/layers/__init__.py").write_text('"""Layers."""\n')
@@ -142,7 +144,7 @@ def test_a_moved_module_changes_no_key(project: Path) -> None:
     assert key_of_train(project) == before
 
 
-def test_a_name_from_another_module_changes_the_key(project: Path) -> None:
+def test_importing_a_name_from_another_module_changes_the_key(project: Path) -> None:
     (project / "tasks/data/other.py").write_text("def read():\n    return 3\n")
     edit(
         project / "tasks/model/train.py",
@@ -160,7 +162,7 @@ def test_a_name_from_another_module_changes_the_key(project: Path) -> None:
     assert key_of_train(project) != before
 
 
-def test_a_stage_of_this_project_sees_its_helpers() -> None:
+def test_fingerprints_of_this_project_include_imported_modules() -> None:
     drawn = fingerprint("tasks.report.draw").code
     assert "tasks/report/figures/canvas.py" in drawn
     assert "tasks/model/train.py" not in drawn
@@ -170,53 +172,57 @@ def test_a_stage_of_this_project_sees_its_helpers() -> None:
 
 
 @pytest.fixture
-def kept(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What is kept of `network`, after a first reading."""
+def cached_result(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the cached parse result of `network`."""
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     fingerprint("tasks.model.train", project)
     (place,) = project.glob("tasks/model/__pycache__/network.*")
     return place
 
 
-def again(project: Path) -> dict[str, str]:
-    """The digests as another process finds them."""
+def digests_in_new_process(project: Path) -> dict[str, str]:
+    """Return the digests as a new process computes them."""
     module.read_module.cache_clear()
     return fingerprint("tasks.model.train", project).code
 
 
-def anew(project: Path, folder: Path) -> dict[str, str]:
-    """The digests of a copy of which nothing is kept."""
+def digests_without_cache(project: Path, folder: Path) -> dict[str, str]:
+    """Return the digests of a copy without cached parse results."""
     shutil.copytree(project / "tasks", folder / "tasks", ignore=lambda *_: {"__pycache__"})
     return fingerprint("tasks.model.train", folder).code
 
 
-@pytest.mark.usefixtures("kept")
-def test_what_is_kept_is_not_parsed_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = again(project)
-    monkeypatch.setattr(module, "parse_module", None)  # to call it would fail
-    assert again(project) == before
-    # A version of Python or of this code that makes something else of a text.
+@pytest.mark.usefixtures("cached_result")
+def test_cached_modules_are_not_parsed_digests_in_new_process(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = digests_in_new_process(project)
+    monkeypatch.setattr(module, "parse_module", None)  # a call would fail
+    assert digests_in_new_process(project) == before
+    # Another version of Python or of the parser.
     monkeypatch.setattr(module, "parser_version", lambda: b"another")
     with pytest.raises(TypeError):
-        again(project)
+        digests_in_new_process(project)
 
 
-def test_an_edit_is_seen_whatever_is_kept(project: Path, kept: Path, tmp_path: Path) -> None:
+def test_edit_is_detected_despite_equal_size_and_times(
+    project: Path, cached_result: Path, tmp_path: Path
+) -> None:
     module = project / "tasks/model/network.py"
-    status, before = module.stat(), again(project)
+    status, before = module.stat(), digests_in_new_process(project)
     edit(module, "return 1", "return 2")
     os.utime(module, ns=(status.st_atime_ns, status.st_mtime_ns))
-    os.utime(kept)
-    after = again(project)
-    assert after == anew(project, tmp_path / "copy")
+    os.utime(cached_result)
+    after = digests_in_new_process(project)
+    assert after == digests_without_cache(project, tmp_path / "copy")
     assert after != before
 
 
 @pytest.mark.parametrize("damage", ["empty", "half", "digit", "zeros", "folder"])
-def test_what_is_kept_and_damaged_is_made_again(
-    project: Path, kept: Path, tmp_path: Path, damage: str
+def test_damaged_cached_result_is_replaced(
+    project: Path, cached_result: Path, tmp_path: Path, damage: str
 ) -> None:
-    content = kept.read_bytes()
+    content = cached_result.read_bytes()
     digest = content.index(b'"digest": "') + len(b'"digest": "')
     flipped = b"0" if content[digest : digest + 1] != b"0" else b"1"
     damaged = {
@@ -226,21 +232,21 @@ def test_what_is_kept_and_damaged_is_made_again(
         "zeros": bytes(len(content)),
     }
     if damage == "folder":
-        kept.unlink()
-        kept.mkdir()
+        cached_result.unlink()
+        cached_result.mkdir()
     else:
-        kept.write_bytes(damaged[damage])
-    assert again(project) == anew(project, tmp_path / "copy")
+        cached_result.write_bytes(damaged[damage])
+    assert digests_in_new_process(project) == digests_without_cache(project, tmp_path / "copy")
     if damage != "folder":
-        assert kept.read_bytes() == content
+        assert cached_result.read_bytes() == content
 
 
-def test_a_module_that_moves_takes_nothing_along(project: Path, kept: Path) -> None:
-    """The same text imports other modules from another package."""
+def test_cached_result_is_not_used_for_another_package(project: Path, cached_result: Path) -> None:
+    """Relative imports in equal source text depend on the package."""
     for package in ("model", "data"):
         (project / "tasks" / package / "same.py").write_text("from . import network, dataset\n")
     fingerprint("tasks.model.same", project)
-    (place,) = kept.parent.glob("same.*")
+    (place,) = cached_result.parent.glob("same.*")
     target = project / "tasks/data/__pycache__" / place.name
     target.parent.mkdir(exist_ok=True)
     shutil.copy(place, target)
@@ -248,7 +254,7 @@ def test_a_module_that_moves_takes_nothing_along(project: Path, kept: Path) -> N
     assert "tasks/data/dataset.py" in fingerprint("tasks.data.same", project).code
 
 
-def test_nothing_is_kept_where_python_may_keep_nothing(
+def test_nothing_is_cached_if_python_writes_no_bytecode(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "dont_write_bytecode", True)

@@ -1,4 +1,4 @@
-"""The progress artifact moves while work goes on, and never gets into its way."""
+"""Tests of the progress artifact: updates during work, and faults that must not disturb it."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tasks.engine import progress as live
+from tasks.engine import progress
 from tasks.runtime.console import track
 
 pytestmark = pytest.mark.server
@@ -15,26 +15,26 @@ KEY = "mnist-test-progress"
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "SECONDS_BETWEEN_UPDATES", 0.01)
+def frequent_updates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_UPDATES", 0.01)
 
 
-def work(steps: int, look: Callable[[], None]) -> None:
-    """Work that is tracked, in a flow run; `look` is called after every step."""
+def work(steps: int, after_step: Callable[[], None]) -> None:
+    """Do tracked work in a flow run; `after_step` is called after every step."""
     from prefect import flow
 
     @flow(name="work")
     def working() -> None:
-        with live.progress_artifact(KEY), track("working", steps) as update:
+        with progress.progress_artifact(KEY), track("working", steps) as update:
             for step in range(1, steps + 1):
                 time.sleep(0.05)
                 update(step, f"note {step}")
-                look()
+                after_step()
 
     working()
 
 
-def test_the_artifact_moves_and_ends_at_100_percent(prefect_server: str) -> None:
+def test_artifact_increases_to_100_percent(prefect_server: str) -> None:
     seen: list[float] = []
 
     def artifacts() -> list[dict]:
@@ -44,7 +44,7 @@ def test_the_artifact_moves_and_ends_at_100_percent(prefect_server: str) -> None
         return found.raise_for_status().json()
 
     def look() -> None:
-        time.sleep(0.2)  # for the thread that sends
+        time.sleep(0.2)  # time for the sending thread
         seen.extend(artifact["data"] for artifact in artifacts())
 
     work(4, look)
@@ -56,7 +56,7 @@ def test_the_artifact_moves_and_ends_at_100_percent(prefect_server: str) -> None
     assert artifact["flow_run_id"]
 
 
-def test_work_goes_on_when_nothing_can_be_sent(
+def test_work_continues_without_a_connection(
     prefect_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried = []
@@ -65,6 +65,6 @@ def test_work_goes_on_when_nothing_can_be_sent(
         tried.append(arguments)
         raise httpx.ConnectError("no server")
 
-    monkeypatch.setattr(live, "create_progress_artifact", refuse)
+    monkeypatch.setattr(progress, "create_progress_artifact", refuse)
     work(3, lambda: None)
     assert tried

@@ -1,4 +1,4 @@
-"""What is kept is listed and shown; what goes is old, surplus and needed by nobody."""
+"""Tests of listing, showing and pruning cache entries."""
 
 import json
 import os
@@ -17,8 +17,8 @@ DAY = 86_400
 DEFAULTS = {"learning_rate": 1e-4, "seed": 0, "conv2_channels": [0, 1], "test_images": [0, 13]}
 
 
-def keep(store: Store, label: str, number: int, days: float) -> StageRecord:
-    """A stage run with one output file, last used so many days ago."""
+def add_run(store: Store, label: str, number: int, days: float) -> StageRecord:
+    """Add a stage run with one output file, last used a number of days ago."""
     stage, key = label.split("-", maxsplit=1)[0], f"{number:x}" * 64
     with store.workspace(stage, key) as work:
         work.output("a.txt").write_text(str(number))
@@ -47,53 +47,56 @@ def point_latest_at(store: Store, *records: StageRecord) -> None:
     store.replace_latest(fill)
 
 
-def gone(store: Store, records: list[StageRecord]) -> list[StageRecord]:
+def removed(store: Store, records: list[StageRecord]) -> list[StageRecord]:
     return [record for record in records if not store.record_path(record).exists()]
 
 
-def test_old_and_surplus_runs_go_and_nothing_else(store: Store) -> None:
-    old = [keep(store, "train-100", n, days=50 - n) for n in range(4)]
-    young = [keep(store, "train-100", 5, days=1)]
-    other = [keep(store, "convert", 6, days=90)]
+def test_only_old_and_surplus_runs_are_removed(store: Store) -> None:
+    old = [add_run(store, "train-100", n, days=50 - n) for n in range(4)]
+    young = [add_run(store, "train-100", 5, days=1)]
+    other = [add_run(store, "convert", 6, days=90)]
     lines = pruning.prune(store, keys_of_latest(store), keep_latest=2, older_than=30, dry_run=False)
-    assert gone(store, old + young + other) == old[:3]
+    assert removed(store, old + young + other) == old[:3]
     assert not any((store.root / "train" / record.key[:12]).exists() for record in old[:3])
     assert (store.root / "train" / old[3].key[:12] / "a.txt").exists()
     assert lines[-1] == "3 stage runs, 0.00 MB removed"
 
 
-def test_a_dry_run_removes_nothing(store: Store) -> None:
-    records = [keep(store, "train-100", n, days=50) for n in range(3)]
+def test_dry_run_removes_nothing(store: Store) -> None:
+    records = [add_run(store, "train-100", n, days=50) for n in range(3)]
     lines = pruning.prune(store, keys_of_latest(store), keep_latest=0, older_than=0, dry_run=True)
-    assert gone(store, records) == []
+    assert removed(store, records) == []
     assert lines[-1] == "3 stage runs, 0.00 MB would be removed"
 
 
-def test_what_latest_needs_stays(store: Store) -> None:
-    needed, surplus = keep(store, "train-100", 1, days=99), keep(store, "train-100", 2, days=98)
+def test_runs_of_the_latest_report_are_kept(store: Store) -> None:
+    needed, surplus = (
+        add_run(store, "train-100", 1, days=99),
+        add_run(store, "train-100", 2, days=98),
+    )
     point_latest_at(store, needed)
     pruning.prune(store, keys_of_latest(store), keep_latest=0, older_than=0, dry_run=False)
-    assert gone(store, [needed, surplus]) == [surplus]
+    assert removed(store, [needed, surplus]) == [surplus]
 
 
-def test_an_unreadable_report_stops_the_removal(store: Store) -> None:
-    record = keep(store, "train-100", 1, days=99)
+def test_unreadable_report_stops_the_removal(store: Store) -> None:
+    record = add_run(store, "train-100", 1, days=99)
     point_latest_at(store, record)
     (store.latest / "report" / "metrics.json").write_text("{")
     with pytest.raises(PipelineError, match=r"metrics\.json cannot be read, so nothing"):
         pruning.prune(store, keys_of_latest(store), keep_latest=0, older_than=0, dry_run=False)
-    assert gone(store, [record]) == []
+    assert removed(store, [record]) == []
 
 
-def test_what_a_run_is_computing_stays(store: Store) -> None:
-    record = keep(store, "train-100", 1, days=99)
+def test_locked_runs_are_kept(store: Store) -> None:
+    record = add_run(store, "train-100", 1, days=99)
     with store.lock(f"train-{record.key[:12]}"):
         pruning.prune(store, keys_of_latest(store), keep_latest=0, older_than=0, dry_run=False)
-    assert gone(store, [record]) == []
+    assert removed(store, [record]) == []
 
 
-def test_what_died_long_ago_goes(store: Store) -> None:
-    """A run that was killed leaves its scratch folder; so many days later it may go."""
+def test_old_unfinished_runs_are_removed(store: Store) -> None:
+    """A killed run leaves its scratch folder, which `older_than` applies to."""
     recent, forgotten, running = (
         store.root / "train" / f".{digit * 12}.partial" for digit in "123"
     )
@@ -110,9 +113,9 @@ def test_what_died_long_ago_goes(store: Store) -> None:
     assert store.unfinished() == [recent, running]
 
 
-def test_listing_shows_size_settings_and_what_latest_needs(store: Store) -> None:
-    point_latest_at(store, keep(store, "train-100", 1, days=2))
-    keep(store, "convert", 2, days=0)
+def test_listing_shows_size_settings_and_runs_of_the_latest_report(store: Store) -> None:
+    point_latest_at(store, add_run(store, "train-100", 1, days=2))
+    add_run(store, "convert", 2, days=0)
     first, second, total = pruning.listing(store, DEFAULTS, keys_of_latest(store))
     assert first.split() == [
         "*",
@@ -128,8 +131,8 @@ def test_listing_shows_size_settings_and_what_latest_needs(store: Store) -> None
     assert total == f"2 stage runs, 0.00 MB in {store.root}"
 
 
-def test_facts_that_are_called_like_settings_are_none(store: Store) -> None:
-    record = keep(store, "draw", 1, days=0)
+def test_facts_with_names_of_settings_are_not_listed_as_settings(store: Store) -> None:
+    record = add_run(store, "draw", 1, days=0)
     key_inputs = {
         "arguments": {
             "layers": {"file": "layers.safetensors sha256:1", "test_images": [247, 259]},
@@ -140,9 +143,9 @@ def test_facts_that_are_called_like_settings_are_none(store: Store) -> None:
     assert pruning.changed_settings(changed, DEFAULTS) == "conv2_channels=[3]"
 
 
-def test_one_record_is_shown_by_the_first_digits_of_its_key(store: Store) -> None:
-    record = keep(store, "train-100", 1, days=0)
-    keep(store, "train-100", 2, days=0)
+def test_record_is_shown_by_the_first_digits_of_its_key(store: Store) -> None:
+    record = add_run(store, "train-100", 1, days=0)
+    add_run(store, "train-100", 2, days=0)
     assert json.loads(pruning.show(store, "111")) == record.model_dump(mode="json")
     with pytest.raises(PipelineError, match="no records"):
         pruning.show(store, "333")

@@ -1,7 +1,9 @@
-"""An artifact root at a URL, and the lock that works through it; fsspec's `memory://` is one."""
+"""Tests of an artifact root at a URL, and of its leases; with fsspec's `memory://`."""
 
+import contextlib
 import dataclasses
 import pickle
+import socket
 import subprocess
 import sys
 import threading
@@ -13,20 +15,23 @@ import pytest
 from filelock import FileLock, Timeout
 
 from tasks.data.convert import convert
+from tasks.engine import layout, prune
 from tasks.engine import lease as lease_module
+from tasks.engine import store as store_module
 from tasks.engine.lease import Lease
 from tasks.engine.models import FileRef, StageRecord
 from tasks.engine.remote import Remote
 from tasks.engine.store import Store, open_store
 from tasks.runtime.errors import PipelineError
+from tasks.runtime.server import free_port
 from tasks.settings import ConvertSettings, Settings
 
 KEY = "0123456789ab" + "c" * 52
 
 
 @pytest.fixture
-def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """A root in memory, with a working copy of its own."""
+def remote_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """Yield an artifact root in memory, with a working copy."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
     store = open_store(f"memory://{tmp_path.name}")
     store.prepare()
@@ -35,8 +40,8 @@ def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     store.remote.files.store.clear()
 
 
-def elsewhere(store: Store, tmp_path: Path) -> Store:
-    """The same root as another machine sees it."""
+def on_another_machine(store: Store, tmp_path: Path) -> Store:
+    """Return the same root with the working copy of another machine."""
     return Store(tmp_path / "there", store.remote)
 
 
@@ -51,78 +56,249 @@ def damage(store: Store, file: FileRef, content: bytes) -> None:
     store.remote.write(file.path, content)
 
 
-def test_outputs_are_read_on_another_machine(far: Store, tmp_path: Path) -> None:
-    file = make_output(far)
-    there = elsewhere(far, tmp_path)
+def test_outputs_are_read_on_another_machine(remote_store: Store, tmp_path: Path) -> None:
+    file = make_output(remote_store)
+    there = on_another_machine(remote_store, tmp_path)
     assert there.problem(file) is None
     assert not there.place(file).exists()
     assert there.path(file).read_text() == "hello"
 
 
-def test_a_file_that_came_damaged_is_not_used_and_made_again(far: Store, tmp_path: Path) -> None:
-    file = make_output(far)
-    damage(far, file, b"hallo")
-    there = elsewhere(far, tmp_path)
+def test_damaged_copy_is_removed_and_computed_again(remote_store: Store, tmp_path: Path) -> None:
+    file = make_output(remote_store)
+    damage(remote_store, file, b"hallo")
+    there = on_another_machine(remote_store, tmp_path)
     with pytest.raises(PipelineError, match=r"a\.txt was damaged and is removed; run it again"):
         there.path(file)
     assert there.remote
     assert there.problem(file) == "output missing: a.txt"
 
 
-def test_another_size_is_found_without_fetching(far: Store) -> None:
-    file = make_output(far)
-    damage(far, file, b"hell")
-    assert far.problem(file) == "output damaged: a.txt"
+def test_other_size_is_detected_without_a_download(remote_store: Store) -> None:
+    file = make_output(remote_store)
+    damage(remote_store, file, b"hell")
+    assert remote_store.problem(file) == "output damaged: a.txt"
 
 
-def test_records_are_those_of_the_url(far: Store, tmp_path: Path) -> None:
+def test_cache_entries_are_read_from_the_url(remote_store: Store, tmp_path: Path) -> None:
     record = StageRecord(
         stage="stage", label="stage", key=KEY, key_inputs={}, reason="", seconds=1.0, output={}
     )
     name = f"stage-{KEY}.json"
-    far.write_record(name, record.model_dump_json().encode())
-    there = elsewhere(far, tmp_path)
+    remote_store.write_record(name, record.model_dump_json().encode())
+    there = on_another_machine(remote_store, tmp_path)
     assert there.read_record(name) == record
     assert there.all_records() == there.all_records("stage") == [record]
     assert there.all_records("other") == []
     assert there.all_records("stage", newest=0) == []
-    assert far.remote
-    far.remote.remove(f"records/{name}")
+    assert remote_store.remote
+    remote_store.remote.remove(f"records/{name}")
     assert there.all_records() == []
 
 
-def test_the_report_and_where_the_rest_is(far: Store) -> None:
-    file = make_output(far)
+def test_latest_lists_the_paths_of_linked_files(remote_store: Store) -> None:
+    file = make_output(remote_store)
 
     def fill(folder: Path) -> None:
         (folder / "page.html").write_text("page")
         (folder / "a.txt").symlink_to(f"../../{file.path}")
 
-    assert far.replace_latest(fill) == f"{far.address}/latest"
-    assert far.read("latest/page.html") == b"page"
-    assert far.read("latest/files.json") == f'{{\n "a.txt": "{file.path}"\n}}'.encode()
+    assert remote_store.replace_latest(fill) == f"{remote_store.address}/latest"
+    assert remote_store.read("latest/page.html") == b"page"
+    assert remote_store.read("latest/files.json") == f'{{\n "a.txt": "{file.path}"\n}}'.encode()
 
 
-def test_a_store_travels_as_its_address(far: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    packed = pickle.dumps(far)
+def test_store_is_pickled_as_its_address(
+    remote_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = pickle.dumps(remote_store)
     monkeypatch.setenv("XDG_CACHE_HOME", "/another/cache")
     unpacked = pickle.loads(packed)
-    assert unpacked.address == far.address
+    assert unpacked.address == remote_store.address
     assert unpacked.root.parts[:3] == ("/", "another", "cache")
 
 
-def test_what_needs_a_folder_says_so(far: Store) -> None:
-    with pytest.raises(PipelineError, match=f"cache prune needs a folder.* {far.address}; "):
-        far.must_be_local("cache prune", "…")
+def keep(store: Store, digit: str) -> StageRecord:
+    """A stage run with one output and its cache entry."""
+    with store.workspace("train", digit * 64) as work:
+        work.output("a.txt").write_text(digit)
+        output = {"file": work.finished("a.txt").model_dump()}
+    record = StageRecord(
+        stage="train",
+        label="train-1",
+        key=digit * 64,
+        key_inputs={},
+        reason="never run",
+        seconds=1.0,
+        output=output,
+    )
+    store.write_record(f"train-{record.key}.json", record.model_dump_json().encode())
+    return record
 
 
-def test_an_unknown_protocol_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def remove_all_but_latest(store: Store, *needed: StageRecord) -> list[str]:
+    keys = frozenset(record.key for record in needed)
+    return prune.prune(store, keys, keep_latest=0, older_than=0, dry_run=False)
+
+
+def files_at(store: Store) -> set[str]:
+    assert store.remote
+    return set(store.remote.files_below(""))
+
+
+def test_prune_removes_only_files_of_the_project(remote_store: Store, tmp_path: Path) -> None:
+    needed, old = keep(remote_store, "1"), keep(remote_store, "2")
+    assert remote_store.remote
+    mine = {"train/notes.txt", f"train/{'3' * 12}/x", f"train/{'2' * 12}x/y", "records/notes.json"}
+    for name in mine:
+        remote_store.remote.write(name, b"mine")
+    before = files_at(remote_store)
+    there = on_another_machine(remote_store, tmp_path)
+    lines = prune.listing(there, {}, frozenset({needed.key}))
+    assert [line.split()[:2] for line in lines[:-1]] == [["*", "1" * 12], ["2" * 12, "0.00"]]
+    assert remove_all_but_latest(there, needed)[-1] == "1 stage runs, 0.00 MB removed"
+    gone = {f"records/train-{old.key}.json", f"train/{'2' * 12}/a.txt"}
+    assert files_at(remote_store) == before - gone
+    assert mine < files_at(remote_store)
+
+
+@pytest.mark.usefixtures("short_lease_times")
+def test_prune_refuses_while_another_machine_uses_the_root(
+    remote_store: Store, tmp_path: Path
+) -> None:
+    record = keep(remote_store, "1")
+    there = on_another_machine(remote_store, tmp_path)
+    with remote_store.in_use(), pytest.raises(PipelineError, match="a run is using these results"):
+        remove_all_but_latest(there)
+    assert remote_store.problem(FileRef.model_validate(record.output["file"])) is None
+    assert remove_all_but_latest(there)[-1] == "1 stage runs, 0.00 MB removed"
+
+
+@pytest.mark.usefixtures("short_lease_times")
+def test_prune_goes_on_after_the_lease_of_a_killed_run_expires(
+    remote_store: Store, tmp_path: Path
+) -> None:
+    assert remote_store.remote
+    keep(remote_store, "1")
+    remote_store.remote.write("locks/run.0123", b"somebody 7")
+    assert remove_all_but_latest(remote_store)[-1] == "1 stage runs, 0.00 MB removed"
+    assert remote_store.remote.listing("locks") == {}
+
+
+@pytest.mark.parametrize(("name", "adopted"), [("thesis.tex", False), ("records/x", True)])
+def test_url_with_other_files_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, adopted: bool
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
+    store = open_store(f"memory://{tmp_path.name}")
+    assert store.remote
+    store.remote.write(name, b"mine")
+    if adopted:
+        store.prepare()
+        assert layout.MARKER in store.remote.names()
+    else:
+        with pytest.raises(PipelineError, match=f"--artifacts {store.address}: .* not empty"):
+            store.prepare()
+        assert files_at(store) == {name}
+    assert store.remote.read(name) == b"mine"
+    store.remote.files.store.clear()
+
+
+def test_time_of_use_is_recorded_to_the_day(
+    remote_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"records/train-{keep(remote_store, '1').key}.json"
+    assert remote_store.remote
+    before = remote_store.remote.head(name).modified
+    remote_store.mark_used(name.removeprefix("records/"))
+    assert remote_store.remote.head(name).modified == before
+    monkeypatch.setattr(store_module, "SECONDS_PER_DAY", -1)
+    remote_store.mark_used(name.removeprefix("records/"))
+    assert remote_store.remote.head(name).modified > before
+
+
+def test_unknown_protocol_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(PipelineError, match="nowhere://bucket: Protocol not known: nowhere"):
         open_store("nowhere://bucket").prepare()
 
 
-def test_without_s3fs_the_extra_is_named(tmp_path: Path) -> None:
+def test_host_and_user_of_the_url_reach_the_file_system() -> None:
+    remote = Remote("webhdfs://ann@namenode:9870/data/mnist")
+    assert remote.files.url == "http://namenode:9870/webhdfs/v1"
+    assert remote.files.pars == {"user.name": "ann"}
+    assert remote.path("records/a.json") == "/data/mnist/records/a.json"
+    assert remote.place("records/a.json") == "webhdfs://***@namenode:9870/data/mnist/records/a.json"
+
+
+FTP_SERVER = """
+import sys
+from pyftpdlib.authorizers import DummyAuthorizer
+from pyftpdlib.handlers import FTPHandler
+from pyftpdlib.servers import ThreadedFTPServer
+
+users = DummyAuthorizer()
+users.add_user("ann", "secret", sys.argv[2], perm="elradfmwMT")
+FTPHandler.authorizer = users
+ThreadedFTPServer(("127.0.0.1", int(sys.argv[1])), FTPHandler).serve_forever()
+"""
+
+
+@pytest.fixture
+def ftp_port(tmp_path: Path) -> Iterator[int]:
+    """The port of a real FTP server for the folder `ftp` in `tmp_path`."""
+    (tmp_path / "ftp").mkdir()
+    port = free_port()
+    with subprocess.Popen(
+        [sys.executable, "-c", FTP_SERVER, str(port), str(tmp_path / "ftp")],
+        stderr=subprocess.DEVNULL,
+    ) as server:
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.05)
+        yield port
+        server.kill()
+
+
+def test_an_ftp_server_holds_results_and_leases(
+    ftp_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
+    store = open_store(f"ftp://ann:secret@127.0.0.1:{ftp_port}/mnist")
+    store.prepare()
+    file = make_output(store)
+    assert (tmp_path / "ftp" / "mnist" / file.path).read_text() == "hello"
+    there = on_another_machine(store, tmp_path)
+    assert there.path(file).read_text() == "hello"
+    record = StageRecord(
+        stage="stage", label="stage", key=KEY, key_inputs={}, reason="", seconds=1.0, output={}
+    )
+    store.write_record(f"stage-{KEY}.json", record.model_dump_json().encode())
+    assert there.all_records("stage") == [record]
+    ours, theirs = lease(store, tmp_path / "ours"), lease(there, tmp_path / "theirs")
+    with ours.acquire(), pytest.raises(Timeout):
+        theirs.acquire(timeout=0)
+    assert store.remote
+    assert store.remote.listing("locks") == {}
+    assert abs(store.remote.head(file.path).modified - time.time()) < 86_400
+    store.remote.remove("nothing/here")
+
+
+def test_a_refused_password_is_not_printed(
+    ftp_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
+    store = open_store(f"ftp://ann:wrong@127.0.0.1:{ftp_port}/mnist")
+    with pytest.raises(PipelineError, match=r"^ftp://\*\*\*@127.* cannot be used: 530") as refused:
+        store.prepare()
+    assert "wrong" not in str(refused.value)
+
+
+def test_missing_s3fs_error_names_the_extra(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['s3fs'] = None\n"
         "from tasks.engine.store import open_store; open_store('s3://bucket').prepare()"
@@ -135,46 +311,46 @@ def test_without_s3fs_the_extra_is_named(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_lease_times(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease_module, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(lease_module, "RENEW_SECONDS", 0.05)
     monkeypatch.setattr(lease_module, "EXPIRE_SECONDS", 0.5)
 
 
 def lease(store: Store, machine: Path) -> Lease:
-    """A lock as one machine sees it."""
+    """Return the lease with the local lock of one machine."""
     machine.mkdir(exist_ok=True)
     assert store.remote
     return Lease(store.remote, "locks/one", FileLock(machine / "lock", thread_local=False))
 
 
-@pytest.mark.usefixtures("quick")
-def test_a_lease_is_held_by_one_machine_for_as_long_as_it_lives(far: Store, tmp_path: Path) -> None:
-    ours, theirs = lease(far, tmp_path / "ours"), lease(far, tmp_path / "theirs")
+@pytest.mark.usefixtures("short_lease_times")
+def test_lease_is_held_by_one_machine_until_release(remote_store: Store, tmp_path: Path) -> None:
+    ours, theirs = lease(remote_store, tmp_path / "ours"), lease(remote_store, tmp_path / "theirs")
     with ours.acquire():
         with pytest.raises(Timeout):
-            theirs.acquire(timeout=1.5)  # three times what a silent owner is granted
+            theirs.acquire(timeout=1.5)  # three times EXPIRE_SECONDS
         assert not theirs.local.is_locked
     with theirs.acquire(timeout=0):
         pass
-    assert far.remote
-    assert far.remote.listing("locks") == {}
+    assert remote_store.remote
+    assert remote_store.remote.listing("locks") == {}
 
 
-@pytest.mark.usefixtures("quick")
-def test_a_lease_whose_owner_has_gone_is_taken_over(far: Store, tmp_path: Path) -> None:
-    assert far.remote
-    far.remote.write("locks/one", b"somebody 7")  # and no beat any more
-    with lease(far, tmp_path / "ours").acquire(timeout=5):
-        assert not far.remote.read("locks/one").startswith(b"somebody")
+@pytest.mark.usefixtures("short_lease_times")
+def test_expired_lease_is_taken_over(remote_store: Store, tmp_path: Path) -> None:
+    assert remote_store.remote
+    remote_store.remote.write("locks/one", b"somebody 7")  # never renewed
+    with lease(remote_store, tmp_path / "ours").acquire(timeout=5):
+        assert not remote_store.remote.read("locks/one").startswith(b"somebody")
 
 
-@pytest.mark.usefixtures("quick")
-def test_many_wait_and_one_after_the_other_has_it(far: Store, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("short_lease_times")
+def test_waiting_owners_hold_a_lease_one_at_a_time(remote_store: Store, tmp_path: Path) -> None:
     inside, most = [], []
 
     def work(number: int) -> None:
-        with lease(far, tmp_path / str(number)).acquire():
+        with lease(remote_store, tmp_path / str(number)).acquire():
             inside.append(number)
             most.append(len(inside))
             time.sleep(0.05)
@@ -192,7 +368,7 @@ def files_for_convert() -> FileRef:
     return FileRef(path="download/0/x", sha256="0" * 64, size=1)
 
 
-def test_a_worker_with_other_code_or_libraries_refuses(store: Store) -> None:
+def test_worker_with_other_code_or_libraries_refuses_a_stage(store: Store) -> None:
     from tasks.records import IdxFiles
 
     file = files_for_convert()
@@ -212,13 +388,13 @@ def test_a_worker_with_other_code_or_libraries_refuses(store: Store) -> None:
     assert not list(store.root.glob("convert/*"))
 
 
-def test_settings_keep_urls_and_refuse_an_address_without_dask() -> None:
+def test_settings_keep_urls_and_refuse_a_dask_address_without_dask() -> None:
     assert Settings(artifacts="s3://bucket/mnist").artifacts == "s3://bucket/mnist"
     with pytest.raises(ValueError, match="--dask-address goes with --runner dask"):
         Settings(runner="local", dask_address="tcp://host:8786")
 
 
-def test_remote_names_do_not_travel_with_connections() -> None:
+def test_remote_is_pickled_without_its_connection() -> None:
     there = Remote("memory://somewhere")
     assert there.files
     assert pickle.loads(pickle.dumps(there)).__dict__.keys() == {"url"}

@@ -1,4 +1,4 @@
-"""Files of others: nothing is deleted, overwritten or run that this project did not write."""
+"""Tests that files of others are not deleted, overwritten or executed."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ KEY = "1" * 64
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder with its content."""
+    """Return every file below a folder with its content."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
@@ -26,7 +26,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def entry(store: Store, stage: str = "train") -> StageRecord:
-    """A cache entry with one output file."""
+    """Add a cache entry with one output file."""
     with store.workspace(stage, KEY) as work:
         work.output("a.txt").write_text("hello")
         output = {"file": work.finished("a.txt").model_dump()}
@@ -44,7 +44,7 @@ def entry(store: Store, stage: str = "train") -> StageRecord:
 
 
 @pytest.mark.parametrize("names", [("thesis.tex",), ("runs/exp1/events", "data/.labels.old")])
-def test_a_folder_with_other_files_is_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+def test_folder_with_other_files_is_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("mine")
@@ -54,14 +54,14 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path, names: tuple[str, 
     assert tree(tmp_path) == before
 
 
-def test_a_root_from_before_the_marker_is_adopted(tmp_path: Path) -> None:
+def test_root_without_a_marker_is_adopted(tmp_path: Path) -> None:
     for name in ("records", "locks", "runs"):
         (tmp_path / name).mkdir()
     Store(tmp_path).prepare()
     assert (tmp_path / MARKER).is_file()
 
 
-def test_files_that_were_put_into_a_root_stay(store: Store) -> None:
+def test_other_files_in_a_root_are_kept(store: Store) -> None:
     mine = ["runs/exp1/events", "runs/1/x", "data/.labels.old/x", "train/.best.tmp/x", ".x.tmp/y"]
     for name in mine:
         (store.root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def test_unfinished_outputs_of_a_killed_run_are_removed(store: Store) -> None:
 
 
 @pytest.mark.parametrize("name", ["records", "locks", "train", "runs", "studies"])
-def test_a_link_in_the_root_is_not_followed(tmp_path: Path, name: str) -> None:
+def test_link_in_the_root_is_not_followed(tmp_path: Path, name: str) -> None:
     victim = tmp_path / "victim"
     (victim / "x").mkdir(parents=True)
     (victim / "x" / "file").write_text("mine")
@@ -99,7 +99,7 @@ def test_a_link_in_the_root_is_not_followed(tmp_path: Path, name: str) -> None:
     assert tree(victim) == before
 
 
-def test_a_link_in_place_of_a_cache_entry_is_replaced(store: Store, tmp_path: Path) -> None:
+def test_link_in_place_of_a_cache_entry_is_replaced(store: Store, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
     (store.records / f"train-{KEY}.json").symlink_to(tmp_path / "mine")
     entry(store)
@@ -107,7 +107,7 @@ def test_a_link_in_place_of_a_cache_entry_is_replaced(store: Store, tmp_path: Pa
     assert not (store.records / f"train-{KEY}.json").is_symlink()
 
 
-def test_a_copied_latest_is_moved_aside(store: Store) -> None:
+def test_copied_latest_folder_is_moved_aside(store: Store) -> None:
     store.latest.mkdir()
     (store.latest / "mine").write_text("mine")
     store.replace_latest(lambda folder: (folder / "page").write_text("page"))
@@ -118,7 +118,7 @@ def test_a_copied_latest_is_moved_aside(store: Store) -> None:
 @pytest.mark.parametrize(
     "path", ["/etc/passwd", "../x", "a/../../x", "a//b", "", "a\\b", "a/\x1b[2J"]
 )
-def test_a_path_out_of_the_root_is_no_file(path: str) -> None:
+def test_path_outside_the_root_or_with_control_characters_is_refused(path: str) -> None:
     with pytest.raises(ValidationError):
         FileRef(path=path, sha256="0" * 64, size=1)
 
@@ -128,7 +128,7 @@ def test_a_path_out_of_the_root_is_no_file(path: str) -> None:
     [{"stage": ".."}, {"stage": "a/b"}, {"key": ".."}, {"key": "1"}, {"label": "x\x1b[2J"}],
     ids=str,
 )
-def test_a_cache_entry_with_other_names_is_not_used(store: Store, field: dict[str, str]) -> None:
+def test_cache_entry_of_another_run_is_not_used(store: Store, field: dict[str, str]) -> None:
     outside = store.root.parent / "..keep"
     outside.mkdir()
     values = entry(store).model_dump(mode="json") | field
@@ -139,14 +139,14 @@ def test_a_cache_entry_with_other_names_is_not_used(store: Store, field: dict[st
     assert len(lines) <= 2
 
 
-def test_a_cache_entry_runs_no_code(tmp_path: Path) -> None:
+def test_cache_entry_cannot_run_code(tmp_path: Path) -> None:
     command = f"touch {tmp_path}/ran"
     content = {"__class__": "subprocess.getoutput", "data": [command]}
     assert RECORD_JSON.loads(json.dumps(content).encode()) == content
     assert not (tmp_path / "ran").exists()
 
 
-def test_prune_beside_a_run_removes_nothing(store: Store) -> None:
+def test_prune_removes_nothing_during_a_run(store: Store) -> None:
     entry(store)
     with store.in_use(), pytest.raises(PipelineError, match="a run is using"):
         prune(store, frozenset(), keep_latest=0, older_than=0, dry_run=False)
@@ -155,19 +155,17 @@ def test_prune_beside_a_run_removes_nothing(store: Store) -> None:
     )
 
 
-def test_a_root_is_found_by_its_usual_addresses(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_root_accepts_tilde_and_file_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert open_store("~/x").root == tmp_path / "x"
     assert open_store(f"file://{tmp_path}/x").root == tmp_path / "x"
 
 
-def test_a_file_in_place_of_the_root_is_one_line(tmp_path: Path) -> None:
+def test_file_in_place_of_the_root_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PipelineError, match="cannot write to"):
         Store(tmp_path / "file").prepare()
 
 
-def test_passwords_in_an_address_are_not_shown() -> None:
+def test_passwords_in_an_address_are_hidden() -> None:
     assert "SECRET" not in open_store("memory://KEY:SECRET@bucket/x").address

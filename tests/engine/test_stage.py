@@ -1,4 +1,4 @@
-"""The cached stage: its key, its check, its explanation; against a real Prefect server."""
+"""Tests of cached stages: key, validation and explanation, with a real Prefect server."""
 
 import json
 import shutil
@@ -47,17 +47,17 @@ def repeat(work: Workspace, text: Text, times: int) -> Text:
     return Text(file=work.finished("text.txt"), letters=len(content))
 
 
-def material_of(settings: Words) -> dict:
+def key_inputs_of(settings: Words) -> dict:
     return write.plan(settings).key_inputs
 
 
-def test_key_depends_on_settings_but_not_on_those_outside_it() -> None:
-    key = json_sha256(material_of(Words()))
-    assert json_sha256(material_of(Words(word="bye"))) != key
-    assert json_sha256(material_of(Words(patience=9.0))) == key
+def test_key_depends_on_settings_except_those_marked_not_in_key() -> None:
+    key = json_sha256(key_inputs_of(Words()))
+    assert json_sha256(key_inputs_of(Words(word="bye"))) != key
+    assert json_sha256(key_inputs_of(Words(patience=9.0))) == key
 
 
-def test_key_depends_on_what_files_hold_and_not_on_where_they_are() -> None:
+def test_key_depends_on_content_of_files_not_on_paths() -> None:
     def view(path: str, sha256: str, seconds: float = 0.0) -> object:
         return key_view(
             Text(file=FileRef(path=path, sha256=sha256 * 64, size=1), letters=1, seconds=seconds)
@@ -68,16 +68,16 @@ def test_key_depends_on_what_files_hold_and_not_on_where_they_are() -> None:
 
 
 def test_key_depends_on_code_and_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = material_of(Words())
+    before = key_inputs_of(Words())
     assert before["libraries"]["numpy"][0].isdigit()
     monkeypatch.setattr(write, "fingerprint", Fingerprint({"tasks/x.py": "1"}, ""))
-    edited = material_of(Words())
+    edited = key_inputs_of(Words())
     assert json_sha256(edited) != json_sha256(before)
     monkeypatch.setattr(sys.modules["tasks.engine.stage"], "library_version", lambda name: "0.0")
-    assert json_sha256(material_of(Words())) != json_sha256(edited)
+    assert json_sha256(key_inputs_of(Words())) != json_sha256(edited)
 
 
-def test_a_module_edited_before_it_is_loaded_spoils_the_run(
+def test_module_edited_before_its_import_stops_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
@@ -88,13 +88,13 @@ def test_a_module_edited_before_it_is_loaded_spoils_the_run(
         "fingerprint",
         lambda module: Fingerprint({"tasks/x.py": "2"}, ""),
     )
-    write.check_code("write")  # all that changed was loaded before
+    write.check_code("write")  # all changed modules were imported before
     monkeypatch.setattr(write, "loaded_later", {"tasks/x.py"})
     with pytest.raises(PipelineError, match=r"^write: tasks/x\.py was edited during the run"):
         write.check_code("write")
 
 
-def test_a_value_that_cannot_be_keyed_is_a_bug() -> None:
+def test_unsupported_type_in_a_key_raises_type_error() -> None:
     with pytest.raises(TypeError, match="not set"):
         key_view({1, 2})
 
@@ -139,22 +139,24 @@ def test_a_value_that_cannot_be_keyed_is_a_bug() -> None:
         ),
     ],
 )
-def test_changes_are_told_in_a_user_s_words(then: dict, now: dict, words: list[str]) -> None:
+def test_changes_are_described_by_setting_file_and_library(
+    then: dict, now: dict, words: list[str]
+) -> None:
     assert describe_changes(dict(leaves(then)), dict(leaves(now))) == words
 
 
-def test_many_changes_are_summed_up() -> None:
+def test_long_lists_of_changes_are_shortened() -> None:
     assert join_phrases([]) == ""
     assert join_phrases(["a", "b"]) == "a; b"
     assert join_phrases(list("abcdefgh")) == "a; b; c; d; e; and 3 more"
 
 
-# What follows runs real flows.
+# Tests with real flow runs
 
 
 @pytest.fixture
 def chain(prefect_server: str, store: Store):
-    """Runs `write` and `repeat` in a flow; gives back outcomes by stage, and the text."""
+    """Return a function that runs `write` and `repeat` in a flow; returns outcomes and text."""
     from prefect import flow
 
     @flow(name="chain")
@@ -187,7 +189,7 @@ def test_unchanged_stages_are_skipped(chain) -> None:
 
 
 @pytest.mark.server
-def test_a_changed_setting_reruns_what_depends_on_it(chain) -> None:
+def test_changed_setting_reruns_dependent_stages(chain) -> None:
     chain()
     assert chain(times=3) == ({"write": "cached", "repeat-3": "ran never run"}, "hello" * 3)
     outcomes, text = chain(word="bye")
@@ -200,7 +202,7 @@ def test_a_changed_setting_reruns_what_depends_on_it(chain) -> None:
 
 
 @pytest.mark.server
-def test_the_same_bytes_stop_a_change(chain) -> None:
+def test_equal_output_bytes_keep_later_stages_cached(chain) -> None:
     chain()
     outcomes, _ = chain(word="HELLO")
     assert outcomes == {"write": "ran word hello → HELLO", "repeat-2": "cached"}
@@ -220,10 +222,10 @@ def flip_bit(path: Path) -> None:
     path.write_bytes(content)
 
 
-def foreign(path: Path) -> None:
+def write_other_version(path: Path) -> None:
     record = json.loads(path.read_text())
     record["output"] = {"something": "else"}
-    del record["output_sha256"]  # as if another version of the project had written it
+    del record["output_sha256"]  # like a record of another version
     path.write_text(json.dumps(record))
 
 
@@ -239,7 +241,7 @@ def foreign(path: Path) -> None:
         ("records/write-*", lambda p: p.write_text("{"), "record unreadable"),
         ("records/write-*", lambda p: p.write_text("[1]"), "record unreadable"),
         ("records/write-*", lambda p: p.write_bytes(b"\x80\x04"), "record unreadable"),
-        ("records/write-*", foreign, "record of another form"),
+        ("records/write-*", write_other_version, "record of another form"),
         ("records/write-*", lambda p: (p.unlink(), p.symlink_to(p)), "record unreadable"),
     ],
     ids=[
@@ -255,7 +257,7 @@ def foreign(path: Path) -> None:
         "record a symlink loop",
     ],
 )
-def test_what_is_damaged_is_made_again(chain, store: Store, pattern, damage, reason) -> None:
+def test_damaged_entries_are_computed_again(chain, store: Store, pattern, damage, reason) -> None:
     chain()
     damage(only(store, pattern))
     outcomes, text = chain()
@@ -266,7 +268,7 @@ def test_what_is_damaged_is_made_again(chain, store: Store, pattern, damage, rea
 
 
 @pytest.mark.server
-def test_a_moved_root_changes_nothing(chain, store: Store) -> None:
+def test_moved_root_stays_cached(chain, store: Store) -> None:
     chain()
     away = store.root.with_name("away")
     store.root.rename(away)
@@ -275,7 +277,7 @@ def test_a_moved_root_changes_nothing(chain, store: Store) -> None:
 
 
 @pytest.mark.server
-def test_a_failure_is_raised_as_it_was_and_leaves_nothing(chain, store: Store) -> None:
+def test_failure_is_raised_unchanged_and_leaves_no_files(chain, store: Store) -> None:
     chain()
     before = {path for path in store.root.rglob("*") if "locks" not in path.parts}
     with pytest.raises(PipelineError, match=r"^write: cannot write `fail`$"):
@@ -334,20 +336,22 @@ def start(script: Path, store: Store, n: int, server: str) -> "subprocess.Popen[
 
 
 @pytest.mark.server
-def test_two_runs_side_by_side_compute_once(
+def test_concurrent_runs_compute_a_stage_once(
     prefect_server: str, store: Store, tmp_path: Path
 ) -> None:
     script = tmp_path / "side_by_side.py"
     script.write_text(SIDE_BY_SIDE)
     runs = [start(script, store, 1, prefect_server) for _ in range(2)]
-    said = sorted(run.communicate(timeout=120)[0].strip() for run in runs)
+    printed = sorted(run.communicate(timeout=120)[0].strip() for run in runs)
     assert [run.returncode for run in runs] == [0, 0]
-    assert said == ["cached", "ran"]
+    assert printed == ["cached", "ran"]
     assert (store.root / "starts").read_text() == "x"
 
 
 @pytest.mark.server
-def test_a_killed_run_blocks_nobody(prefect_server: str, store: Store, tmp_path: Path) -> None:
+def test_killed_run_does_not_block_later_runs(
+    prefect_server: str, store: Store, tmp_path: Path
+) -> None:
     script = tmp_path / "side_by_side.py"
     script.write_text(SIDE_BY_SIDE)
     killed = start(script, store, 13, prefect_server)

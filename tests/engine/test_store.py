@@ -1,4 +1,4 @@
-"""The artifact root: nothing half-written, nothing damaged taken for whole."""
+"""Tests of the artifact root: atomic writes and detection of damage."""
 
 import errno
 import os
@@ -23,7 +23,7 @@ def make_output(store: Store, content: str = "hello") -> FileRef:
         return work.finished("a.txt")
 
 
-def test_outputs_appear_at_their_place_only_when_the_stage_is_done(store: Store) -> None:
+def test_outputs_appear_only_after_the_end_of_the_stage(store: Store) -> None:
     place = store.root / "stage" / KEY[:12]
     with store.workspace("stage", KEY) as work:
         work.output("a.txt").write_text("hello")
@@ -35,7 +35,7 @@ def test_outputs_appear_at_their_place_only_when_the_stage_is_done(store: Store)
     assert store.problem(file) is None
 
 
-def test_a_failure_leaves_nothing_new_and_what_was_there(store: Store) -> None:
+def test_failure_keeps_earlier_outputs_and_leaves_no_files(store: Store) -> None:
     file = make_output(store)
     before = sorted(store.root.rglob("*"))
     with pytest.raises(RuntimeError), store.workspace("stage", KEY) as work:
@@ -45,8 +45,8 @@ def test_a_failure_leaves_nothing_new_and_what_was_there(store: Store) -> None:
     assert store.path(file).read_text() == "hello"
 
 
-def test_what_a_killed_run_left_does_not_get_among_the_outputs(store: Store) -> None:
-    """Not even where the sweep came too early: the run waited while the other was killed."""
+def test_files_of_a_killed_run_are_not_among_the_outputs(store: Store) -> None:
+    """The run may have waited while the other one was killed, after the sweep."""
     half = store.root / "stage" / f".{KEY[:12]}.tmp" / "half"
     half.parent.mkdir(parents=True)
     half.write_text("written")
@@ -55,7 +55,7 @@ def test_what_a_killed_run_left_does_not_get_among_the_outputs(store: Store) -> 
     assert [path.name for path in (store.root / "stage" / KEY[:12]).iterdir()] == ["whole"]
 
 
-def test_scratch_outlives_a_failure_and_not_a_success(store: Store) -> None:
+def test_scratch_folder_survives_failure_but_not_success(store: Store) -> None:
     with pytest.raises(RuntimeError), store.workspace("stage", KEY) as work:
         work.scratch.mkdir()
         (work.scratch / "half").write_text("half")
@@ -65,7 +65,7 @@ def test_scratch_outlives_a_failure_and_not_a_success(store: Store) -> None:
     assert not work.scratch.exists()
 
 
-def test_a_second_run_of_a_key_replaces_the_first(store: Store) -> None:
+def test_second_run_of_a_key_replaces_the_first(store: Store) -> None:
     old = make_output(store, "old")
     new = make_output(store, "new")
     assert store.problem(old) == "output damaged: a.txt"
@@ -83,13 +83,13 @@ def test_a_second_run_of_a_key_replaces_the_first(store: Store) -> None:
     ],
     ids=["deleted", "truncated", "changed", "a directory", "a symlink loop"],
 )
-def test_faults_are_found_and_named(store: Store, damage, problem: str) -> None:
+def test_damaged_outputs_are_detected_and_named(store: Store, damage, problem: str) -> None:
     file = make_output(store)
     damage(store.path(file))
     assert store.problem(file) == problem
 
 
-def test_one_flipped_bit_is_found(store: Store) -> None:
+def test_flipped_bit_is_detected(store: Store) -> None:
     file = make_output(store)
     content = bytearray(store.path(file).read_bytes())
     content[2] ^= 1
@@ -97,7 +97,7 @@ def test_one_flipped_bit_is_found(store: Store) -> None:
     assert store.problem(file) == "output damaged: a.txt"
 
 
-def test_a_moved_root_stays_whole(store: Store, tmp_path: Path) -> None:
+def test_moved_root_stays_valid(store: Store, tmp_path: Path) -> None:
     file = make_output(store)
     shutil.move(store.root, tmp_path / "elsewhere")
     assert Store(tmp_path / "elsewhere").problem(file) is None
@@ -118,7 +118,7 @@ def test_file_refs_are_found_in_records_and_in_their_json() -> None:
     assert list(file_refs(record.model_dump(mode="json"))) == [a, b]
 
 
-def test_records_are_read_back_and_foreign_ones_refused(store: Store) -> None:
+def test_records_are_read_back_and_invalid_ones_refused(store: Store) -> None:
     record = StageRecord(
         stage="stage", label="stage", key=KEY, key_inputs={}, reason="", seconds=0, output={}
     )
@@ -141,7 +141,7 @@ def test_records_are_read_back_and_foreign_ones_refused(store: Store) -> None:
     assert store.all_records() == [record]
 
 
-def test_orphaned_temporary_folders_are_swept_and_live_ones_kept(store: Store) -> None:
+def test_orphaned_temporary_folders_are_removed_and_locked_ones_kept(store: Store) -> None:
     orphan = store.root / "stage" / f".{KEY[:12]}.tmp"
     live = store.root / "stage" / ".ffffffffffff.tmp"
     for folder in (orphan, live):
@@ -165,11 +165,11 @@ def test_orphaned_temporary_folders_are_swept_and_live_ones_kept(store: Store) -
     finally:
         holder.kill()
         holder.wait()
-    store.prepare()  # the lock went with its owner
+    store.prepare()  # the lock ended with its owner
     assert not live.exists()
 
 
-def test_latest_is_replaced_in_one_step_and_only_by_something_whole(store: Store) -> None:
+def test_latest_is_replaced_atomically_and_only_after_success(store: Store) -> None:
     store.replace_latest(lambda folder: (folder / "n").write_text("1") and None)
     assert (store.latest / "n").read_text() == "1"
 
@@ -194,7 +194,7 @@ def test_digest_follows_a_changed_file(tmp_path: Path) -> None:
     assert sha256(path) != first
 
 
-def test_a_root_below_a_file_is_a_clear_error(tmp_path: Path) -> None:
+def test_root_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(PipelineError) as caught:
         Store(tmp_path / "file" / "artifacts").prepare()
@@ -204,7 +204,7 @@ def test_a_root_below_a_file_is_a_clear_error(tmp_path: Path) -> None:
     assert str(tmp_path / "file") in message
 
 
-def test_errors_that_are_not_the_disk_s_stay_what_they_are(tmp_path: Path) -> None:
+def test_only_disk_errors_are_converted(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), disk_errors("x", tmp_path):
         (tmp_path / "missing").read_text()
     with pytest.raises(PipelineError, match="no space left"), disk_errors("x", tmp_path):

@@ -1,4 +1,4 @@
-"""Runs of the command line for the tests of flows."""
+"""Fixture that runs the pipeline from the command line."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from helpers.commands import Finished, run_pipeline
 
 @pytest.fixture
 def pipeline(prefect_server: str, tmp_path: Path) -> Callable[..., Finished]:
-    """Runs the pipeline against the session's server, from a directory that is not ours."""
+    """Return a function that runs the pipeline from another folder, with the test server."""
 
     def run(*arguments: str | Path, **options: Any) -> Finished:
         return run_pipeline(*arguments, cwd=tmp_path, PREFECT_API_URL=prefect_server, **options)

@@ -1,4 +1,4 @@
-"""Commands started from any folder, terminal, environment and checkout."""
+"""Tests of commands in other folders, terminals, environments and checkouts."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ STATUS = ("--status", "--source", "digits")
 
 
 def status(folder: Path, script: Path = PIPELINE, **environment: str) -> str:
-    """Standard output of `--status`, started in a folder."""
+    """Return the standard output of `--status` in a folder."""
     done = subprocess.run(
         [sys.executable, script, *STATUS, "--artifacts", folder / "artifacts"],
         cwd=folder,
@@ -30,23 +30,23 @@ def status(folder: Path, script: Path = PIPELINE, **environment: str) -> str:
     return done.stdout
 
 
-def test_modules_of_the_current_folder_are_not_used(tmp_path: Path) -> None:
+def test_modules_in_the_current_folder_are_ignored(tmp_path: Path) -> None:
     for name in ("tasks.py", "pip.py", "flows.py", "dask.py"):
         (tmp_path / name).write_text("raise SystemExit('mine')")
     assert status(tmp_path).startswith("download ")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
-def test_any_encoding_of_the_terminal(tmp_path: Path, encoding: str) -> None:
+def test_output_in_any_terminal_encoding(tmp_path: Path, encoding: str) -> None:
     assert status(tmp_path, PYTHONIOENCODING=encoding).startswith("download ")
 
 
-def test_a_locale_without_utf_8(tmp_path: Path) -> None:
+def test_output_in_a_locale_without_utf_8(tmp_path: Path) -> None:
     text = status(tmp_path, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
     assert text.startswith("download ")
 
 
-def test_a_closed_standard_error(tmp_path: Path) -> None:
+def test_closed_standard_error(tmp_path: Path) -> None:
     done = subprocess.run(
         ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, PIPELINE, "--iterations", "-1"],
         cwd=tmp_path,
@@ -55,7 +55,7 @@ def test_a_closed_standard_error(tmp_path: Path) -> None:
     assert done.returncode == 2
 
 
-def test_a_current_folder_that_has_gone(tmp_path: Path) -> None:
+def test_deleted_current_folder(tmp_path: Path) -> None:
     command = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"'
     done = subprocess.run(
         ["sh", "-c", command, "sh", sys.executable, PIPELINE, *STATUS, "--artifacts", "/tmp/x"],
@@ -67,7 +67,7 @@ def test_a_current_folder_that_has_gone(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_second_checkout_runs_its_own_code(tmp_path: Path) -> None:
+def test_second_checkout_runs_its_own_code(tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     for folder in ("flows", "tasks"):
         shutil.copytree(

@@ -1,4 +1,4 @@
-"""Options: all there, explained, and refused in one line that helps."""
+"""Tests of command-line options: help and error messages."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from tasks.settings import Settings
 
 
 def option_fields(model: type[BaseModel]) -> list[tuple[str, str]]:
-    """Name and description of every field of the settings, nested ones too."""
+    """Return name and description of every field of the settings, nested ones included."""
     found = []
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
@@ -55,19 +55,22 @@ def test_help_explains_every_setting_with_its_default() -> None:
         ),
         (
             ["--digests", "abc"],
-            "error: --digests abc: should be mnist, none, or four SHA-256 with commas between them",
+            "error: --digests abc: should be auto, mnist, none, or four SHA-256 with commas between"
+            " them",
         ),
         (["--sed", "3"], "error: Unknown option: --sed. Did you mean --seed?"),
         (["--learning-rate"], "error: Parameter --learning-rate requires an argument."),
     ],
 )
-def test_a_wrong_value_gets_one_line(arguments: list[str], line: str, tmp_path: Path) -> None:
+def test_invalid_value_is_refused_in_one_line(
+    arguments: list[str], line: str, tmp_path: Path
+) -> None:
     done = run_pipeline(*arguments, cwd=tmp_path)
     assert done.lines == [line]
     assert done.code == 2
 
 
-def test_prefect_s_settings_become_its_environment_variables() -> None:
+def test_prefect_settings_become_environment_variables() -> None:
     table = {"server": {"analytics_enabled": False, "ephemeral": {"seconds": 120}}}
     assert environment_variables("PREFECT", table) == [
         ("PREFECT_SERVER_ANALYTICS_ENABLED", "False"),
@@ -85,14 +88,16 @@ def test_prefect_s_settings_become_its_environment_variables() -> None:
         (["--seed", "1"], ["--seed", "1"]),
     ],
 )
-def test_refresh_alone_means_every_stage(arguments: list[str], expected: list[str]) -> None:
+def test_refresh_without_a_value_means_all_stages(
+    arguments: list[str], expected: list[str]
+) -> None:
     assert with_refresh_all(arguments) == expected
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+def test_closed_pipe_is_not_an_error(tmp_path: Path) -> None:
     command = f"{sys.executable} {PIPELINE} cache ls --artifacts {tmp_path}"
     done = subprocess.run(
-        # `true` reads nothing and is gone before there is anything to read.
+        # `true` ends before the first line of output.
         ["bash", "-c", f"{command} | true; exit ${{PIPESTATUS[0]}}"],
         capture_output=True,
         text=True,

@@ -1,6 +1,6 @@
-"""SIGKILL at random moments of every stage: the end is the same, and nothing is left over.
+"""Test of SIGKILL at random moments of every stage: same outputs, no temporary files.
 
-Six kills by default; `make proofs` does forty. `KILLS=100 KILL_SEED=7` says otherwise.
+Six kills by default, forty in `make proofs`; set others with `KILLS=100 KILL_SEED=7`.
 """
 
 import os
@@ -34,7 +34,7 @@ STAGES = (
     "attribute",
     "embed",
     "draw",
-    "report",  # the moments after the last stage, when `latest` is replaced
+    "report",  # after the last stage, while `latest` is replaced
 )
 
 
@@ -45,33 +45,33 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def moments_of(stage: str) -> tuple[str, ...]:
-    """What a run says when it begins with a stage."""
+def start_lines(stage: str) -> tuple[str, ...]:
+    """Return the log lines that mark the start of a stage."""
     return ("draw: ran", "draw: cached") if stage == "report" else (f"{stage}: running",)
 
 
 def kill_in(stage: str, delay: float, root: Path, source: Path, server: str) -> bool:
-    """Kill a run's process group some seconds after a stage has begun.
+    """Kill a run's process group some seconds after the start of a stage.
 
     Returns:
-        Whether it was killed; a stage that is cached by now never begins.
+        Whether it was killed; a cached stage does not start.
     """
     with tiny.start(root, source, server) as run:
         assert run.stderr
         for line in run.stderr:
-            if line.startswith(moments_of(stage)):
+            if line.startswith(start_lines(stage)):
                 time.sleep(delay)
                 os.killpg(run.pid, signal.SIGKILL)
                 break
     return run.returncode == -signal.SIGKILL
 
 
-def test_killed_runs_end_like_undisturbed_ones(
+def test_outputs_after_kills_equal_those_of_an_uninterrupted_run(
     prefect_server: str, source: Path, tmp_path: Path
 ) -> None:
-    undisturbed = tmp_path / "undisturbed"
-    tiny.finish(tiny.start(undisturbed, source, prefect_server))
-    expected = tiny.outputs(undisturbed)
+    uninterrupted = tmp_path / "uninterrupted"
+    tiny.finish(tiny.start(uninterrupted, source, prefect_server))
+    expected = tiny.outputs(uninterrupted)
     assert {path.split("/")[0] for path in expected} >= {"download", "train", "draw", "export"}
 
     chance = random.Random(SEED)

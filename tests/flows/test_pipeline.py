@@ -1,4 +1,4 @@
-"""The main job, run as a user runs it, on the digits that come with scikit-learn."""
+"""Tests of the pipeline's command line on scikit-learn's digits."""
 
 import html.parser
 import json
@@ -6,14 +6,15 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.commands import PIPELINE, Finished, run_pipeline
+from helpers.commands import PIPELINE, Finished, run_pipeline, small_disk
 
 from tasks.data.sources.mnist import IDX_FILES
-from tasks.report import formatting as words
+from tasks.report.formatting import two_decimal_percent
 
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
 
@@ -61,7 +62,7 @@ def states_of(root: Path) -> dict[str, str]:
     return {stage["name"]: stage["state"] for stage in metrics_of(root)["stages"]}
 
 
-def test_a_first_run_ends_with_a_report(first_run: Finished, root: Path) -> None:
+def test_first_run_runs_all_stages_and_writes_a_report(first_run: Finished, root: Path) -> None:
     assert first_run.code == 0, first_run.lines
     page = root / "latest" / "report" / "index.html"
     assert first_run.last == f"report: {page}"
@@ -72,7 +73,7 @@ def test_a_first_run_ends_with_a_report(first_run: Finished, root: Path) -> None
         assert not [line for line in first_run.lines if noise in line]
 
 
-def test_metrics_hold_what_users_count_on(first_run: Finished, root: Path) -> None:
+def test_metrics_json_is_complete_and_consistent(first_run: Finished, root: Path) -> None:
     metrics = metrics_of(root)
     test = metrics["test"]
     assert test["total"] == 299
@@ -107,7 +108,7 @@ class Pictures(html.parser.HTMLParser):
             self.found.append(dict(attributes))
 
 
-def test_page_and_pictures_are_all_there(first_run: Finished, root: Path) -> None:
+def test_page_embeds_all_figures(first_run: Finished, root: Path) -> None:
     report = root / "latest" / "report"
     parser = Pictures()
     parser.feed((report / "index.html").read_text())
@@ -135,7 +136,9 @@ def test_page_and_pictures_are_all_there(first_run: Finished, root: Path) -> Non
     assert all((picture["src"] or "").startswith("data:image/png") for picture in parser.found)
 
 
-def test_numbers_are_in_the_prefect_ui(first_run: Finished, root: Path) -> None:
+def test_prefect_artifacts_hold_accuracy_and_confusion_matrix(
+    first_run: Finished, root: Path
+) -> None:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
     from prefect.client.schemas.sorting import ArtifactSort
@@ -146,25 +149,25 @@ def test_numbers_are_in_the_prefect_ui(first_run: Finished, root: Path) -> None:
             artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=keys)),
             sort=ArtifactSort.CREATED_DESC,
         )
-        by_key = {artifact.key: artifact for artifact in reversed(artifacts)}  # the newest wins
+        by_key = {artifact.key: artifact for artifact in reversed(artifacts)}  # the newest one
         flow_run_id = by_key["mnist-report"].flow_run_id
         assert flow_run_id
         assert client.read_flow_run(flow_run_id).name
     assert set(by_key) == set(keys)
     metrics = metrics_of(root)
-    assert words.percent(metrics["test"]["accuracy"]) in by_key["mnist-report"].data
+    assert two_decimal_percent(metrics["test"]["accuracy"]) in by_key["mnist-report"].data
     assert str(root / "latest/report/index.html") in by_key["mnist-report"].data
     rows = json.loads(by_key["mnist-confusion-matrix"].data)
     assert [[row[f"pred {c}"] for c in range(10)] for row in rows] == metrics["confusion_matrix"]
 
 
-def test_a_second_run_skips_every_stage_and_imports_neither_tensorflow_nor_matplotlib(
+def test_second_run_skips_all_stages_without_importing_heavy_packages(
     first_run: Finished, root: Path, pipeline: Any
 ) -> None:
     digests = {stage["name"]: stage["key"] for stage in metrics_of(root)["stages"]}
     done = pipeline(*DIGITS, "--artifacts", root, python=("-X", "importtime"))
     imported = {line.split("|")[-1].strip() for line in done.lines if "import time:" in line}
-    said = [line for line in done.lines if "import time:" not in line]
+    printed = [line for line in done.lines if "import time:" not in line]
     assert done.code == 0
     assert {"prefect", "pydantic"} <= imported
     assert (
@@ -180,26 +183,28 @@ def test_a_second_run_skips_every_stage_and_imports_neither_tensorflow_nor_matpl
         }
         & imported
     )
-    assert said[: len(STAGES)] == [f"{name}: cached" for name in STAGES]
-    assert said[-3] == f"{len(STAGES)} stages: all cached, nothing to do"
+    assert printed[: len(STAGES)] == [f"{name}: cached" for name in STAGES]
+    assert printed[-3] == f"{len(STAGES)} stages: all cached, nothing to do"
     metrics = metrics_of(root)
     assert {stage["state"] for stage in metrics["stages"]} == {"cached"}
     assert {stage["name"]: stage["key"] for stage in metrics["stages"]} == digests
     assert metrics["train_seconds"] > 0
 
 
-def test_status_tells_what_would_run_without_prefect(first_run: Finished, root: Path) -> None:
+def test_status_lists_what_would_run_without_importing_prefect(
+    first_run: Finished, root: Path
+) -> None:
     arguments = (*DIGITS, "--artifacts", root, "--status")
     done = run_pipeline(*arguments, python=("-X", "importtime"))
     imported = {line.split("|")[-1].strip() for line in done.lines if "import time:" in line}
-    said = [line.split(maxsplit=1) for line in done.lines if "import time:" not in line]
+    printed = [line.split(maxsplit=1) for line in done.lines if "import time:" not in line]
     assert done.code == 0
     assert not {"prefect", "tensorflow", "keras", "matplotlib", "sklearn"} & imported
-    assert said == [[name, "up to date"] for name in STAGES]
+    assert printed == [[name, "up to date"] for name in STAGES]
 
     done = run_pipeline(*DIGITS, "--seed", "1", "--artifacts", root, "--status")
-    said = [line.split(maxsplit=1) for line in done.lines]
-    assert said[:5] == [
+    printed = [line.split(maxsplit=1) for line in done.lines]
+    assert printed[:5] == [
         ["download", "up to date"],
         ["convert", "up to date"],
         ["audit", "up to date"],
@@ -208,7 +213,9 @@ def test_status_tells_what_would_run_without_prefect(first_run: Finished, root: 
     ]
 
 
-def test_what_is_kept_is_listed(first_run: Finished, root: Path) -> None:
+def test_cache_ls_lists_all_stages_and_prune_keeps_the_latest_run(
+    first_run: Finished, root: Path
+) -> None:
     done = run_pipeline("cache", "ls", "--artifacts", root)
     assert done.code == 0
     assert {name for line in done.lines for name in STAGES if f" {name} " in f"{line} "} == {
@@ -223,7 +230,7 @@ def test_what_is_kept_is_listed(first_run: Finished, root: Path) -> None:
     assert {line.split(maxsplit=1)[1] for line in done.lines} == {"up to date"}
 
 
-def test_refreshing_a_stage_stops_at_the_same_bytes(
+def test_refresh_runs_the_named_stages_only_if_their_outputs_are_unchanged(
     first_run: Finished, root: Path, pipeline: Any
 ) -> None:
     done = pipeline(*DIGITS, "--artifacts", root, "--refresh", "convert,draw")
@@ -233,7 +240,7 @@ def test_refreshing_a_stage_stops_at_the_same_bytes(
     assert "convert: running (refresh asked for)" in done.lines
 
 
-def test_a_figure_setting_does_not_train(first_run: Finished, root: Path, pipeline: Any) -> None:
+def test_figure_setting_runs_only_draw(first_run: Finished, root: Path, pipeline: Any) -> None:
     done = pipeline(*DIGITS, "--artifacts", root, "--conv2-channels", "3")
     assert done.code == 0
     ran = [name for name, state in states_of(root).items() if state == "ran"]
@@ -241,7 +248,7 @@ def test_a_figure_setting_does_not_train(first_run: Finished, root: Path, pipeli
     assert (root / "latest/report/conv2-weights-3.png").is_file()
 
 
-def test_a_learning_rate_does_not_download_or_convert(
+def test_learning_rate_does_not_rerun_earlier_stages(
     first_run: Finished, root: Path, pipeline: Any
 ) -> None:
     done = pipeline(
@@ -260,11 +267,11 @@ def test_a_learning_rate_does_not_download_or_convert(
     assert "train-1: running (learning_rate 0.001 → 0.002)" in done.lines
 
 
-# Faults: one line that helps, nothing half-written, what was good untouched.
+# Faults: a one-line error, no temporary files, earlier outputs unchanged
 
 
 def tree(root: Path) -> set[Path]:
-    """Everything below the root but locks, and what `latest` happens to point at."""
+    """Return every path below the root except locks and reports of runs."""
     return {
         path.relative_to(root)
         for path in root.rglob("*")
@@ -272,7 +279,7 @@ def tree(root: Path) -> set[Path]:
     }
 
 
-def test_a_source_that_is_missing_fails_in_one_line(
+def test_missing_source_is_refused_in_one_line(
     first_run: Finished, root: Path, pipeline: Any, tmp_path: Path
 ) -> None:
     before, report = tree(root), metrics_of(root)
@@ -285,7 +292,7 @@ def test_a_source_that_is_missing_fails_in_one_line(
     assert metrics_of(root) == report
 
 
-def test_a_broken_file_is_named(
+def test_error_names_a_truncated_file(
     first_run: Finished, root: Path, pipeline: Any, tmp_path: Path
 ) -> None:
     folder = next(root.glob("download/[0-9a-f]*"))
@@ -303,9 +310,7 @@ def test_a_broken_file_is_named(
 
 
 @pytest.mark.parametrize("limit", [100_000, 1_500_000], ids=["download", "convert or later"])
-def test_a_file_size_limit_is_a_clear_error(
-    prefect_server: str, tmp_path: Path, limit: int
-) -> None:
+def test_file_size_limit_fails_in_one_line(prefect_server: str, tmp_path: Path, limit: int) -> None:
     root = tmp_path / "artifacts"
     done = subprocess.run(
         [sys.executable, str(PIPELINE), *DIGITS, "--artifacts", str(root)],
@@ -325,40 +330,33 @@ def test_a_file_size_limit_is_a_clear_error(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Any:
-    """A file system of one megabyte."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], check=False
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """File system of one megabyte."""
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        yield disk
 
 
-def test_a_full_disk_is_a_clear_error(pipeline: Any, small_disk: Path) -> None:
-    done = pipeline(*DIGITS, "--artifacts", small_disk / "artifacts")
+def test_full_disk_fails_in_one_line(pipeline: Any, tiny_disk: Path) -> None:
+    done = pipeline(*DIGITS, "--artifacts", tiny_disk / "artifacts")
     assert done.code == 1
     assert done.last.startswith("error: download: cannot write to ")
     assert "no space left on device; free some space, or name another folder" in done.last
     assert not [line for line in done.lines if "Traceback" in line]
-    assert not list(small_disk.rglob(".*.tmp"))
+    assert not list(tiny_disk.rglob(".*.tmp"))
 
 
-def test_a_root_that_cannot_be_written_is_a_clear_error(pipeline: Any, small_disk: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    done = pipeline(*DIGITS, "--artifacts", small_disk / "artifacts")
+def test_read_only_root_fails_in_one_line(pipeline: Any, tiny_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(tiny_disk)], check=True)
+    done = pipeline(*DIGITS, "--artifacts", tiny_disk / "artifacts")
     assert done.code == 1
     assert done.last == (
-        f"error: artifacts: cannot write to {small_disk / 'artifacts'}: read-only file system;"
+        f"error: artifacts: cannot write to {tiny_disk / 'artifacts'}: read-only file system;"
         " choose a folder that can be written, or name another folder with --artifacts"
     )
 
 
 @pytest.mark.tensorflow
-def test_no_gpu_is_a_clear_error(first_run: Finished, root: Path, pipeline: Any) -> None:
+def test_missing_gpu_fails_in_one_line(first_run: Finished, root: Path, pipeline: Any) -> None:
     if metrics_of(root)["device"]["kind"] == "GPU":
         pytest.skip("there is a GPU here")
     done = pipeline(*DIGITS, "--device", "gpu", "--artifacts", root)

@@ -1,7 +1,8 @@
-"""Retraining and scoring from the command line, on data that is learnt in seconds."""
+"""Tests of retraining and scoring from the command line, on a small data set."""
 
 import datetime
 import json
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -36,15 +37,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def retrain(prefect_server: str, source: Path, root: Path) -> Retrain:
-    """Retrains on the small data set, in this process."""
+    """Return a function that retrains on the small data set, in this process."""
 
-    def run(iterations: int, **rule: Any) -> Decision:
+    def run(iterations: int, artifacts: Path = root, **rule: Any) -> Decision:
         from flows.retrain import scheduled_retraining
 
         schedule = {"iterations": iterations, **bars.PARAMETERS["schedule"]}
         download = {"source": str(source), "digests": "none"}
         settings = Settings.model_validate(
-            {**bars.PARAMETERS, "schedule": schedule, "download": download, "artifacts": root}
+            {**bars.PARAMETERS, "schedule": schedule, "download": download, "artifacts": artifacts}
         )
         return scheduled_retraining(settings, RetrainSettings(**rule))
 
@@ -53,7 +54,7 @@ def retrain(prefect_server: str, source: Path, root: Path) -> Retrain:
 
 @pytest.fixture(scope="module")
 def command(prefect_server: str, source: Path, root: Path) -> Callable[..., Finished]:
-    """The same with `python flows/retrain.py`."""
+    """Return a function that runs `python flows/retrain.py` on the small data set."""
 
     def run(
         *arguments: str | Path, data: tuple[str | Path, ...] = ("--source", source), **options: Any
@@ -88,7 +89,7 @@ def newest_artifact(key: str) -> Any:
         )[0]
 
 
-def test_a_first_good_model_becomes_the_champion(
+def test_first_model_above_the_floor_becomes_the_champion(
     first_run: Decision, champions: Champions, root: Path
 ) -> None:
     assert first_run.verdict == "promoted"
@@ -105,7 +106,7 @@ def test_a_first_good_model_becomes_the_champion(
     assert isinstance(artifact.flow_run_id, UUID)
 
 
-def test_when_nothing_has_changed_all_is_cached_and_the_champion_stays(
+def test_unchanged_run_is_cached_and_keeps_the_champion(
     champions: Champions, command: Callable[..., Finished]
 ) -> None:
     before = champions.history()
@@ -120,7 +121,7 @@ def test_when_nothing_has_changed_all_is_cached_and_the_champion_stays(
     assert champions.history() == before
 
 
-def test_a_worse_challenger_is_kept_out_and_the_artifact_says_why(
+def test_worse_challenger_is_rejected_and_the_artifact_gives_the_reason(
     champions: Champions, retrain: Retrain
 ) -> None:
     before = champions.history()
@@ -136,11 +137,13 @@ def test_a_worse_challenger_is_kept_out_and_the_artifact_says_why(
     rows = [line for line in markdown.splitlines() if line.startswith("| **")]
     differences = [[int(n.strip(" ·") or 0) for n in row.split("|")[2:-1]] for row in rows]
     assert len(differences) == 3
-    assert all(sum(row) == 0 for row in differences), "of each class there are as many as before"
+    assert all(sum(row) == 0 for row in differences), (
+        "the number of images of each class is unchanged"
+    )
     assert sum(differences[c][c] for c in range(3)) < 0
 
 
-def test_what_was_rolled_back_is_not_promoted_again(
+def test_rolled_back_model_is_not_promoted_again(
     champions: Champions, retrain: Retrain, root: Path
 ) -> None:
     first = champions.history()[-1]
@@ -163,25 +166,29 @@ def test_what_was_rolled_back_is_not_promoted_again(
     assert len(champions.history()) == 3
 
 
-def test_a_damaged_champion_is_reported_and_the_one_before_is_used(
-    champions: Champions, retrain: Retrain, caplog: pytest.LogCaptureFixture
+def test_damaged_champion_is_reported_and_the_previous_one_is_used(
+    champions: Champions,
+    retrain: Retrain,
+    root: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    current = champions.history()[-1]
-    model = champions.folder / current / "model.keras"
-    content = model.read_bytes()
-    model.write_bytes(content[:-1])
-    try:
-        assert retrain(0).verdict == "kept"
-    finally:
-        model.write_bytes(content)
-    problem = f"champion {current}: model damaged: model.keras"
-    assert [
-        line for line in caplog.messages if line.startswith(f"{problem}; falling back to 0001-")
-    ]
+    shutil.copytree(root, tmp_path / "copy", symlinks=True)
+    copies = Champions(Store(tmp_path / "copy"))
+    before = copies.find().champion
+    assert before
+    current = copies.promote(
+        before.model, before.facts, by="a test", why="again", expected_current=before.id
+    )
+    model = tmp_path / "copy" / current.model.path
+    model.write_bytes(model.read_bytes()[:-1])
+    assert retrain(0, artifacts=tmp_path / "copy").verdict == "kept"
+    problem = f"champion {current.id}: model damaged: model.keras"
+    assert f"{problem}; falling back to {before.id}" in caplog.messages
     assert f"**Damaged:** {problem}." in newest_artifact("retraining-decision").data
 
 
-def test_data_of_another_kind_are_refused_before_training(
+def test_incompatible_data_are_refused_before_training(
     champions: Champions, command: Callable[..., Finished], root: Path
 ) -> None:
     current, history = champions.current_name(), champions.history()
@@ -201,7 +208,7 @@ def test_data_of_another_kind_are_refused_before_training(
     champions.rollback(current, by="a test")
 
 
-def test_a_bad_pointer_is_reported_before_training(
+def test_invalid_pointer_is_reported_before_training(
     champions: Champions, command: Callable[..., Finished], root: Path
 ) -> None:
     current = champions.current_name()
@@ -218,7 +225,7 @@ def test_a_bad_pointer_is_reported_before_training(
     assert not any(" cached" in line or ": ran " in line for line in done.lines)
 
 
-def test_a_run_that_fails_leaves_its_reason_without_secrets(
+def test_failed_run_publishes_its_reason_without_secrets(
     command: Callable[..., Finished], tmp_path: Path
 ) -> None:
     done = command(data=("--source", f"{tmp_path}/none"))
@@ -235,12 +242,12 @@ def test_a_run_that_fails_leaves_its_reason_without_secrets(
     assert done.last.startswith("error: --url https://***@a.org/data?***: should hold no user name")
 
 
-def test_a_run_that_takes_too_long_is_ended(prefect_server: str, tmp_path: Path) -> None:
+def test_run_is_ended_at_the_time_limit(prefect_server: str, tmp_path: Path) -> None:
     from prefect.client.schemas.objects import StateType
 
     from flows.retrain import scheduled_retraining
 
-    # It accepts connections and never answers.
+    # It accepts connections and sends no response.
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         settings = Settings(
@@ -256,7 +263,7 @@ def test_a_run_that_takes_too_long_is_ended(prefect_server: str, tmp_path: Path)
     ]
 
 
-def test_data_at_an_url_are_downloaded_again() -> None:
+def test_data_at_a_url_are_downloaded_again() -> None:
     from flows.retrain import with_new_download
 
     settings = Settings(download=DownloadSettings(url="http://a/", digests="none"))
@@ -264,7 +271,7 @@ def test_data_at_an_url_are_downloaded_again() -> None:
     assert with_new_download(Settings()) == Settings()
 
 
-def test_a_seed_from_the_date_is_that_of_the_schedule() -> None:
+def test_seed_from_the_date_uses_the_scheduled_date() -> None:
     from flows.retrain import with_seed
 
     day = datetime.datetime(2026, 1, 31, 23, 59, tzinfo=datetime.UTC)
@@ -281,14 +288,16 @@ def test_images_are_scored_with_the_champion(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from flows.cli.predict import predict
+    from flows.cli.predict import predict_main
 
-    monkeypatch.setattr("flows.cli.predict.print_log_lines", lambda: None)  # meant for a process
+    monkeypatch.setattr(
+        "flows.cli.predict.print_log_lines", lambda: None
+    )  # it configures the whole process
     out = tmp_path / "scores.parquet"
     images = str(source / "t10k-images-idx3-ubyte")
     options = ["--artifacts", str(root), "--out", str(out)]
-    assert predict([images, *options]) == 0
-    assert predict([images, f"{tmp_path}/nowhere", *options]) == 1
+    assert predict_main([images, *options]) == 0
+    assert predict_main([images, f"{tmp_path}/nowhere", *options]) == 1
     said = capsys.readouterr()
     line = f"200 images scored with champion {champions.current_name()}: {out}"
     assert said.out.splitlines() == [line] * 2
@@ -312,7 +321,7 @@ def test_images_are_scored_with_the_champion(
         (PREDICT, [], "error: Parameter PATHS requires an argument."),
     ],
 )
-def test_a_wrong_option_gets_one_line(
+def test_invalid_option_is_refused_in_one_line(
     script: Path, arguments: list[str], line: str, tmp_path: Path
 ) -> None:
     done = run_script(script, *arguments, cwd=tmp_path)
@@ -320,7 +329,7 @@ def test_a_wrong_option_gets_one_line(
     assert done.code == 2
 
 
-def test_no_server_is_a_clear_error(tmp_path: Path) -> None:
+def test_missing_server_fails_in_one_line(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}/api"
     done = run_script(
         *(RETRAIN, "--artifacts", tmp_path / "a"),

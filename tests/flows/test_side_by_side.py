@@ -1,4 +1,4 @@
-"""Runs at the same time on one artifact root: each stage is computed once, and all succeed."""
+"""Test of concurrent runs on one artifact root."""
 
 from collections import Counter
 from pathlib import Path
@@ -14,20 +14,18 @@ OTHER = (*LEAN, "--learning-rate", "0.01")
 
 
 def computed(lines: list[str]) -> list[str]:
-    """The stages that a run computed itself."""
+    """Return the stages that a run computed itself."""
     return [line.partition(": running (")[0] for line in lines if ": running (" in line]
 
 
-def test_four_runs_compute_once_and_another_does_not_disturb_them(
-    prefect_server: str, tmp_path: Path
-) -> None:
+def test_concurrent_runs_compute_each_stage_once(prefect_server: str, tmp_path: Path) -> None:
     source, root = tmp_path / "source", tmp_path / "together"
     source.mkdir()
     tiny.write_source(source)
     runs = [tiny.start(root, source, prefect_server, *LEAN) for _ in range(SAME)]
     runs.append(tiny.start(root, source, prefect_server, *OTHER))
     counts = Counter(name for run in runs for name in computed(tiny.finish(run)))
-    # What comes before the learning rate is the same for all five.
+    # The stages before training are the same for all five.
     shared = {"download", "convert", "audit", "initialise", "evaluate-0"}
     trained = {"train-1", "train-40"}
     assert {name: counts[name] for name in shared} == dict.fromkeys(shared, 1)

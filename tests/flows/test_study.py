@@ -1,4 +1,4 @@
-"""Studies, run as a user runs them, on a small data set."""
+"""Tests of studies from the command line, on a small data set."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ BASE = (
 
 
 def runs(done: Finished) -> list[str]:
-    """The variants that a command ran, without the time that they took."""
+    """Return the log lines of variants, without their times."""
     return [line.partition(", trained in")[0] for line in done.lines if line.startswith("[")]
 
 
@@ -31,7 +31,7 @@ def trained(root: Path) -> list[Path]:
     return sorted(root.glob("records/train-*.json"))
 
 
-def test_without_a_name_the_studies_are_listed(tmp_path: Path) -> None:
+def test_without_a_name_all_studies_are_listed(tmp_path: Path) -> None:
     done = run_script(STUDY, cwd=tmp_path)
     assert done.code == 0
     for study in STUDIES:
@@ -39,7 +39,7 @@ def test_without_a_name_the_studies_are_listed(tmp_path: Path) -> None:
         assert any(study.question in line for line in done.lines)
 
 
-def test_an_unknown_study_is_refused_with_what_there_is(tmp_path: Path) -> None:
+def test_unknown_study_is_refused_with_the_known_names(tmp_path: Path) -> None:
     done = run_script(STUDY, "drop-out", cwd=tmp_path)
     (line,) = done.lines
     assert line.startswith("error: drop-out: no such study; there are repeat, longer, ")
@@ -47,9 +47,7 @@ def test_an_unknown_study_is_refused_with_what_there_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("script", [PIPELINE, STUDY])
-def test_a_network_that_cannot_be_built_is_refused_before_anything_runs(
-    script: Path, tmp_path: Path
-) -> None:
+def test_invalid_network_is_refused_before_any_run(script: Path, tmp_path: Path) -> None:
     names = ("strides",) if script == STUDY else ()
     done = run_script(script, *names, "--conv-sizes", "29", "--artifacts", tmp_path / "root")
     assert done.lines == [
@@ -74,11 +72,13 @@ def study(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Call
 
 @pytest.mark.server
 @pytest.mark.tensorflow
-def test_variants_are_run_once_and_answered(study: Callable[..., Finished], tmp_path: Path) -> None:
+def test_variants_run_once_and_the_answer_is_cached(
+    study: Callable[..., Finished], tmp_path: Path
+) -> None:
     root, document = tmp_path / "root", tmp_path / "EXERCISES.md"
     first = study("strides", "relu-on-logits", "--artifacts", root, "--write", document)
     assert first.code == 0, first.lines
-    # The first variant of both is the same one: with two seeds, three variants are six runs.
+    # Both studies share their first variant: three variants with two seeds are six runs.
     assert len(runs(first)) == len(trained(root)) == 6
     strides = answer_of(root, "strides")
     for row in strides["rows"]:
@@ -87,7 +87,7 @@ def test_variants_are_run_once_and_answered(study: Callable[..., Finished], tmp_
     assert " ".join(strides["conclusions"]) in document.read_text(encoding="utf-8")
     assert (tmp_path / "exercises" / "strides.png").read_bytes()[:4] == b"\x89PNG"
 
-    # The same again, from the same cache; with nothing to run, from the records alone.
+    # Again from the cache, then from the records alone.
     again = study("strides", "--workers", "1", "--artifacts", root)
     assert again.code == 0
     assert len(runs(again)) == 4
@@ -129,7 +129,7 @@ if __name__ == "__main__":
 
 @pytest.mark.server
 @pytest.mark.tensorflow
-def test_a_variant_that_fails_does_not_stop_the_others(prefect_server: str, tmp_path: Path) -> None:
+def test_failed_variant_does_not_stop_the_others(prefect_server: str, tmp_path: Path) -> None:
     source = bars.write(tmp_path / "source")
     script = tmp_path / "failing.py"
     script.write_text(FAILING)

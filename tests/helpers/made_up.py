@@ -5,7 +5,7 @@ from typing import Any
 
 from tasks.model.costs import Costs
 from tasks.records import Device
-from tasks.study.answer import Answer, Row, compare, make_row
+from tasks.study.answer import Row, StudyAnswer, compare, make_row
 from tasks.study.conclusions import conclude
 from tasks.study.exercises import BY_NAME
 from tasks.study.result import Outcome, RunResult
@@ -39,7 +39,7 @@ def row(name: str, outcomes: Sequence[Outcome | int], **changes: Any) -> Row:
     return make_row(name, "", costs, results).model_copy(update=changes)
 
 
-def answer(*rows: Row, name: str = "dropout", **changes: Any) -> Answer:
+def answer(*rows: Row, name: str = "dropout", **changes: Any) -> StudyAnswer:
     """Return an answer with its conclusions."""
     facts: dict[str, Any] = {
         "number": 5,
@@ -55,7 +55,7 @@ def answer(*rows: Row, name: str = "dropout", **changes: Any) -> Answer:
         "versions": {"Python": "3.11"},
         "finished": "2026-01-31T14:05:09+00:00",
     }
-    made = Answer(**facts | changes)
+    made = StudyAnswer(**facts | changes)
     return made.model_copy(update={"conclusions": conclude(made, BY_NAME[name].conclusion)})
 
 

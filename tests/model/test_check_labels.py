@@ -20,7 +20,7 @@ from tasks.model.check_labels import (
     suggest_labels,
 )
 from tasks.model.evaluate import evaluate
-from tasks.model.predictions import to_frame
+from tasks.model.prediction_table import to_frame
 from tasks.records import LabelIssues, Segment, Split, Splits
 from tasks.settings import EvaluationSettings, NetworkSettings
 

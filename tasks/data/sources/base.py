@@ -1,4 +1,4 @@
-"""The interface of a source, and the checks that its files must pass."""
+"""The interface of a source in the network, and the checks that files must pass."""
 
 import hashlib
 from typing import Protocol
@@ -12,7 +12,7 @@ Contents = dict[str, bytes]
 
 
 class Source(Protocol):
-    """A place that may have the four IDX files."""
+    """A place in the network that may have the four IDX files."""
 
     @property
     def name(self) -> str:
@@ -32,14 +32,14 @@ def expected_digests(setting: str) -> dict[str, str | None]:
     """Return the digest that each file must have.
 
     Args:
-        setting: `mnist`, `none` or four SHA-256 separated by commas.
+        setting: `mnist`, `auto`, `none` or four SHA-256 separated by commas.
 
     Returns:
         File name → SHA-256 of the uncompressed file, or None if any content is accepted.
     """
     if setting == "mnist":
         return {file.name: file.sha256 for file in MNIST}
-    if setting == "none":
+    if setting in ("auto", "none"):
         return dict.fromkeys(IDX_FILES)
     return dict(zip(IDX_FILES, setting.split(","), strict=True))
 
@@ -68,9 +68,9 @@ def verify(data: bytes, name: str, file: IdxFile, expected: str | None) -> bytes
         raise other_content(name, "MNIST's")
     content = idx.decompress(data, name)
     idx.loads(content, name)
-    if expected is None or (is_mnist and sha256(data) == file.archive_sha256):
+    if expected is None or (is_mnist and digest(data) == file.archive_sha256):
         return content
-    if sha256(content) != expected:
+    if digest(content) != expected:
         raise other_content(name, "MNIST's" if is_mnist else "what --digests says")
     return content
 
@@ -82,7 +82,7 @@ def other_content(name: str, expected: str) -> PipelineError:
     )
 
 
-def sha256(data: bytes) -> str:
+def digest(data: bytes) -> str:
     """Return the SHA-256 of bytes in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 

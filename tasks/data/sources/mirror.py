@@ -39,7 +39,7 @@ class Mirror:
                 if file.name in found:
                     continue
                 archive = f"{file.name}.gz"
-                data = http.download(
+                data = http.download_file(
                     client,
                     self.name + archive,
                     attempts=self.settings.attempts,

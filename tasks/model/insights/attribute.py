@@ -11,7 +11,7 @@ from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
 from tasks.model.checkpoint import LIBRARIES, restore_network, write_tensors
 from tasks.model.device import load_tensorflow
-from tasks.model.predictions import read_predictions
+from tasks.model.prediction_table import read_predictions
 from tasks.records import Attribution, Checkpoint, Shape, Split
 from tasks.settings import NetworkSettings
 

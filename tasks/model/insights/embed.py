@@ -13,7 +13,7 @@ from tasks.engine.store import Workspace
 from tasks.model.checkpoint import LIBRARIES, restore_network
 from tasks.model.device import load_tensorflow
 from tasks.model.insights.layer_outputs import layer_tensors
-from tasks.model.predictions import read_predictions
+from tasks.model.prediction_table import read_predictions
 from tasks.records import Checkpoint, Embedding, Shape, Split
 from tasks.settings import NetworkSettings
 

@@ -8,13 +8,13 @@ from tasks.report.figures.canvas import largest, save
 from tasks.report.figures.images import (
     SHOWN_CLASSES,
     confidences,
-    confused_pairs,
+    confused_pair_grid,
     example_errors,
     image_grid,
     single_image,
 )
 from tasks.report.figures.insight import attributions, embedding_map, exciting_inputs
-from tasks.report.figures.layers import conv_weights, flow, layer_outputs
+from tasks.report.figures.layers import conv_weights, flow, output_grid
 from tasks.report.figures.scores import (
     calibration,
     class_scores,
@@ -28,7 +28,7 @@ __all__ = [
     "calibration",
     "class_scores",
     "confidences",
-    "confused_pairs",
+    "confused_pair_grid",
     "confusion_matrix",
     "conv_weights",
     "embedding_map",
@@ -37,8 +37,8 @@ __all__ = [
     "flow",
     "image_grid",
     "largest",
-    "layer_outputs",
     "learning_curve",
+    "output_grid",
     "save",
     "single_image",
 ]

@@ -67,7 +67,7 @@ def new_figure(width: int, height: int) -> Figure:
     sheet.set(xlim=(0, width), ylim=(height, 0), zorder=-1)
     sheet.set_axis_off()
     for axis in (sheet.xaxis, sheet.yaxis):
-        axis.set_major_locator(NullLocator())  # ticks take long to make, shown or not
+        axis.set_major_locator(NullLocator())  # creating ticks is slow, even if they are hidden
     return figure
 
 
@@ -84,7 +84,7 @@ def scaled_axes(figure: Figure, left: int, top: int, width: int, height: int) ->
     )
 
 
-def place(
+def draw_image(
     figure: Figure,
     image: NDArray[np.generic],
     box: tuple[int, int, int, int],
@@ -262,7 +262,7 @@ def columns_of(count: int, height: float, width: float, proportion: float = 1.0)
     return min(count, max(1, ceil(sqrt(proportion * count * height / width))))
 
 
-def percent(share: float) -> str:
+def whole_percent(share: float) -> str:
     """Return a share as a whole percentage; only exactly 0 and 1 give 0 % and 100 %."""
     if not np.isfinite(share):
         return "nan"
@@ -304,6 +304,11 @@ def wrapped(text: str, width: int, size: float) -> str:
 def shortened(names: Sequence[str], width: int, size: float) -> list[str]:
     """Return names cut to a width in dots, with an ellipsis."""
     return [_shortened(name, width, size) for name in names]
+
+
+def fitting_size(texts: Sequence[str], width: int) -> float:
+    """Return the usual size of text, or the small one if a text is wider than so many dots."""
+    return TICK if all(text_width(text, TICK) <= width for text in texts) else SMALL
 
 
 def _shortened(name: str, width: int, size: float) -> str:

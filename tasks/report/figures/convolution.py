@@ -13,9 +13,9 @@ from tasks.report.figures.canvas import (
     TITLE,
     WIDTH,
     arrow,
+    draw_image,
     enlarged,
     new_figure,
-    place,
     rectangle,
     symmetric,
     text_height,
@@ -153,7 +153,7 @@ def how_a_convolution_works(
         middle = left + cell // 2
         corner = middle - width // 2
         write(figure, middle, top, f"Place {n + 1}", LABEL, align="center")
-        place(figure, image, (corner, top + line, width, height), BYTES, GREYS)
+        draw_image(figure, image, (corner, top + line, width, height), BYTES, GREYS)
         # Where the filter reaches beyond the image, only the part inside is drawn.
         rows = np.arange(max(tops[y], 0), min(tops[y] + size, image.shape[0]))
         columns = np.arange(max(lefts[x], 0), min(lefts[x] + size, image.shape[1]))
@@ -165,17 +165,17 @@ def how_a_convolution_works(
             round(len(columns) * across_pixel),
             round(len(rows) * down_pixel),
         )
-        place(figure, part, over, norms["weights"], SIGNS)
+        draw_image(figure, part, over, norms["weights"], SIGNS)
         rectangle(figure, over, edge=INK)
         foot = top + line + height
         arrow(figure, (middle, foot + 6), (middle, foot + ARROW - 6))
         write(figure, middle, second, "Ink × weights", SMALL, align="center")
         box = (middle - small // 2, second + line, small, small)
-        place(figure, product, box, norms["products"], SIGNS)
+        draw_image(figure, product, box, norms["products"], SIGNS)
         foot = second + line + small
         arrow(figure, (middle, foot + 6), (middle, foot + ARROW - 6))
         value = float(sums[y, x])
-        place(figure, np.array([[value]]), (middle - 25, third, 50, 50), norms["sums"], SIGNS)
+        draw_image(figure, np.array([[value]]), (middle - 25, third, 50, 50), norms["sums"], SIGNS)
         words = f"Sum {value:.2f}".replace("-", "\N{MINUS SIGN}")
         write(figure, middle, third + 56, words, SMALL, align="center")
         # From each sum towards the output below.
@@ -183,7 +183,7 @@ def how_a_convolution_works(
         arrow(figure, (middle, third + 50 + line + 4), (target, last - line - 4))
     write(figure, WIDTH // 2, last - line, "The sums at all places", LABEL, align="center")
     left = (WIDTH - across) // 2
-    place(figure, sums, (left, last, across, down), norms["sums"], SIGNS)
+    draw_image(figure, sums, (left, last, across, down), norms["sums"], SIGNS)
     for n, (y, x) in enumerate(places):
         mark(figure, (left, last, across, down), sums.shape, (y, x), str(n + 1))
     return figure

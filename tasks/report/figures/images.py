@@ -21,15 +21,16 @@ from tasks.report.figures.canvas import (
     TICK,
     TITLE,
     WIDTH,
+    draw_image,
     enlarged,
+    fitting_size,
     new_figure,
-    percent,
-    place,
     rectangle,
     sentence,
     shortened,
     text_height,
     text_width,
+    whole_percent,
     wrapped,
     write,
 )
@@ -80,7 +81,7 @@ def image_grid(
         row, column = divmod(i, columns)
         left = MARGIN + column * (cell + gap)
         y = top + row * (height + below + gap)
-        place(figure, image, (left + (cell - width) // 2, y, width, height), norm, GREYS)
+        draw_image(figure, image, (left + (cell - width) // 2, y, width, height), norm, GREYS)
         write(figure, left + cell // 2, y + height + 8, label, LABEL, align="center")
     return figure
 
@@ -118,7 +119,7 @@ def single_image(image: NDArray[np.uint8], title: str) -> Figure:
     top = MARGIN + text_height(title, TITLE)
     figure = new_figure(across + 2 * MARGIN, top + height + MARGIN)
     write(figure, MARGIN + across // 2, MARGIN, title, TITLE, align="center")
-    place(figure, image, (MARGIN + (across - width) // 2, top, width, height), BYTES, GREYS)
+    draw_image(figure, image, (MARGIN + (across - width) // 2, top, width, height), BYTES, GREYS)
     return figure
 
 
@@ -152,9 +153,11 @@ def confidences(
         for t, p in zip(true, probabilities, strict=True)
     ]
     # The column of the image is as wide as the text below it, within limits.
-    words = max(text_width(text, TICK) for pair in pairs for text in pair)
-    part = max(width, 112, min(words, 112 if columns == 3 else 160))
-    labels = ["\n".join(shortened(pair, part, TICK)) for pair in pairs]
+    words = [text for pair in pairs for text in pair]
+    most = max(width, 112 if columns == 3 else 160)
+    size = fitting_size(words, most)
+    part = max(width, 112, min(max(text_width(text, size) for text in words), most))
+    labels = ["\n".join(shortened(pair, part, size)) for pair in pairs]
     tallest = max(text_height(label, TICK) for label in labels)
     down = max(shown * line, height + 8 + tallest) + 24
     figure = new_figure(WIDTH, top + ceil(len(images) / columns) * down)
@@ -163,8 +166,8 @@ def confidences(
 
     for i, (image, row) in enumerate(zip(images, probabilities, strict=True)):
         left, y = MARGIN + i % columns * (cell + gap), top + i // columns * down
-        place(figure, image, (left, y, width, height), BYTES, GREYS)
-        write(figure, left, y + height + 8, labels[i], TICK)
+        draw_image(figure, image, (left, y, width, height), BYTES, GREYS)
+        write(figure, left, y + height + 8, labels[i], size)
         right, left = left + cell - 76, left + part + 14 + names_wide + 8
         for k, c in enumerate(most_probable(row, int(true[i]), shown)):
             middle = y + k * line + line / 2
@@ -174,7 +177,14 @@ def confidences(
             length = (right - left) * float(row[c]) if np.isfinite(row[c]) else 0
             rectangle(figure, (left, middle - 8, max(length, 1), 16), fill=colour)
             if c == true[i] or not row[c] < 0.005:
-                write(figure, left + length + 6, middle, percent(row[c]), SMALL, vertical="center")
+                write(
+                    figure,
+                    left + length + 6,
+                    middle,
+                    whole_percent(row[c]),
+                    SMALL,
+                    vertical="center",
+                )
         rectangle(figure, (left - 1, y, 1, shown * line), fill=FRAME)
     return figure
 
@@ -197,7 +207,7 @@ def most_probable(row: NDArray[np.floating], true: int, count: int) -> list[int]
     return first if true in first else [*first[:-1], true]
 
 
-def confused_pairs(
+def confused_pair_grid(
     pairs: Sequence[tuple[int, int, int]],
     images: NDArray[np.uint8],
     true: NDArray[np.integer],
@@ -240,7 +250,7 @@ def confused_pairs(
         write(figure, start + length + 10, middle, f"{count:,}", LABEL, vertical="center")
         for i, row in enumerate(np.flatnonzero((true == t) & (predicted == p))[:examples]):
             left = WIDTH - MARGIN - (examples - i) * (width + 8) + 8
-            place(figure, images[row], (left, y, width, height), BYTES, GREYS)
+            draw_image(figure, images[row], (left, y, width, height), BYTES, GREYS)
     return figure
 
 
@@ -331,7 +341,7 @@ def confused_pairs_figure(data: Predictions, confused: Sequence[ConfusedPair]) -
     if len(confused) <= PAIRS:
         shown = f"All {len(confused)}"
     return ReportFigure(
-        figure=confused_pairs(
+        figure=confused_pair_grid(
             [(pair.true, pair.predicted, pair.count) for pair in pairs],
             data.images,
             data.true,

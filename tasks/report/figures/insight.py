@@ -21,17 +21,18 @@ from tasks.report.figures.canvas import (
     TICK,
     WIDTH,
     colour_bar,
+    draw_image,
     enlarged,
+    fitting_size,
     frame,
     new_figure,
-    percent,
-    place,
     scaled_axes,
     sentence,
     shortened,
     symmetric,
     text_height,
     text_width,
+    whole_percent,
     write,
 )
 from tasks.report.figures.images import BYTES, GREYS, NO_ERRORS, image_grid
@@ -48,7 +49,9 @@ def exciting_inputs(
         probabilities: [classes], probability of the class for its own image, from 0 to 1.
         class_names: name of each class.
     """
-    titles = [f"{name}: {percent(p)}" for name, p in zip(class_names, probabilities, strict=True)]
+    titles = [
+        f"{name}: {whole_percent(p)}" for name, p in zip(class_names, probabilities, strict=True)
+    ]
     columns = 5 if len(images) > 4 else 3
     return image_grid(images, titles, columns if len(images) <= 30 else 7, norm=Normalize(0, 1))
 
@@ -72,22 +75,24 @@ def attributions(
     """
     if len(images) == 0:
         return sentence("No errors")
-    words_wide, gap = 150, 12
+    pairs = [
+        (f"True: {class_names[t]}", f"Pred: {class_names[p]}")
+        for t, p in zip(true, predicted, strict=True)
+    ]
+    size = fitting_size([text for pair in pairs for text in pair], 150)
+    words_wide, gap = 150 if size == TICK else 180, 12
     columns = 1 + 2 * len(maps)
     cell = (WIDTH - 2 * MARGIN - words_wide - columns * gap) // columns
     width, height = enlarged(images.shape[1:], cell)
-    labels = [
-        "\n".join(shortened([f"True: {class_names[t]}", f"Pred: {class_names[p]}"], 150, TICK))
-        for t, p in zip(true, predicted, strict=True)
-    ]
+    labels = ["\n".join(shortened(pair, words_wide, size)) for pair in pairs]
     line = max(height, text_height(labels[0], TICK)) + gap
     top, down = MARGIN + 72, line * len(images)
     figure = new_figure(WIDTH, top + down + 120)
     places = [MARGIN + words_wide + gap + k * (cell + gap) for k in range(columns)]
     for i, (image, label) in enumerate(zip(images, labels, strict=True)):
         y = top + i * line
-        write(figure, MARGIN, y + height / 2, label, TICK, vertical="center")
-        place(figure, image, (places[0], y, width, height), BYTES, GREYS)
+        write(figure, MARGIN, y + height / 2, label, size, vertical="center")
+        draw_image(figure, image, (places[0], y, width, height), BYTES, GREYS)
     write(figure, places[0] + width / 2, MARGIN + 34, "the image", SMALL, align="center")
     for k, (name, *pair) in enumerate(maps):
         norm = symmetric(np.stack(pair))
@@ -99,7 +104,7 @@ def attributions(
             write(figure, x + width / 2, MARGIN + 34, heading, SMALL, align="center")
             for i, tile in enumerate(shown):
                 box = (x, top + i * line, width, height)
-                place(figure, tile, box, norm, colormaps["seismic"])
+                draw_image(figure, tile, box, norm, colormaps["seismic"])
         bar = scaled_axes(figure, left, top + down + 12, right + width - left, 20)
         colour_bar(bar, norm, colormaps["seismic"], "Logit")
     return figure

@@ -22,17 +22,17 @@ from tasks.report.figures.canvas import (
     arrow,
     colour_bar,
     columns_of,
+    draw_image,
     from_zero,
     largest,
     new_figure,
-    percent,
-    place,
     rectangle,
     scaled,
     scaled_axes,
     shortened,
     text_height,
     text_width,
+    whole_percent,
     wrapped,
     write,
 )
@@ -54,7 +54,7 @@ def conv_weights(weights: NDArray[np.floating], channel: int, limit: float) -> F
     return _tiles(filters, title, Normalize(-limit, limit), colormaps["seismic"], "Weight")
 
 
-def layer_outputs(outputs: NDArray[np.floating], title: str) -> Figure:
+def output_grid(outputs: NDArray[np.floating], title: str) -> Figure:
     """Return the outputs of a layer for one image, on one scale from white to black.
 
     Args:
@@ -89,7 +89,7 @@ def _tiles(
     for i, tile in enumerate(tiles):
         row, column = divmod(i, columns)
         left, y = MARGIN + column * (width + gap), top + row * (height + gap)
-        place(figure, tile, (left, y, width, height), norm, colours)
+        draw_image(figure, tile, (left, y, width, height), norm, colours)
     if not np.isfinite(tiles).all():
         unit += " (green: not finite)"
     bar = scaled_axes(figure, MARGIN + across + 32, top, 28, down)
@@ -135,7 +135,7 @@ def flow(
         write(figure, WIDTH // 2, top, label, LABEL, align="center")
         left = (WIDTH - max(x + width for _, (x, _, width, _) in grid)) // 2
         for tile, (x, y, width, height) in grid:
-            place(figure, tile, (left + x, top + 32 + y, width, height), norm, GREYS)
+            draw_image(figure, tile, (left + x, top + 32 + y, width, height), norm, GREYS)
         top += 32 + high
         arrow(figure, (WIDTH / 2, top + 10), (WIDTH / 2, top + STEP - 10))
         top += STEP
@@ -239,7 +239,7 @@ def _bars(
         colour = BLUE if c == true else ORANGE if c == best else PALE
         rectangle(figure, (middle - 0.35 * slot, foot - high, 0.7 * slot, high), fill=colour)
         if share >= 0.005 and (slot >= 64 or c == best):
-            write(figure, middle, foot - high - 26, percent(share), SMALL, align="center")
+            write(figure, middle, foot - high - 26, whole_percent(share), SMALL, align="center")
         rotation = 90 if _turned(names) else 0
         write(figure, middle, foot + 8, name, SMALL, align="center", rotation=rotation)
 
@@ -279,7 +279,7 @@ def outputs_figure(
     """
     height, width, filters = output.shape
     return ReportFigure(
-        figure=layer_outputs(output, f"Output of {layer} for test image {row}"),
+        figure=output_grid(output, f"Output of {layer} for test image {row}"),
         name=f"{layer}-outputs-{row}",
         title=f"Outputs of {layer} for test image {row}",
         caption=f"{filters} outputs of {height} × {width} pixels; darker is larger.",

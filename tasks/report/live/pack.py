@@ -1,18 +1,18 @@
-"""Stage: checkpoint × test split × predictions → what the live network of the page carries."""
+"""Stage: checkpoint × test split × predictions → payload of the page's live network."""
 
 from safetensors.numpy import load_file
 
-from tasks.data.dataset import class_names, read_split
+from tasks.data.dataset import read_split
 from tasks.engine.models import FileRef
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
-from tasks.model.predictions import read_predictions
+from tasks.model.prediction_table import class_probabilities, read_predictions
 from tasks.records import Checkpoint, LiveNetwork, Shape, Split
 from tasks.report.live.payload import pack
 from tasks.settings import NetworkSettings
 
 WEIGHTS = "weights/"
-"""What the names of weights begin with in a checkpoint."""
+"""Prefix of the names of weights in a checkpoint."""
 
 
 @stage(libraries=("numpy", "pandas", "pyarrow", "safetensors"))
@@ -20,22 +20,23 @@ def pack_live(
     work: Workspace,
     split: Split,
     shape: Shape,
+    class_names: tuple[str, ...],
     checkpoint: Checkpoint,
     network: NetworkSettings,
     predictions: FileRef,
 ) -> LiveNetwork:
-    """Put the trained network and some test images into one text for the report page.
+    """Pack the trained network and some test images into one text for the report page.
 
     Args:
         work: inputs and outputs.
         split: the test split.
         shape: size of the images and number of classes.
+        class_names: names of the classes.
         checkpoint: the trained network.
         network: its layers.
         predictions: of the network for the split; see `Evaluation.predictions`.
     """
     table = read_predictions(work.input(predictions))
-    probabilities = table[[f"p{c}" for c in range(shape.classes)]]
     packed = pack(
         network,
         shape,
@@ -47,8 +48,8 @@ def pack_live(
         read_split(work.input(split.file)).images,
         table["label"].to_numpy(),
         table["predicted"].to_numpy(),
-        probabilities.to_numpy(),
-        class_names(shape.classes),
+        class_probabilities(table),
+        list(class_names),
     )
     if packed.text is None:
         return LiveNetwork(file=None, reason=packed.reason)

@@ -1,4 +1,4 @@
-"""How the program works, told with the numbers of a run, in the order in which it happens."""
+"""Explanation of the network's steps in order, with the numbers of a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,32 +11,32 @@ from tasks.settings import NetworkSettings
 
 @dataclass(frozen=True)
 class RunFacts:
-    """The numbers of a run that the story needs."""
+    """Numbers of a run for the explanation."""
 
     shape: Shape
     names: Sequence[str]
-    """Of the classes."""
+    """Class names."""
     network: NetworkSettings
     training_images: int
     batch_size: int
     milestones: Sequence[tuple[int, int, int]]
     """Iterations, correct and total test images; ascending, the first one before training."""
     confused: Sequence[tuple[int, int, int]]
-    """True class, predicted class and how often; every pair with an error."""
+    """True class, predicted class and count of every pair with an error."""
 
 
 @dataclass(frozen=True)
 class Caption:
-    """One step of the story."""
+    """Text of one step."""
 
     title: str
     text: str
     picture: str
-    """How the name of the report's figure that shows it begins; not every report has one."""
+    """Prefix of the name of the report's figure that shows the step, if there is one."""
 
 
 def tell_story(run: RunFacts) -> list[Caption]:
-    """Tell the steps from an image to what the errors have in common."""
+    """Return the texts of the steps, from the image to the errors."""
     return [
         Caption("An image is numbers", image_words(run), "first-test-images"),
         Caption("A filter looks for a small pattern", filter_words(run), "convolution"),
@@ -66,13 +66,13 @@ def filter_words(run: RunFacts) -> str:
     size = for_each(layers, network.conv_sizes)[0]
     stride = for_each(layers, network.conv_strides)[0]
     filters = network.conv_filters[0]
-    step = f"{stride} {plural(stride, 'pixel')}"
+    step = f"{stride} {pluralise(stride, 'pixel')}"
     return (
         f"A filter of the first layer is {size} × {size} weights. It is laid over a patch of the"
         " image: each pixel times the weight above it, all added up, is one pixel of the output."
         f" Then it moves on by {step}. Where the patch is like the filter, the sum is large."
-        f" The first layer has {filters} {plural(filters, 'filter')}, so it has"
-        f" {filters} {plural(filters, 'output')}."
+        f" The first layer has {filters} {pluralise(filters, 'filter')}, so it has"
+        f" {filters} {pluralise(filters, 'output')}."
     )
 
 
@@ -111,7 +111,7 @@ def layers_words(run: RunFacts) -> str:
     if network.conv_filters:
         height, width = layer_sizes(network, shape.height, shape.width)[-1][1]
         numbers, source = height * width * network.conv_filters[-1], "numbers that are left"
-    neurons = ", then ".join(f"{n:,} {plural(n, 'neuron')}" for n in network.dense)
+    neurons = ", then ".join(f"{n:,} {pluralise(n, 'neuron')}" for n in network.dense)
     way = f"to {neurons}, and from there to" if neurons else "straight to"
     sentences.append(
         f"The {numbers:,} {source} go {way} the last layer, which has one output for each of the"
@@ -135,8 +135,8 @@ def learning_words(run: RunFacts) -> str:
         )
     return (
         f"The weights begin with random values: before training, {start} are right. In each of"
-        f" {iterations:,} {plural(iterations, 'iteration')} the network answers"
-        f" {run.batch_size:,} training {plural(run.batch_size, 'image')}, and the weights take a"
+        f" {iterations:,} {pluralise(iterations, 'iteration')} the network answers"
+        f" {run.batch_size:,} training {pluralise(run.batch_size, 'image')}, and the weights take a"
         " small step in the direction that makes these answers less wrong. After the last one,"
         f" {reached:,} are right."
     )
@@ -156,7 +156,7 @@ def errors_words(run: RunFacts) -> str:
     verb = "is" if wrong == 1 else "are"
     words = f"Of {total:,} test images {wrong:,} {verb} wrong."
     names = f"{run.names[first]} and {run.names[second]}"
-    words += f" No two classes are mixed up more often than {names}: {times(most)}."
+    words += f" No two classes are mixed up more often than {names}: {times_in_words(most)}."
     if len(largest) == 3 and len(pairs) > 3:
         possible = len(run.names) * (len(run.names) - 1) // 2
         words += (
@@ -166,9 +166,9 @@ def errors_words(run: RunFacts) -> str:
     return words + " Look at them: would you always know?"
 
 
-def times(count: int) -> str:
+def times_in_words(count: int) -> str:
     return {1: "once", 2: "twice"}.get(count, f"{count:,} times")
 
 
-def plural(count: int, noun: str) -> str:
+def pluralise(count: int, noun: str) -> str:
     return noun if count == 1 else f"{noun}s"

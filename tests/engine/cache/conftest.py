@@ -1,5 +1,5 @@
-"""Assertions of the state machine are told in full, like those of the tests themselves."""
+"""Rewriting of the state machine's assertions, as in test modules."""
 
 import pytest
 
-pytest.register_assert_rewrite("cache.machine")
+pytest.register_assert_rewrite("engine.cache.machine")

@@ -1,4 +1,4 @@
-"""Settings and records of the small project that the cache is tested with."""
+"""Settings and records of the small project in the cache tests."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,7 @@ class GatherSettings(StageSettings):
 
 class CleanSettings(StageSettings):
     shortest: int = 1
-    """Letters of the shortest word that is kept."""
+    """Minimum length of a word, in letters."""
 
 
 class CountSettings(StageSettings):
@@ -37,19 +37,19 @@ class Gathered(Record):
     file: FileRef
     lines: int
     moment: Annotated[int, NotInKey]
-    """Differs from run to run."""
+    """Seconds of the run; different in every run."""
 
 
 class Cleaned(Record):
     file: FileRef
     dropped: int
-    """Words left out: a fact that may change while the file stays the same."""
+    """Number of words left out: a fact that can change while the file stays the same."""
 
 
 class Counted(Record):
     counts: FileRef
     total: FileRef
-    """Which no other stage reads."""
+    """File that no other stage reads."""
 
 
 class Grown(Record):

@@ -1,4 +1,4 @@
-"""Random sequences of edits, stopped runs and runs, each run checked against the oracle."""
+"""State machine: random sequences of edits, aborted runs and runs, checked against the oracle."""
 
 import json
 import os
@@ -54,10 +54,10 @@ STAGES = ("gather", "clean", "count", "grow", "report", "all")
 
 
 class KillableExecutor(LocalExecutor):
-    """A local executor that can be killed between a result and its cache entry."""
+    """Local executor that can be killed between a result and its cache entry."""
 
     def write(self, plan: Plan[R], record: StageRecord) -> None:
-        """Write a cache entry, if nobody kills the process before."""
+        """Write a cache entry after the point at which the process can be killed."""
         reach(plan.label, "unrecorded")
         super().write(plan, record)
 
@@ -83,8 +83,7 @@ def link_to_itself(path: Path) -> None:
 
 
 def change_facts(path: Path) -> None:
-    """Make a record's facts others, and leave what it says of its files; where it has no facts,
-    put one in."""
+    """Change a record's facts but not its file references; add a fact if there is none."""
     record = json.loads(path.read_text())
     facts = {name: value for name, value in record["output"].items() if isinstance(value, int)}
     record["output"] |= {name: value + 1 for name, value in facts.items()} or {"added": 1}
@@ -103,23 +102,23 @@ RECORD_DAMAGES = (
 
 
 def leftovers(root: Path) -> list[Path]:
-    """What is half written, or half removed."""
+    """Return partly written and partly removed files."""
     return [path for path in root.rglob(".*") if path.suffix in (".tmp", ".old")]
 
 
 def listing(root: Path) -> dict[Path, int]:
-    """Everything below the root, with times of change."""
+    """Return every path below the root with its modification time."""
     return {path: path.lstat().st_mtime_ns for path in root.rglob("*")}
 
 
 class CacheMachine(RuleBasedStateMachine):
-    """One sequence. Steps are rules; a run checks everything."""
+    """One random sequence of rules; every run is compared with the oracle."""
 
     run_type: ClassVar[type[LocalExecutor] | type[PrefectExecutor]] = KillableExecutor
     in_flow: ClassVar[Callable[[Callable[[], Any]], Any]] = staticmethod(lambda job: job())
-    """Calls a function in a flow, where there is one."""
+    """Function that calls another one, in a flow if there is one."""
     most_runs: ClassVar[int] = 99
-    """Before the last one."""
+    """Settings of the run before the last one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,7 +171,7 @@ class CacheMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.lines)
     @rule()
     def repeat_line(self) -> None:
-        """Which brings no new word: the words stay the same, how many were left out does not."""
+        """Repeat a line: the words stay the same, the number of words left out changes."""
         self.world.lines += self.world.lines[-1:]
         self.write_source()
 
@@ -197,7 +196,7 @@ class CacheMachine(RuleBasedStateMachine):
     # Damage.
 
     def whole(self) -> list[Kept]:
-        """What is known to be usable."""
+        """Return the entries that are known to be valid."""
         return [kept for kept in self.oracle.kept.values() if kept.whole and kept.key]
 
     @precondition(lambda self: self.whole())
@@ -210,8 +209,8 @@ class CacheMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.whole())
     @rule(which=st.integers(0, 99))
-    def rot_output(self, which: int) -> None:
-        """Change a bit, but neither the file's size nor its times."""
+    def flip_bit_of_output(self, which: int) -> None:
+        """Flip a bit without a change of the file's size or times."""
         path = self.output_to_damage(which)
         status = path.stat()
         flip_bit(path)
@@ -250,7 +249,7 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(FOLDERS))
     def delete_folder(self, name: str) -> None:
-        """Delete all records, all locks, everything of one stage, or the whole root."""
+        """Delete all records, all locks, all files of one stage, or the root."""
         shutil.rmtree(self.store.root / name, ignore_errors=True)
         for kept in self.oracle.kept.values():
             if name in ("records", ""):
@@ -284,7 +283,7 @@ class CacheMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.runs < self.most_runs)
     @rule(at=POINTS)
     def abort_run(self, at: int) -> None:
-        """End a run from inside, at the n-th point that it reaches."""
+        """Raise an exception at the n-th point that a run reaches."""
         job = self.job()
         with stopping(at, abort):
             try:
@@ -294,13 +293,13 @@ class CacheMachine(RuleBasedStateMachine):
                 ended = False
         self.learn_from_log(ended)
 
-    # Knowledge.
+    # Expected state.
 
     def write_source(self) -> None:
         self.source.write_text("".join(f"{line}\n" for line in self.world.lines))
 
     def start_process(self) -> None:
-        """Forget what only lives as long as a process."""
+        """Clear caches that live only as long as a process."""
         fingerprint.read_module.cache_clear()
         digests._sha256.cache_clear()
         self.rotten = False
@@ -315,39 +314,39 @@ class CacheMachine(RuleBasedStateMachine):
             steps=chosen["steps"],
         )
 
-    def tell(self) -> Callable[[Any], dict[str, Any]]:
-        """The whole project as its code is now, ready to be run."""
+    def current_pipeline(self) -> Callable[[Any], dict[str, Any]]:
+        """Return the current project as a function, ready to run."""
         if self.rotten:
             self.start_process()
         Probe.log.write_text("")
-        tell = self.project.job().tell
+        run_story = self.project.job().run_story
         settings = self.settings()
-        return lambda run: tell(run, settings)
+        return lambda run: run_story(run, settings)
 
     def job(self) -> Callable[[], object]:
-        """A run that is to be stopped."""
+        """Start a run that the probe aborts."""
         self.runs += 1
-        tell = self.tell()
-        return lambda: self.execute(tell, ())[1]
+        run_story = self.current_pipeline()
+        return lambda: self.execute(run_story, ())[1]
 
     def execute(
-        self, tell: Callable[[Any], dict[str, Any]], refresh: tuple[str, ...]
+        self, run_story: Callable[[Any], dict[str, Any]], refresh: tuple[str, ...]
     ) -> tuple[Any, dict[str, Any]]:
         def work() -> tuple[Any, dict[str, Any]]:
             self.store.prepare()
             assert leftovers(self.store.root) == []
             run = self.run_type(self.store, frozenset(refresh))
-            return run, tell(run)
+            return run, run_story(run)
 
         result: tuple[Any, dict[str, Any]] = self.in_flow(work)
         return result
 
     def reached(self) -> list[tuple[str, str]]:
-        """Label and point of everything that the last run reached."""
+        """Return labels and points that the last run reached."""
         return [(line.split()[0], line.split()[1]) for line in Probe.log.open()]
 
     def learn_from_log(self, ended: bool, somewhere: bool = False) -> None:
-        """Tell the oracle how far a stopped run came."""
+        """Update the oracle with the points that an aborted run reached."""
         by_label = {step.label: step for step in steps(self.world)}
         reached = self.reached()
         begun = [by_label[label] for label, point in reached if point == "start"]
@@ -360,7 +359,7 @@ class CacheMachine(RuleBasedStateMachine):
                 self.oracle.stopped(begun[-1], reached[-1][1])
 
     def check_run(self, refresh: tuple[str, ...]) -> None:
-        """Run, and compare everything with the oracle."""
+        """Run, and compare results, cache entries and reasons with the oracle."""
         try:
             self.compare_run(refresh)
         except BaseException:
@@ -370,9 +369,9 @@ class CacheMachine(RuleBasedStateMachine):
     def compare_run(self, refresh: tuple[str, ...]) -> None:
         self.runs += 1
         expected = list(steps(self.world))
-        tell = self.tell()
-        verdicts = self.ask_status(tell, refresh)
-        run, records = self.execute(tell, refresh)
+        run_story = self.current_pipeline()
+        verdicts = self.ask_status(run_story, refresh)
+        run, records = self.execute(run_story, refresh)
         ran = [label for label, point in self.reached() if point == "start"]
 
         def must_run(step: Step) -> bool:
@@ -402,11 +401,11 @@ class CacheMachine(RuleBasedStateMachine):
             assert step.facts.items() <= record.items()
 
     def ask_status(
-        self, tell: Callable[[Any], dict[str, Any]], refresh: tuple[str, ...]
+        self, run_story: Callable[[Any], dict[str, Any]], refresh: tuple[str, ...]
     ) -> list[tuple[str, str]]:
         before = listing(self.store.root)
         run = DryRunExecutor(self.store, frozenset(refresh))
-        tell(run)
+        run_story(run)
         assert listing(self.store.root) == before
         return run.verdicts
 
@@ -418,11 +417,11 @@ class CacheMachine(RuleBasedStateMachine):
 
 
 class KillingMachine(CacheMachine):
-    """With runs that are killed, in a child of this process."""
+    """State machine with runs that are killed, in a child process."""
 
     @rule(at=POINTS, name=st.none() | st.sampled_from(list(SETTINGS)))
     def kill_run(self, at: int, name: str | None) -> None:
-        """SIGKILL at the n-th point that a run reaches; the next may have another setting."""
+        """Send SIGKILL at the n-th point of a run; the next run may have another setting."""
         job = self.job()
         with stopping(at, kill):
             killed = killed_in_child(job)
@@ -432,7 +431,7 @@ class KillingMachine(CacheMachine):
 
     @rule(n=st.integers(1, 150))
     def kill_run_at_file_operation(self, n: int) -> None:
-        """SIGKILL before the n-th file operation of a run, wherever that is."""
+        """Send SIGKILL before the n-th file operation of a run."""
         job = self.job()
 
         def run_and_be_killed() -> None:

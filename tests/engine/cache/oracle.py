@@ -1,8 +1,8 @@
-"""What must run and what must come out, worked out without the machinery.
+"""Oracle of the cache tests: expected runs and results, computed without the engine.
 
-The oracle knows what was edited, since it is told. For each stage it puts together what the
-result depends on (the *cause*), and computes the result by plain functions of its own. It
-remembers which causes have a whole record and whole outputs.
+The oracle is informed of every edit. For each stage it collects what the result depends on (the
+*cause*), and computes the result by functions of its own. It stores which causes have a complete
+record and complete outputs.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass
 class World:
-    """Everything that can be edited, as the edits left it."""
+    """Current state of everything that can be edited."""
 
     lines: tuple[str, ...]
     versions: dict[str, int]
@@ -23,7 +23,7 @@ class World:
 
 @dataclass(frozen=True)
 class Step:
-    """One stage run."""
+    """Expected stage run: its cause and its result."""
 
     label: str
     stage: str
@@ -34,12 +34,12 @@ class Step:
 
 @dataclass
 class Kept:
-    """What is left of a stage run; None: not known, since a run was killed at it."""
+    """Expected remains of a stage run; None: unknown, since a run was killed during it."""
 
     record: bool | None = False
     files: bool | None = False
     key: str = ""
-    """Where it lies; empty as long as no run has told."""
+    """Path of the output; empty until a run has reported it."""
     stage: str = ""
     names: tuple[str, ...] = ()
 
@@ -63,19 +63,19 @@ class Oracle:
         kept.key = key or kept.key
 
     def stopped(self, step: Step, point: str) -> None:
-        """A run was stopped at a point of this step: see probe.py."""
+        """Update after an aborted run: it stopped at a point of this step; see probe.py."""
         kept = self.of(step)
         if point == "unrecorded":
             kept.files = True
 
     def killed_somewhere(self, step: Step) -> None:
-        """A run was killed after this step had begun and before the next one had."""
+        """Update after a kill between the start of this step and the start of the next one."""
         kept = self.of(step)
         kept.record = kept.files = None
 
 
 def helpers(stage: str, versions: dict[str, int]) -> tuple[str, ...]:
-    """The modules whose code makes a stage's result, besides its own and its package."""
+    """Return the modules that a stage's code imports."""
     words = ("words", "accents") if versions["words"] >= 2 else ("words",)
     return {"clean": words, "count": (*words, "tally")}.get(stage, ())
 
@@ -88,7 +88,7 @@ def split(text: str, versions: dict[str, int]) -> list[str]:
 
 
 def steps(world: World) -> Iterator[Step]:
-    """All stage runs in their order, with what they depend on and what comes out."""
+    """Return all stage runs in order, with their causes and expected results."""
     versions, settings = world.versions, world.settings
     half = {module: version // 2 for module, version in versions.items()}
 

@@ -1,4 +1,4 @@
-"""What stages of the small project tell the test, and where the test stops them.
+"""Points of the small project's stages, where a test can log, abort or kill a run.
 
 A line `<label> <point>` goes to a log for every point that is reached: `start`, `half` and
 `written` inside a stage, `unrecorded` between its end and its cache entry.
@@ -14,15 +14,15 @@ from typing import Any, NoReturn
 
 
 class Aborted(BaseException):
-    """Ctrl-C, or whatever else ends a run from inside."""
+    """Exception that ends a run from inside, like Ctrl-C."""
 
 
 class Probe:
-    """The log, and the countdown to the point at which the run is stopped."""
+    """Log of reached points, and countdown to the point at which the run is stopped."""
 
     log: Path
     countdown = 0
-    """Points until `stop` is called; 0: never."""
+    """Number of points until `stop` is called; 0: never."""
     stop: Callable[[], NoReturn]
 
 
@@ -49,7 +49,7 @@ def kill() -> NoReturn:
 
 @contextmanager
 def stopping(at: int, stop: Callable[[], NoReturn]) -> Iterator[None]:
-    """Stop at the n-th point that is reached from here on."""
+    """Stop at the n-th point that is reached in the block."""
     Probe.countdown, Probe.stop = at, stop
     try:
         yield
@@ -63,7 +63,7 @@ FILE_OPERATIONS = frozenset(
 
 
 def kill_at_file_operation(n: int) -> None:
-    """Kill this process (a child of the test) before its n-th file operation from here on."""
+    """Kill this process, a child of the test, before its n-th file operation."""
 
     def hook(event: str, _: tuple[Any, ...]) -> None:
         nonlocal n
@@ -72,11 +72,11 @@ def kill_at_file_operation(n: int) -> None:
             if n == 0:
                 kill()
 
-    sys.addaudithook(hook)  # which cannot be taken back
+    sys.addaudithook(hook)  # audit hooks cannot be removed
 
 
 def killed_in_child(job: Callable[[], object]) -> bool:
-    """Run something in a forked child; whether it was killed before its end."""
+    """Run a function in a forked child; return whether the child was killed."""
     child = os.fork()
     if child == 0:
         code = 1
@@ -89,5 +89,5 @@ def killed_in_child(job: Callable[[], object]) -> bool:
     if os.WIFSIGNALED(status):
         assert os.WTERMSIG(status) == signal.SIGKILL
         return True
-    assert status == 0, "the child failed by itself"
+    assert status == 0, "the child failed without a kill"
     return False

@@ -4,9 +4,9 @@
                 └───────────────┴────────┴──→ report
 
 `words` helps clean and count, `tally` is imported inside count's function, `accents` is
-imported by `words` from its version 2 on, `spare` is imported by nobody. Every module has a
-version that stands in its syntax; of two versions one after the other (0 and 1, 2 and 3) the
-results are the same, so that half of the edits end in the same bytes.
+imported by `words` from its version 2 on, `spare` is not imported. Every module has a version in
+its syntax; pairs of versions (0 and 1, 2 and 3) have the same results, so that half of the edits
+give the same bytes.
 """
 
 import ast
@@ -24,7 +24,7 @@ SOURCES = {
 VERSION = {version}
 ''',
     "gather": '''
-"""Stage: a file from elsewhere → a copy below the root."""
+"""Stage: an external file → a copy below the root."""
 
 import hashlib
 import time
@@ -43,7 +43,7 @@ def source_digest(settings: GatherSettings) -> str:
 
 @stage(extra=source_digest)
 def gather(work: Workspace, settings: GatherSettings) -> Gathered:
-    """Copy, and say in the last line who did it."""
+    """Copy the file and append a line with the version."""
     reach("gather", "start")
     lines = settings.source.read_text().splitlines()
     lines.append("# gather " + str(VERSION // 2))
@@ -78,7 +78,7 @@ def clean(work: Workspace, gathered: Gathered, settings: CleanSettings) -> Clean
     return Cleaned(file=work.finished("words.txt"), dropped=len(found) - len(kept))
 ''',
     "count": '''
-"""Stage: words → how many begin with which letter."""
+"""Stage: words → their number for each first letter."""
 
 import json
 
@@ -107,7 +107,7 @@ def count(work: Workspace, file: FileRef, settings: CountSettings) -> Counted:
     return Counted(counts=work.finished("counts.json"), total=work.finished("total.txt"))
 ''',
     "grow": '''
-"""Stage: what has grown so far → a line more, in two halves; goes on where it was stopped."""
+"""Stage: the grown file → a file with one more line, in two halves; resumes after a stop."""
 
 from engine.cache.forms import Grown
 from engine.cache.probe import reach
@@ -165,7 +165,7 @@ VERSION = {version}
 
 
 def split(line: str) -> list[str]:
-    """Words in lower case, with a stroke that tells the version."""
+    """Return words in lower case, with a stroke that depends on the version."""
     return [{word} + "'" * (VERSION // 2) for word in line.lower().split()]
 ''',
     "accents": '''
@@ -175,17 +175,17 @@ VERSION = {version}
 
 
 def accent(word: str) -> str:
-    """Put the accent behind the word."""
+    """Append an accent to the word."""
     return word + "`" * (VERSION // 2)
 ''',
     "tally": '''
-"""Words → numbers by first letter."""
+"""Words → counts by first letter."""
 
 VERSION = {version}
 
 
 def tally(words: list[str], minimum: int) -> dict[str, int]:
-    """Leave out the letters that are rarer than the minimum."""
+    """Count words by first letter, without letters rarer than the minimum."""
     letters = [word[0] for word in words]
     counts = {{letter: letters.count(letter) for letter in sorted(letters)}}
     return {{a: n + VERSION // 2 for a, n in counts.items() if n >= minimum}}
@@ -209,8 +209,8 @@ from typing import Any
 VERSION = {version}
 
 
-def tell(executor: Any, settings: StorySettings) -> dict[str, object]:
-    """The records of all stages by their labels."""
+def run_story(executor: Any, settings: StorySettings) -> dict[str, object]:
+    """Return the records of all stages by label."""
     records = {{}}
     gathered = records["gather"] = gather(executor, settings.gather)
     cleaned = records["clean"] = clean(executor, gathered, settings.clean)
@@ -231,7 +231,7 @@ STYLES = ("as written", "commented", "reformatted", "without docstrings")
 
 
 def source_text(module: str, version: int, style: str) -> str:
-    """A module's text; the style changes nothing that Python sees."""
+    """Return a module's source; the style changes only comments and formatting."""
     accented = version >= 2
     text = SOURCES[module].format(
         version=version,
@@ -252,10 +252,10 @@ def source_text(module: str, version: int, style: str) -> str:
 
 
 class Clock:
-    """Gives every edit a time of its own.
+    """Clock that gives every edit a distinct time.
 
-    Two edits within a tick of the kernel's clock (4 ms) would leave a file with the same time,
-    and Python's byte code looks at whole seconds.
+    Two edits within a tick of the kernel's clock (4 ms) would leave the same file time,
+    and Python's byte code compares whole seconds.
     """
 
     def __init__(self) -> None:
@@ -267,12 +267,13 @@ class Clock:
 
 
 class Project:
-    """The project's folder, and what has been edited in it."""
+    """Folder of the project, with the current versions of its modules."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.clock = Clock()
-        self.versions = dict.fromkeys(SOURCES, 0) | {"words": 2}  # which so has a helper itself
+        # From version 2 on, `words` imports a module itself.
+        self.versions = dict.fromkeys(SOURCES, 0) | {"words": 2}
         self.styles = dict.fromkeys(SOURCES, STYLES[0])
         self.imported: ModuleType | None = None
         self.package = folder / "story"
@@ -288,7 +289,7 @@ class Project:
         self.imported = None
 
     def job(self) -> ModuleType:
-        """The module `story.job`; after an edit imported anew, with everything below it."""
+        """Return the module `story.job`; after an edit, import it and its imports again."""
         if self.imported is None:
             forget()
             importlib.invalidate_caches()

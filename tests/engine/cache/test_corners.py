@@ -1,4 +1,4 @@
-"""Faults of the cache that random edits do not reach, each in its smallest form."""
+"""Tests of cache faults that random edits do not reach."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ class Copied(Record):
 
 
 def run_plan(plan: Plan[Copied], store: Store) -> Copied:
-    """Use what is kept, or compute it and keep it."""
+    """Return the cached result, or compute and cache it."""
     record = plan.load(store)
     if record is None:
         record = plan.compute(store, "")
@@ -38,8 +38,8 @@ def count(work: Workspace) -> Copied:
 
 
 @pytest.fixture
-def other_disk(store: Store) -> Iterator[Path]:
-    """A file system of its own, where the outputs of a stage go."""
+def other_file_system(store: Store) -> Iterator[Path]:
+    """Return a folder on another file system."""
     place = store.root / count.name
     place.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
@@ -49,16 +49,19 @@ def other_disk(store: Store) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
-def test_outputs_may_be_on_another_file_system(store: Store, other_disk: Path) -> None:
-    assert other_disk.stat().st_dev not in {store.root.stat().st_dev, store.records.stat().st_dev}
+def test_outputs_may_be_on_another_file_system(store: Store, other_file_system: Path) -> None:
+    assert other_file_system.stat().st_dev not in {
+        store.root.stat().st_dev,
+        store.records.stat().st_dev,
+    }
     result = run_plan(count.plan(), store)
     assert store.path(result.file).read_text() == "seven"
     assert count.plan().load(store)
 
 
 @pytest.mark.parametrize("year", [1980, 2100])
-def test_a_clock_that_was_set_back_or_forward_hides_nothing(store: Store, year: int) -> None:
-    """What was kept seems to come from another time, and so does what has been damaged."""
+def test_changes_of_the_system_clock_hide_no_damage(store: Store, year: int) -> None:
+    """Cached and damaged files have times far from the current time."""
     moment = (year - 1970) * 365 * 86_400
     path = store.path(run_plan(count.plan(), store).file)
     for place in [store.root, *store.root.rglob("*")]:
@@ -70,7 +73,7 @@ def test_a_clock_that_was_set_back_or_forward_hides_nothing(store: Store, year: 
     assert store.path(run_plan(count.plan(), store).file).read_text() == "seven"
 
 
-def test_a_record_of_another_version_of_the_project_is_not_used(
+def test_record_of_another_key_format_is_not_used(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.modules["tasks.engine.stage"], "KEY_FORMAT", KEY_FORMAT - 1)
@@ -80,26 +83,26 @@ def test_a_record_of_another_version_of_the_project_is_not_used(
     assert count.plan().explain(store) == f"format {KEY_FORMAT - 1} → {KEY_FORMAT}"
 
 
-def test_a_record_without_what_this_version_needs_is_not_used(store: Store) -> None:
+def test_record_with_missing_fields_is_not_used(store: Store) -> None:
     plan = count.plan()
     run_plan(plan, store)
     (path,) = store.records.iterdir()
     record = json.loads(path.read_text())
-    # Whole by its own digest, as an older version would have written it.
+    # Its digest is valid, like that of a record of an older version.
     del record["output"]["letters"], record["output_sha256"]
     path.write_text(StageRecord(**record).model_dump_json())
     assert plan.problem(store) == "record of another form"
     assert run_plan(plan, store).letters == 5
 
 
-def test_a_number_changed_in_a_record_is_noticed(store: Store) -> None:
+def test_changed_number_in_a_record_is_detected(store: Store) -> None:
     run_plan(count.plan(), store)
     (record,) = store.records.iterdir()
     record.write_text(record.read_text().replace('"letters":5', '"letters":7'))
     assert run_plan(count.plan(), store).letters == 5
 
 
-def test_a_source_edited_during_the_run_never_stands_for_the_one_before(
+def test_source_edited_during_the_run_is_not_cached_under_the_old_key(
     store: Store, tmp_path: Path
 ) -> None:
     source = tmp_path / "source"
@@ -113,14 +116,14 @@ def test_a_source_edited_during_the_run_never_stands_for_the_one_before(
         work.output("text").write_text(source.read_text())
         return Copied(file=work.finished("text"), letters=3)
 
-    # It may refuse, or give the new text; but not under the old text's key.
+    # The run may fail or return the new text, but not under the old text's key.
     with contextlib.suppress(PipelineError):
         run_plan(copy.plan(), store)
     source.write_text("one")
     assert store.path(run_plan(copy.plan(), store).file).read_text() == "one"
 
 
-def test_the_package_of_a_stage_s_module_is_part_of_its_code(tmp_path: Path) -> None:
+def test_package_of_a_stage_is_part_of_its_code(tmp_path: Path) -> None:
     package = tmp_path / "package"
     package.mkdir()
     (package / "__init__.py").write_text("import os\nos.environ['X'] = '1'\n")
@@ -128,7 +131,7 @@ def test_the_package_of_a_stage_s_module_is_part_of_its_code(tmp_path: Path) -> 
     assert "package/__init__.py" in fingerprint("package.module", tmp_path).code
 
 
-def test_a_string_that_stands_alone_is_a_comment_wherever_it_stands(tmp_path: Path) -> None:
+def test_string_statements_are_ignored_like_comments(tmp_path: Path) -> None:
     def digests(comment: str) -> dict[str, str]:
         (tmp_path / "module.py").write_text(f"if {sys.maxsize}:\n    '{comment}'\n    x = 1\n")
         return fingerprint("module", tmp_path)

@@ -1,8 +1,7 @@
-"""After any edits a run ends with exactly the right outputs, and ran exactly what it had to.
+"""Tests of random edits: a run has the right outputs and runs only the stages that it must.
 
-`make test` tries 150 random sequences of edits, and `CACHE_SEQUENCES=10000 make test
-ARGS=tests/engine/cache` as many as it is told. A failure prints the shortest sequence that
-it finds.
+`make test` tries 150 random sequences of edits; `CACHE_SEQUENCES=10000 make test
+ARGS=tests/engine/cache` tries 10,000. A failure prints the shortest sequence found.
 """
 
 import os
@@ -33,25 +32,25 @@ def sequences(count: int, steps: int) -> settings:
 
 @pytest.fixture(autouse=True)
 def no_byte_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Modules that are imported once each are not worth the writing."""
+    """Turn off byte code: each module is imported only once."""
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
 
 @pytest.mark.slow
-def test_edits() -> None:
+def test_random_edits() -> None:
     run_state_machine_as_test(CacheMachine, settings=sequences(SEQUENCES, steps=12))
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills children of this process")
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
-def test_edits_and_kills() -> None:
+def test_random_edits_and_kills() -> None:
     run_state_machine_as_test(KillingMachine, settings=sequences(SEQUENCES // 2, steps=12))
 
 
 @pytest.mark.slow
 @pytest.mark.server
-def test_edits_with_prefect(prefect_server: str) -> None:
+def test_random_edits_with_prefect(prefect_server: str) -> None:
     from prefect import flow
 
     @flow(name="story", validate_parameters=False)

@@ -1,4 +1,4 @@
-"""The real stages on 60 small images: what runs after which edit, and the same bytes always."""
+"""Tests of the real stages on 60 small images: which stages run after an edit."""
 
 import gzip
 import hashlib
@@ -33,7 +33,7 @@ ALL = {"download", "convert", "audit", "initialise"} | TRAIN | EVALUATE | LAST
 
 
 def write_images(folder: Path, changed: str | None = None) -> None:
-    """A data set of 12 × 12 pixels in 3 classes; one pixel of one file may be another."""
+    """Write a data set of 12 × 12 pixels in 3 classes; one pixel of one file can be changed."""
     folder.mkdir(exist_ok=True)
     rng = np.random.default_rng(5)
     arrays = []
@@ -49,7 +49,7 @@ def write_images(folder: Path, changed: str | None = None) -> None:
 
 
 def tiny_settings(source: Path, **groups: dict[str, Any]) -> Settings:
-    """A network of 2 + 2 filters, trained for 3 iterations; groups of settings may be changed."""
+    """Return settings of a network of 2 + 2 filters and 3 iterations, with changed groups."""
     chosen: dict[str, dict[str, Any]] = {
         "schedule": {"iterations": 3, "milestones": (0, 1)},
         "training": {"batch_size": 16, "learning_rate": 0.01, "device": "cpu"},
@@ -62,7 +62,7 @@ def tiny_settings(source: Path, **groups: dict[str, Any]) -> Settings:
 
 
 class Tiny:
-    """The pipeline in one artifact root."""
+    """Pipeline in one artifact root."""
 
     def __init__(self, source: Path, root: Path) -> None:
         from prefect import flow
@@ -80,7 +80,7 @@ class Tiny:
         self.flow = tiny
 
     def run(self, **groups: dict[str, Any]) -> set[str]:
-        """Run with some settings changed; returns which stages ran."""
+        """Run with changed settings and return the stages that ran."""
         settings = tiny_settings(self.source, **groups)
         status = DryRunExecutor(self.store)
         compute_results(status, settings)
@@ -93,20 +93,20 @@ class Tiny:
 
     @property
     def contents(self) -> list[tuple[str, str]]:
-        """Name and SHA-256 of every file that the last run gave back."""
+        """Return name and SHA-256 of every output of the last run."""
         return [
             (file.name, hashlib.sha256(self.store.path(file).read_bytes()).hexdigest())
             for file in file_refs(list(vars(self.results).values()))
         ]
 
     def from_scratch(self, **groups: dict[str, Any]) -> list[tuple[str, str]]:
-        """What a run in an empty root ends with."""
+        """Return the outputs of a run in an empty root."""
         fresh = Tiny(self.source, self.store.root.with_name("fresh"))
         assert fresh.run(**groups) == ALL
         return fresh.contents
 
     def record(self, label: str) -> Path:
-        """The record of the stage run with a label; there is only one."""
+        """Return the only record with a label."""
         (path,) = (self.store.record_path(r) for r in self.store.all_records() if r.label == label)
         return path
 
@@ -117,7 +117,7 @@ class Tiny:
 
 @pytest.fixture(scope="module")
 def first(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    """A first run, in a root that no test changes."""
+    """Return a first run in a root that no test changes."""
     folder = tmp_path_factory.mktemp("tiny")
     write_images(folder / "source")
     first = Tiny(folder / "source", folder / "artifacts")
@@ -127,20 +127,20 @@ def first(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Tiny
 
 @pytest.fixture
 def tiny(first: Tiny, tmp_path: Path) -> Tiny:
-    """The first run's root in another place."""
+    """Return a copy of the first run's root."""
     shutil.copytree(first.store.root, tmp_path / "artifacts")
     return Tiny(first.source, tmp_path / "artifacts")
 
 
-def test_settings(first: Tiny, tiny: Tiny) -> None:
+def test_stages_that_run_after_a_changed_setting(first: Tiny, tiny: Tiny) -> None:
     assert tiny.run(download={"read_timeout": 99, "attempts": 1}) == set()
     assert tiny.run(figures={"test_images": (2,)}) == {"layer-outputs", "draw"}
     assert tiny.run(figures={"insights": ("embed",)}) == {"draw"}
     assert tiny.run(figures={"insights": ("none",)}) == {"draw"}
-    # All 20 images are one batch either way: the same predictions.
+    # Both batch sizes hold all 20 images: the same predictions.
     assert tiny.run(evaluation={"evaluation_batch": 128}) == EVALUATE | {"check-labels"}
     assert tiny.run(schedule={"iterations": 2}) == {"train-2", "evaluate-2"} | LAST
-    # The test images are the same, and so is the network before training.
+    # The test images and the untrained network are unchanged.
     validation = {"validation": 30}
     trained = TRAIN | LAST | {"evaluate-1", "evaluate-3"}
     assert tiny.run(convert=validation) == {"convert", "audit"} | trained
@@ -149,13 +149,13 @@ def test_settings(first: Tiny, tiny: Tiny) -> None:
     assert tiny.contents == first.contents
 
 
-def test_input(first: Tiny, tiny: Tiny, tmp_path: Path) -> None:
+def test_stages_that_run_after_changed_data(first: Tiny, tiny: Tiny, tmp_path: Path) -> None:
     tiny.source = tmp_path / "source"
     tiny.source.mkdir()
     for name in IDX_FILES:
         content = (first.source / name).read_bytes()
         (tiny.source / f"{name}.gz").write_bytes(gzip.compress(content))
-    # The same images from another place, in another wrapping.
+    # The same images from another folder, with another compression.
     assert tiny.run() == {"download"}
     assert tiny.contents == first.contents
     for name in IDX_FILES:
@@ -169,7 +169,7 @@ def test_input(first: Tiny, tiny: Tiny, tmp_path: Path) -> None:
     assert tiny.contents == first.contents
 
 
-def test_damage(first: Tiny, tiny: Tiny) -> None:
+def test_stages_that_run_after_damage(first: Tiny, tiny: Tiny) -> None:
     tiny.output("evaluate-1", "predictions.parquet").write_bytes(b"PAR1")
     assert tiny.run() == {"evaluate-1"}
     tiny.output("train-1", "checkpoint.safetensors").unlink()
@@ -191,29 +191,29 @@ from tasks.settings import Settings
 from tasks.engine.executors import PrefectExecutor
 from tasks.engine.store import Store
 
-class PlainRun(PrefectExecutor):
+class ExecutorWithoutPrefect(PrefectExecutor):
     def execute(self, plan):
         record = plan.compute(self.store, "first run")
         return plan.stage.output_type.model_validate(record.output)
 
 store = Store(Path(sys.argv[1]))
 store.prepare()
-compute_results(PlainRun(store), Settings.model_validate_json(sys.argv[2]))
+compute_results(ExecutorWithoutPrefect(store), Settings.model_validate_json(sys.argv[2]))
 """
 
 
 def outputs(root: Path) -> dict[str, str]:
-    """SHA-256 of every file in the folders of the stages."""
+    """Return the SHA-256 of every file in the folders of the stages."""
     return {
         path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in root.glob("*/*/*")
     }
 
 
-def test_another_process_writes_the_same_bytes(first: Tiny, tmp_path: Path) -> None:
+def test_other_process_writes_the_same_bytes(first: Tiny, tmp_path: Path) -> None:
     root = tmp_path / "elsewhere" / "artifacts"
     settings = tiny_settings(first.source).model_dump_json()
-    # Another process, place, time zone, hash seed; and no Prefect.
+    # Another process, folder, time zone and hash seed, without Prefect.
     subprocess.run(
         [sys.executable, "-c", SEPARATELY, str(root), settings],
         cwd=tmp_path,

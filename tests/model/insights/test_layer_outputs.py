@@ -1,4 +1,4 @@
-"""What the convolutional layers hold and what they make of an image."""
+"""Tests of weights and outputs of the layers."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from tasks.settings import NetworkSettings
 
 if TYPE_CHECKING:
     Arrays = Callable[[Split], SplitArrays]
-    LookInto = Callable[..., LayerOutputs]
+    RunLayerOutputs = Callable[..., LayerOutputs]
 
 pytestmark = pytest.mark.tensorflow
 
 
 @pytest.fixture(scope="module")
-def look_into(
+def run_layer_outputs(
     run_stage: Callable[..., Any], splits: Splits, trained: Segment, network: NetworkSettings
-) -> LookInto:
-    """Run the stage on the trained network."""
+) -> RunLayerOutputs:
+    """Return a function that runs the stage on rows of the test split."""
 
     def run(*rows: int) -> LayerOutputs:
         result: LayerOutputs = run_stage(
@@ -39,8 +39,10 @@ def look_into(
     return run
 
 
-def test_names_shapes_and_types(root: Store, look_into: LookInto) -> None:
-    record = look_into(0, 13, 296)
+def test_tensors_have_names_shapes_and_types(
+    root: Store, run_layer_outputs: RunLayerOutputs
+) -> None:
+    record = run_layer_outputs(0, 13, 296)
     tensors = read_tensors(root.path(record.file))
     assert {name: values.shape for name, values in tensors.items()} == {
         "conv1/weights": (3, 3, 1, 4),
@@ -55,24 +57,26 @@ def test_names_shapes_and_types(root: Store, look_into: LookInto) -> None:
     assert record.layers == ("conv1", "conv2", "fc1", "fc2")
 
 
-def test_weights_are_the_checkpoints(root: Store, look_into: LookInto, trained: Segment) -> None:
-    tensors = read_tensors(root.path(look_into(0).file))
+def test_weights_equal_those_of_the_checkpoint(
+    root: Store, run_layer_outputs: RunLayerOutputs, trained: Segment
+) -> None:
+    tensors = read_tensors(root.path(run_layer_outputs(0).file))
     state = read_tensors(root.path(trained.checkpoint.file))
     for n in (1, 2):
         [name] = [k for k in state if k.startswith("weights/") and k.endswith(f"conv{n}/kernel")]
         np.testing.assert_array_equal(tensors[f"conv{n}/weights"], state[name])
 
 
-def test_outputs_are_the_networks_in_the_order_asked_for(
+def test_outputs_equal_the_networks_in_the_order_of_the_rows(
     root: Store,
-    look_into: LookInto,
+    run_layer_outputs: RunLayerOutputs,
     splits: Splits,
     trained: Segment,
     network: NetworkSettings,
     arrays: Arrays,
 ) -> None:
     rows = [13, 0]
-    tensors = read_tensors(root.path(look_into(*rows).file))
+    tensors = read_tensors(root.path(run_layer_outputs(*rows).file))
     model = restore_network(root.path(trained.checkpoint.file), network, splits.shape)
     x = arrays(splits.test).images[rows][..., np.newaxis].astype(np.float32) / np.float32(255)
     outputs = {}
@@ -89,7 +93,7 @@ def test_outputs_are_the_networks_in_the_order_asked_for(
 
 
 @pytest.mark.parametrize("rows", [(5,), (0, 1)])
-def test_a_network_of_one_convolutional_layer(
+def test_network_with_one_convolutional_layer(
     root: Store, run_stage: Callable[..., Any], splits: Splits, rows: tuple[int, ...]
 ) -> None:
     network = NetworkSettings(conv_filters=(3,), conv_sizes=(5,), dense=())
@@ -103,7 +107,7 @@ def test_a_network_of_one_convolutional_layer(
     assert record.layers == ("conv1", "fc1")
 
 
-def test_a_layer_ends_where_the_next_one_with_weights_or_flattening_begins() -> None:
+def test_output_of_a_layer_includes_activation_pooling_and_dropout() -> None:
     from tasks.model.device import load_tensorflow
 
     load_tensorflow()
@@ -131,14 +135,16 @@ def test_a_layer_ends_where_the_next_one_with_weights_or_flattening_begins() -> 
 
 
 @pytest.mark.parametrize("rows", [(297,), (0, 1_000)])
-def test_an_image_beyond_the_end_is_refused(look_into: LookInto, rows: tuple[int, ...]) -> None:
+def test_row_beyond_the_last_image_is_refused(
+    run_layer_outputs: RunLayerOutputs, rows: tuple[int, ...]
+) -> None:
     with pytest.raises(PipelineError) as caught:
-        look_into(*rows)
+        run_layer_outputs(*rows)
     message = str(caught.value)
     assert f"--test-images {rows[-1]}" in message
     assert "297 images" in message
     assert "\n" not in message
 
 
-def test_the_same_images_make_the_same_bytes(look_into: LookInto) -> None:
-    assert look_into(0, 13).file.sha256 == look_into(0, 13).file.sha256
+def test_file_is_reproducible(run_layer_outputs: RunLayerOutputs) -> None:
+    assert run_layer_outputs(0, 13).file.sha256 == run_layer_outputs(0, 13).file.sha256

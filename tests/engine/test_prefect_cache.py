@@ -1,4 +1,4 @@
-"""Locks of cache entries, which behave like Prefect's own lock managers."""
+"""Tests of locks of cache entries, by the rules of Prefect's lock managers."""
 
 import asyncio
 import pickle
@@ -18,7 +18,7 @@ def locks(store: Store) -> OwnerLocks:
     return OwnerLocks(store)
 
 
-def test_a_lock_has_one_holder(locks: OwnerLocks) -> None:
+def test_lock_has_one_holder(locks: OwnerLocks) -> None:
     assert locks.acquire_lock(KEY, "a")
     assert locks.acquire_lock(KEY, "a")
     assert not locks.acquire_lock(KEY, "b", acquire_timeout=0.1)
@@ -40,33 +40,33 @@ def test_another_process_sees_the_lock(locks: OwnerLocks, store: Store) -> None:
     assert other.wait_for_lock(KEY, timeout=5)
 
 
-def test_a_released_lock_can_be_released_again(locks: OwnerLocks) -> None:
+def test_released_lock_can_be_released_again(locks: OwnerLocks) -> None:
     locks.acquire_lock(KEY, "a")
     locks.release_lock(KEY, "a")
     locks.release_lock(KEY, "a")
 
 
-def test_another_holders_lock_cannot_be_released(locks: OwnerLocks) -> None:
+def test_lock_of_another_holder_cannot_be_released(locks: OwnerLocks) -> None:
     locks.acquire_lock(KEY, "a")
     with pytest.raises(ValueError, match="does not hold"):
         locks.release_lock(KEY, "b")
     assert locks.is_lock_holder(KEY, "a")
 
 
-def test_a_hold_timeout_releases(locks: OwnerLocks) -> None:
+def test_hold_timeout_releases_the_lock(locks: OwnerLocks) -> None:
     locks.acquire_lock(KEY, "a", hold_timeout=0.1)
     assert locks.acquire_lock(KEY, "b", acquire_timeout=10)
     assert locks.is_lock_holder(KEY, "b")
 
 
-def test_waiting_in_the_same_process_ends_with_the_release(locks: OwnerLocks) -> None:
+def test_wait_in_the_same_process_ends_with_the_release(locks: OwnerLocks) -> None:
     locks.acquire_lock(KEY, "a")
     assert not locks.wait_for_lock(KEY, timeout=0.1)
     threading.Timer(0.2, lambda: locks.release_lock(KEY, "a")).start()
     assert locks.wait_for_lock(KEY, timeout=10)
 
 
-def test_waiting_leaves_the_event_loop_free(locks: OwnerLocks) -> None:
+def test_wait_does_not_block_the_event_loop(locks: OwnerLocks) -> None:
     async def wait_beside_other_work() -> bool:
         waiting = asyncio.create_task(locks.aacquire_lock(KEY, "b", acquire_timeout=10))
         await asyncio.sleep(0.05)
@@ -77,7 +77,7 @@ def test_waiting_leaves_the_event_loop_free(locks: OwnerLocks) -> None:
     assert asyncio.run(wait_beside_other_work())
 
 
-def test_a_pickled_manager_can_be_used(locks: OwnerLocks) -> None:
+def test_pickled_manager_works(locks: OwnerLocks) -> None:
     locks.acquire_lock(KEY, "a")
     copy = pickle.loads(pickle.dumps(locks))
     assert copy.is_locked(KEY)
@@ -86,7 +86,7 @@ def test_a_pickled_manager_can_be_used(locks: OwnerLocks) -> None:
     assert copy.acquire_lock(KEY, "a", acquire_timeout=5)
 
 
-def test_many_threads_hold_a_lock_one_after_the_other(locks: OwnerLocks) -> None:
+def test_only_one_of_many_threads_holds_a_lock(locks: OwnerLocks) -> None:
     inside, most = 0, 0
 
     def work(holder: str) -> None:

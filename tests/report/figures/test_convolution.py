@@ -1,10 +1,11 @@
-"""The figure of how a convolution works shows what the layer computes."""
+"""Tests of the figure that explains a convolution."""
 
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.arrays import normal
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
@@ -17,12 +18,8 @@ from tasks.report.figures.convolution import (
 )
 
 
-def noise(*shape: int) -> np.ndarray:
-    return np.random.default_rng(0).normal(size=shape)
-
-
 def digit() -> np.ndarray:
-    """An image with a bar of ink."""
+    """Return an image with a bar of ink."""
     image = np.zeros((28, 28), np.uint8)
     image[6:22, 12:16] = 200
     return image
@@ -32,10 +29,10 @@ def digit() -> np.ndarray:
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("shape", [(28, 28), (9, 14)])
-def test_sums_are_those_of_keras(size: int, stride: int, shape: tuple[int, int]) -> None:
+def test_sums_equal_those_of_keras(size: int, stride: int, shape: tuple[int, int]) -> None:
     import keras
 
-    pixels, weights = noise(*shape), noise(size, size)
+    pixels, weights = normal(*shape), normal(size, size)
     wanted = keras.ops.conv(
         pixels[np.newaxis, ..., np.newaxis].astype(np.float32),
         weights[..., np.newaxis, np.newaxis].astype(np.float32),
@@ -46,8 +43,8 @@ def test_sums_are_those_of_keras(size: int, stride: int, shape: tuple[int, int])
     np.testing.assert_allclose(found, np.asarray(wanted)[0, ..., 0], atol=1e-4)
 
 
-def test_four_places_are_shown_with_products_that_add_up() -> None:
-    image, weights = digit(), noise(5, 5)
+def test_products_at_four_places_sum_to_the_outputs() -> None:
+    image, weights = digit(), normal(5, 5)
     figure = how_a_convolution_works(image, weights, "A filter")
     shown = [
         np.asarray(i.get_array()) for i in figure.findobj(AxesImage) if isinstance(i, AxesImage)
@@ -64,8 +61,8 @@ def test_four_places_are_shown_with_products_that_add_up() -> None:
     assert {"A filter", "Place 1", "Place 4"} <= texts
 
 
-def test_places_are_telling_and_do_not_overlap() -> None:
-    pixels, weights = digit() / 255, noise(5, 5)
+def test_places_include_extremes_and_do_not_overlap() -> None:
+    pixels, weights = digit() / 255, normal(5, 5)
     sums = convolve(pixels, weights)
     places = telling_places(pixels, sums, 5)
     inside = sums[2:-2, 2:-2]
@@ -76,8 +73,8 @@ def test_places_are_telling_and_do_not_overlap() -> None:
         assert all(max(abs(y - v), abs(x - w)) >= 5 for v, w in places[:i])
 
 
-def test_the_filter_that_answers_most_is_chosen() -> None:
-    weights = 0.01 * noise(3, 3, 1, 4)
+def test_filter_with_the_strongest_response_is_chosen() -> None:
+    weights = 0.01 * normal(3, 3, 1, 4)
     weights[..., 2] *= 100
     assert telling_filter(digit() / 255, weights) == 2
 
@@ -85,15 +82,17 @@ def test_the_filter_that_answers_most_is_chosen() -> None:
 @pytest.mark.parametrize(
     ("image", "weights"),
     [
-        (np.zeros((28, 28), np.uint8), noise(5, 5)),
-        (np.zeros((8, 8), np.uint8), noise(8, 8)),
-        (np.full((60, 20), 255, np.uint8), noise(3, 3)),
+        (np.zeros((28, 28), np.uint8), normal(5, 5)),
+        (np.zeros((8, 8), np.uint8), normal(8, 8)),
+        (np.full((60, 20), 255, np.uint8), normal(3, 3)),
         (digit(), np.full((5, 5), np.nan)),
         (digit(), np.zeros((5, 5))),
-        (np.zeros((2, 2), np.uint8), noise(1, 1)),
+        (np.zeros((2, 2), np.uint8), normal(1, 1)),
     ],
 )
-def test_odd_input_is_drawn(image: np.ndarray, weights: np.ndarray, tmp_path: Path) -> None:
+def test_unusual_input_is_drawn_without_warnings(
+    image: np.ndarray, weights: np.ndarray, tmp_path: Path
+) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         save(how_a_convolution_works(image, weights, "Odd"), tmp_path / "figure.png")

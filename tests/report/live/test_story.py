@@ -1,11 +1,8 @@
-"""The story of how the program works, true for any run."""
+"""Tests of the text that explains how the network works."""
 
 from typing import Any
 
-import pytest
-
 from tasks.records import Shape
-from tasks.report.live.steps import count_weights
 from tasks.report.live.story import RunFacts, tell_story
 from tasks.settings import NetworkSettings
 
@@ -33,7 +30,7 @@ def story(**changes: Any) -> list[str]:
     return [caption.text for caption in tell_story(RunFacts(**TUTORIAL | changes))]
 
 
-def test_the_tutorials_story() -> None:
+def test_story_of_the_default_network() -> None:
     image, filters, pooling, layers, learning, errors = story()
     assert image.startswith("To a computer an image is 28 × 28 = 784 numbers")
     assert "5 × 5 weights" in filters and "moves on by 1 pixel." in filters
@@ -56,7 +53,7 @@ def test_the_tutorials_story() -> None:
     assert "Three of the 45 possible pairs of classes make up 110 of the 120 errors." in errors
 
 
-def test_the_story_of_a_deep_untrained_network_of_other_classes() -> None:
+def test_story_of_a_deep_untrained_network() -> None:
     _, filters, pooling, layers, learning, _ = story(
         network=DEEP,
         names=["cat", "dog"],
@@ -73,7 +70,7 @@ def test_the_story_of_a_deep_untrained_network_of_other_classes() -> None:
     assert "this run has not trained them: it gets 51 of 100 test images right" in learning
 
 
-def test_without_errors_there_is_nothing_in_common() -> None:
+def test_story_with_no_error_and_with_one_error() -> None:
     assert story(milestones=[(0, 1, 9), (1, 9, 9)], confused=[])[-1] == (
         "None of the 9 test images is wrong."
     )
@@ -82,18 +79,7 @@ def test_without_errors_there_is_nothing_in_common() -> None:
     assert "0 and 1: once." in one
 
 
-def test_a_network_without_pooling_says_so() -> None:
+def test_story_of_a_network_without_pooling() -> None:
     assert story(network=NetworkSettings(pooling=("none",)))[2].startswith(
         "This network does not pool"
     )
-
-
-@pytest.mark.tensorflow
-@pytest.mark.parametrize("network", [NetworkSettings(), DEEP])
-def test_weights_are_counted_as_keras_counts_them(network: NetworkSettings) -> None:
-    from tasks.model.network import build_network
-
-    shape = Shape(height=28, width=28, classes=10)
-    built = build_network(network, shape, seed=0)
-    sizes = [weights.numpy().size for weights in built.trainable_weights]
-    assert count_weights(network, shape) == sum(sizes)

@@ -67,7 +67,7 @@ def picture_format(start: bytes) -> str | None:
     return next((name for magic, name in MAGICS.items() if start.startswith(magic)), None)
 
 
-def describe(start: bytes) -> str:
+def describe_format(start: bytes) -> str:
     """Describe a file that is no picture by its first bytes."""
     if not start:
         return "the file is empty"
@@ -148,7 +148,7 @@ def decode_picture(data: bytes, name: str) -> Decoded:
     """
     kind = picture_format(data[:START])
     if kind is None:
-        raise PipelineError(f"{name}: {describe(data[:START])}")
+        raise PipelineError(f"{name}: {describe_format(data[:START])}")
     try:
         return decode(data)
     except TooManyPixels as error:
