@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from helpers.figures import drawn_images, pixels_of, texts
 
 from tasks.data.audit import SCHEMA as FINDINGS
 from tasks.data.dataset import SplitArrays
 from tasks.model.check_labels import SCHEMA as ISSUES
 from tasks.report.figures.data import DataExamples, finding_figures, label_issues_figure
 
-from .test_figures import images, shown, texts
 
 NAMES = ["cat", "dog"]
 
@@ -59,10 +59,10 @@ def test_without_findings_there_is_no_figure() -> None:
 
 def test_a_duplicate_is_beside_the_image_that_it_repeats() -> None:
     (made,) = finding_figures(examples([copy(4, 3)]))
-    (image,) = images(made.figure)
+    (image,) = drawn_images(made.figure)
     left, right = SPLITS["train"].images[4], SPLITS["test"].images[3]
-    np.testing.assert_array_equal(shown(image)[:, :5], left)
-    np.testing.assert_array_equal(shown(image)[:, -5:], right)
+    np.testing.assert_array_equal(pixels_of(image)[:, :5], left)
+    np.testing.assert_array_equal(pixels_of(image)[:, -5:], right)
     assert texts(made.figure) == ["train 9: cat\ntest 6: dog"]
     assert made.name == "data-duplicates"
     assert made.caption.startswith("The only one. ")
@@ -72,8 +72,8 @@ def test_a_duplicate_is_beside_the_image_that_it_repeats() -> None:
 def test_single_images() -> None:
     blank = {"kind": "blank", "split": "validation", "index": 4, "label": 1}
     (made,) = finding_figures(examples([blank]))
-    (image,) = images(made.figure)
-    np.testing.assert_array_equal(shown(image), SPLITS["validation"].images[2])
+    (image,) = drawn_images(made.figure)
+    np.testing.assert_array_equal(pixels_of(image), SPLITS["validation"].images[2])
     assert texts(made.figure) == ["validation 4: dog"]
 
 
@@ -83,7 +83,7 @@ def test_single_images() -> None:
 def test_the_caption_counts_all(count: int, beginning: str) -> None:
     (made,) = finding_figures(examples([copy(row, 0) for row in range(count)]))
     assert made.caption.startswith(beginning)
-    assert len(images(made.figure)) == min(count, 9)
+    assert len(drawn_images(made.figure)) == min(count, 9)
 
 
 def test_doubtful_labels_name_label_and_answer() -> None:
@@ -96,8 +96,8 @@ def test_doubtful_labels_name_label_and_answer() -> None:
         "suggested_probability": 0.97,
     }
     made = label_issues_figure(examples(issues=[issue]))
-    (image,) = images(made.figure)
-    np.testing.assert_array_equal(shown(image), SPLITS["train"].images[1])
+    (image,) = drawn_images(made.figure)
+    np.testing.assert_array_equal(pixels_of(image), SPLITS["train"].images[1])
     (text,) = texts(made.figure)
     assert text.replace("\N{NO-BREAK SPACE}", " ") == "Label: cat\nNetwork: dog, 97 %\ntrain 3"
     assert made.alt == "train 3 labelled cat, network says dog."
