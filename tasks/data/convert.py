@@ -70,7 +70,7 @@ def count_classes(train_labels: np.ndarray, test_labels: np.ndarray) -> int:
     return classes
 
 
-def is_mnist(files: IdxFiles) -> bool:
+def has_mnist_digests(files: IdxFiles) -> bool:
     """Return whether the training files are MNIST's, by their digests."""
     images, labels = MNIST[:2]
     return (files.train_images.sha256, files.train_labels.sha256) == (images.sha256, labels.sha256)
@@ -185,7 +185,7 @@ def convert(work: Workspace, files: IdxFiles, settings: ConvertSettings) -> Spli
     classes = count_classes(train_labels, test_labels)
     class_names = name_classes(settings.class_names, files.class_names, classes)
     size = validation_size(len(train_images), settings.validation)
-    validation = validation_rows(train_labels, size, first=is_mnist(files))
+    validation = validation_rows(train_labels, size, first=has_mnist_digests(files))
     train = np.delete(np.arange(len(train_images)), validation)
 
     def write(name: str, images: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> Split:

@@ -42,12 +42,12 @@ def note(text: str) -> Finding:
     return Finding(severity="note", text=text)
 
 
-def counted(count: int, noun: str) -> str:
+def number_of(count: int, noun: str) -> str:
     """Return a number with its noun: 1 image, 2,000 images."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def joined(names: Sequence[str]) -> str:
+def list_names(names: Sequence[str]) -> str:
     """Return names as a list in a sentence, at most `MOST_NAMES` of them."""
     if len(names) > MOST_NAMES:
         names = [*names[:MOST_NAMES], f"{len(names) - MOST_NAMES:,} more"]
@@ -56,7 +56,7 @@ def joined(names: Sequence[str]) -> str:
 
 def classes_named(classes: Sequence[int], names: Sequence[str]) -> str:
     """Return classes by name: class 3, classes 3 and 5."""
-    return f"class{'es' if len(classes) > 1 else ''} {joined([names[c] for c in classes])}"
+    return f"class{'es' if len(classes) > 1 else ''} {list_names([names[c] for c in classes])}"
 
 
 def by_split(counts: "pd.Series[int]") -> str:
@@ -66,11 +66,11 @@ def by_split(counts: "pd.Series[int]") -> str:
         counts: number of images by name of the split.
     """
     parts = [
-        counted(int(counts[name]), f"{noun} image")
+        number_of(int(counts[name]), f"{noun} image")
         for name, noun in NAMES.items()
         if name in counts
     ]
-    return joined(parts)
+    return list_names(parts)
 
 
 def class_findings(
@@ -139,7 +139,7 @@ def sizes_of_classes(train: np.ndarray, names: Sequence[str]) -> Iterator[Findin
     if len(there) and train.max() >= UNBALANCED * train[there].min():
         least, most = int(there[train[there].argmin()]), int(train.argmax())
         yield note(
-            f"the classes differ in size: {counted(int(train[most]), 'training image')} of"
+            f"the classes differ in size: {number_of(int(train[most]), 'training image')} of"
             f" {names[most]}, {train[least]:,} of {names[least]}"
         )
 
@@ -160,7 +160,7 @@ def image_findings(facts: Sequence[SplitFacts], shape: Shape) -> Iterator[Findin
     if dark:
         brightest = max(split.lightest for split in facts if split.lightest < LIGHT)
         yield warning(
-            f"no pixel of the {joined(dark)} images is lighter than {brightest} of 255: scale the"
+            f"no pixel of the {list_names(dark)} images is lighter than {brightest} of 255: scale the"
             " grey values to 0 … 255"
         )
     if all(split.grey_levels == 2 for split in facts):
@@ -175,7 +175,9 @@ def ground_findings(facts: Sequence[SplitFacts]) -> Iterator[Finding]:
     if light >= (1 - MIXED) * images:
         yield note("the ground is light and the ink dark, the reverse of MNIST's images")
     elif light > MIXED * images:
-        yield note(f"{counted(light, 'image')} of {images:,} have a light ground, the others dark")
+        yield note(
+            f"{number_of(light, 'image')} of {images:,} have a light ground, the others dark"
+        )
 
 
 def row_findings(table: "pd.DataFrame", images: int) -> Iterator[Finding]:

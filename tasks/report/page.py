@@ -98,7 +98,7 @@ def render(
         tutorial_total=sum(MNIST_TEST_CLASSES),
         data_title=DATA_SECTION,
         data_pictures=[(picture, *embedded(png)) for picture, png in of_data],
-        class_rows=class_counts(summary.data.splits, summary.class_names),
+        class_rows=images_by_class(summary.data.splits, summary.class_names),
         chapters=[
             (title, [(picture, *embedded(png)) for picture, png in group])
             for title, group in groupby(others, key=lambda item: item[0].section)
@@ -109,7 +109,7 @@ def render(
     )
 
 
-def class_counts(
+def images_by_class(
     splits: Sequence[SplitFacts], names: Sequence[str]
 ) -> list[tuple[str, tuple[int, ...]]]:
     """Return the name of each class that has images, and its number of images in each split."""

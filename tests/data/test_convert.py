@@ -16,7 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.data import idx
-from tasks.data.convert import convert, is_mnist, name_classes, validation_rows, validation_size
+from tasks.data.convert import (
+    convert,
+    has_mnist_digests,
+    name_classes,
+    validation_rows,
+    validation_size,
+)
 from tasks.data.dataset import read_split
 from tasks.data.sources.mnist import MNIST
 from tasks.engine.digests import sha256
@@ -116,8 +122,8 @@ def test_mnist_is_known_by_the_digests_of_its_training_files() -> None:
         return IdxFiles.model_validate(dict(zip(names, refs, strict=True)))
 
     known = [file.sha256 for file in MNIST]
-    assert is_mnist(files(*known))
-    assert not is_mnist(files(known[0], "0" * 64, *known[2:]))
+    assert has_mnist_digests(files(*known))
+    assert not has_mnist_digests(files(known[0], "0" * 64, *known[2:]))
 
 
 def test_default_split_of_mnist_is_55_000_5_000_and_10_000(

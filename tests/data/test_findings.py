@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.data.findings import class_findings, image_findings, joined
+from tasks.data.findings import class_findings, image_findings, list_names
 from tasks.records import Finding, Shape, SplitFacts
 
 MNIST_LIKE = (500, 40, 80)
@@ -125,6 +125,6 @@ def test_only_the_test_images_are_dark() -> None:
 
 
 def test_lists_of_names() -> None:
-    assert joined(["a"]) == "a"
-    assert joined(["a", "b"]) == "a and b"
-    assert joined(["a", "b", "c"]) == "a, b and c"
+    assert list_names(["a"]) == "a"
+    assert list_names(["a", "b"]) == "a and b"
+    assert list_names(["a", "b", "c"]) == "a, b and c"

@@ -12,7 +12,6 @@ from tasks.data.dataset import SplitArrays
 from tasks.model.check_labels import SCHEMA as ISSUES
 from tasks.report.figures.data import DataExamples, finding_figures, label_issues_figure
 
-
 NAMES = ["cat", "dog"]
 
 
