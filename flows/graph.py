@@ -22,7 +22,7 @@ from tasks.model.train import initialise, train
 from tasks.records import Audit, Checkpoint, Download, Evaluation, Results, Segment, Splits
 from tasks.report.draw import draw
 from tasks.report.live.pack import pack_live
-from tasks.settings import FigureSettings, Settings
+from tasks.settings import Settings
 from tasks.study.result import RunResult, summarise_run
 
 
@@ -48,18 +48,6 @@ def prepare_data(executor: Executor, settings: Settings) -> PreparedData:
     if settings.audit.drop:
         splits = drop(executor, splits=converted, audit=found, settings=settings.audit)
     return PreparedData(downloaded, converted, found, splits)
-
-
-def images_to_show(settings: FigureSettings, rows: int) -> tuple[int, ...]:
-    """Return the test images whose layer outputs are shown: of the default ones, those there are.
-
-    Args:
-        settings: images that were asked for.
-        rows: number of images in the test split.
-    """
-    if settings.test_images != FigureSettings().test_images:
-        return settings.test_images
-    return tuple(row for row in settings.test_images if row < rows)
 
 
 def train_to(
@@ -122,7 +110,7 @@ def compute_results(executor: Executor, settings: Settings) -> Results:
         shape=shape,
         checkpoint=checkpoint,
         network=network,
-        test_images=images_to_show(settings.figures, test.rows),
+        test_images=settings.figures.test_images,
     )
     live = pack_live(
         executor,
