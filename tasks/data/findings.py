@@ -42,7 +42,7 @@ def note(text: str) -> Finding:
     return Finding(severity="note", text=text)
 
 
-def number_of(count: int, noun: str) -> str:
+def with_noun(count: int, noun: str) -> str:
     """Return a number with its noun: 1 image, 2,000 images."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
@@ -66,7 +66,7 @@ def by_split(counts: "pd.Series[int]") -> str:
         counts: number of images by name of the split.
     """
     parts = [
-        number_of(int(counts[name]), f"{noun} image")
+        with_noun(int(counts[name]), f"{noun} image")
         for name, noun in NAMES.items()
         if name in counts
     ]
@@ -139,7 +139,7 @@ def sizes_of_classes(train: np.ndarray, names: Sequence[str]) -> Iterator[Findin
     if len(there) and train.max() >= UNBALANCED * train[there].min():
         least, most = int(there[train[there].argmin()]), int(train.argmax())
         yield note(
-            f"the classes differ in size: {number_of(int(train[most]), 'training image')} of"
+            f"the classes differ in size: {with_noun(int(train[most]), 'training image')} of"
             f" {names[most]}, {train[least]:,} of {names[least]}"
         )
 
@@ -160,8 +160,8 @@ def image_findings(facts: Sequence[SplitFacts], shape: Shape) -> Iterator[Findin
     if dark:
         brightest = max(split.lightest for split in facts if split.lightest < LIGHT)
         yield warning(
-            f"no pixel of the {list_names(dark)} images is lighter than {brightest} of 255: scale the"
-            " grey values to 0 … 255"
+            f"no pixel of the {list_names(dark)} images is lighter than {brightest} of 255: scale"
+            " the grey values to 0 … 255"
         )
     if all(split.grey_levels == 2 for split in facts):
         yield note("the images have only two grey values: pictures with others look unlike them")
@@ -176,7 +176,7 @@ def ground_findings(facts: Sequence[SplitFacts]) -> Iterator[Finding]:
         yield note("the ground is light and the ink dark, the reverse of MNIST's images")
     elif light > MIXED * images:
         yield note(
-            f"{number_of(light, 'image')} of {images:,} have a light ground, the others dark"
+            f"{with_noun(light, 'image')} of {images:,} have a light ground, the others dark"
         )
 
 
