@@ -44,7 +44,7 @@ def write_images(folder: Path, changed: str | None = None) -> None:
         arrays += [images, labels]
     for name, array in zip(IDX_FILES, arrays, strict=True):
         if name == changed:
-            array[0, 0, 0] ^= 1
+            array[0, 0, 0] ^= 255
         (folder / name).write_bytes(idx.dumps(array))
 
 
