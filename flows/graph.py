@@ -17,7 +17,7 @@ from tasks.model.train import initialise, train
 from tasks.records import Checkpoint, Download, Evaluation, Results, Segment, Splits
 from tasks.report.draw import draw
 from tasks.report.live.pack import pack_live
-from tasks.settings import Settings
+from tasks.settings import FigureSettings, Settings
 from tasks.study.result import RunResult, summarise_run
 
 
@@ -26,6 +26,18 @@ def prepare_data(executor: Executor, settings: Settings) -> tuple[Download, Spli
     downloaded = download(executor, settings=settings.download)
     splits = convert(executor, files=downloaded.files, settings=settings.convert)
     return downloaded, splits
+
+
+def images_to_show(settings: FigureSettings, rows: int) -> tuple[int, ...]:
+    """Return the test images whose layer outputs are shown: of the default ones, those there are.
+
+    Args:
+        settings: images that were asked for.
+        rows: number of images in the test split.
+    """
+    if settings.test_images != FigureSettings().test_images:
+        return settings.test_images
+    return tuple(row for row in settings.test_images if row < rows)
 
 
 def train_to(
@@ -79,12 +91,13 @@ def compute_results(executor: Executor, settings: Settings) -> Results:
         shape=shape,
         checkpoint=checkpoint,
         network=network,
-        test_images=settings.figures.test_images,
+        test_images=images_to_show(settings.figures, test.rows),
     )
     live = pack_live(
         executor,
         split=test,
         shape=shape,
+        class_names=splits.class_names,
         checkpoint=checkpoint,
         network=network,
         predictions=predictions,
@@ -113,7 +126,7 @@ def compute_results(executor: Executor, settings: Settings) -> Results:
     pictures = draw(
         executor,
         split=test,
-        shape=shape,
+        class_names=splits.class_names,
         evaluations=tuple(evaluations),
         curves=tuple(segment.curve for segment in segments),
         metrics=metrics,

@@ -34,9 +34,9 @@ def for_each(layers: int, values: Sequence[T]) -> tuple[T, ...]:
     return tuple(values) * layers if len(values) == 1 else tuple(values)
 
 
-def known_side(source: str | None, digests: str) -> int | None:
+def known_side(source: str | None, digests: str, image_size: int | None) -> int | None:
     """Return height and width of the images if the settings determine them."""
-    return MNIST_SIDE if source == "digits" or digests == "mnist" else None
+    return image_size or (MNIST_SIDE if source == "digits" or digests == "mnist" else None)
 
 
 def layer_sizes(

@@ -22,6 +22,8 @@ class IdxFiles(Record):
     train_labels: FileRef
     test_images: FileRef
     test_labels: FileRef
+    class_names: tuple[str, ...] = ()
+    """In the order of the labels; empty if the source has no names."""
 
 
 class Download(Record):
@@ -29,6 +31,8 @@ class Download(Record):
 
     files: IdxFiles
     source: str
+    notes: tuple[str, ...] = ()
+    """What was done to the data on the way, one phrase each."""
 
 
 class Split(Record):
@@ -56,6 +60,8 @@ class Splits(Record):
     validation: Split
     test: Split
     shape: Shape
+    class_names: tuple[str, ...] = ()
+    """One for each class, in the order of the labels."""
 
 
 class Device(Record):

@@ -1,5 +1,7 @@
 """Publish a promotion decision as a Prefect artifact and event."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from prefect.artifacts import create_markdown_artifact
 from prefect.events import emit_event
@@ -7,7 +9,6 @@ from prefect.events import emit_event
 from tasks.champion.promotion import PromotionResult
 from tasks.champion.registry import Accuracy, Champion, Facts
 from tasks.champion.rule import Decision
-from tasks.data.dataset import class_names
 from tasks.records import Classification
 from tasks.report.formatting import escape_markdown, markdown_table
 from tasks.settings import RetrainSettings
@@ -61,7 +62,10 @@ def decision_markdown(promotion: PromotionResult, retrain: RetrainSettings) -> s
     if decision.p_value is not None:
         parts.append(test_table(decision, retrain))
     if decision.challenger and decision.champion:
-        parts.append("\n".join(difference_rows(decision.challenger, decision.champion)))
+        rows = difference_rows(
+            decision.challenger, decision.champion, promotion.facts.named_classes()
+        )
+        parts.append("\n".join(rows))
     return "\n\n".join(parts)
 
 
@@ -112,10 +116,12 @@ def test_table(decision: Decision, retrain: RetrainSettings) -> str:
     )
 
 
-def difference_rows(challenger: Classification, champion: Classification) -> list[str]:
+def difference_rows(
+    challenger: Classification, champion: Classification, class_names: Sequence[str]
+) -> list[str]:
     """Return the challenger's confusion matrix minus the champion's as a Markdown table."""
     difference = np.array(challenger.confusion) - np.array(champion.confusion)
-    names = [escape_markdown(name) for name in class_names(len(difference))]
+    names = [escape_markdown(name) for name in class_names]
     return [
         "Confusion matrix of the validation split, challenger minus champion (rows true, columns"
         " predicted; better: higher on the diagonal, lower elsewhere):",

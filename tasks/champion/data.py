@@ -30,6 +30,8 @@ class TrainingData:
     """SHA-256 of the split."""
     ground: Ground | None
     """None for champions of earlier versions."""
+    class_names: tuple[str, ...] = ()
+    """In the order of the classes; empty for champions of earlier versions."""
 
     def __str__(self) -> str:
         shape = self.shape
@@ -78,6 +80,7 @@ def challenger_data(store: Store, download: Download, splits: Splits) -> Trainin
         validation=splits.validation.file.sha256,
         test=splits.test.file.sha256,
         ground=ground_of(read_split(store.path(splits.validation.file)).images),
+        class_names=splits.class_names,
     )
 
 
@@ -90,6 +93,7 @@ def champion_data(champion: Champion) -> TrainingData:
         validation=facts.validation.data,
         test=facts.test.data,
         ground=facts.ground,
+        class_names=facts.class_names,
     )
 
 
@@ -127,6 +131,8 @@ def data_differences(
     other_images = (known.validation, known.test) != (data.validation, data.test)
     if other_images and not same_source(champion, data, settings):
         found.append("source")
+    if other_images and known.class_names and known.class_names != data.class_names:
+        found.append("names of the classes")
     return found
 
 

@@ -140,6 +140,7 @@ def facts_about(
         source=data.source,
         train=splits.train.file.sha256,
         ground=data.ground,
+        class_names=data.class_names,
     )
 
 

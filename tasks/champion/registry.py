@@ -26,6 +26,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import Field, ValidationError
 
 from tasks.champion.storage import ChampionStorage, open_storage, overtaken
+from tasks.data.dataset import numbered_classes
 from tasks.engine.layout import CHAMPION, CHAMPIONS
 from tasks.engine.models import FileRef, Record, file_refs, with_paths
 from tasks.engine.remote import RemoteError
@@ -75,6 +76,12 @@ class Facts(Record):
     """SHA-256 of the training split; empty in records of earlier versions."""
     ground: Ground | None = None
     """Ground of the images; None in records of earlier versions."""
+    class_names: tuple[str, ...] = ()
+    """In the order of the classes; empty in records of earlier versions."""
+
+    def named_classes(self) -> tuple[str, ...]:
+        """Return the names of the classes; their numbers in records of earlier versions."""
+        return self.class_names or numbered_classes(self.shape.classes)
 
 
 class Champion(Record):

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.data import idx
+from tasks.data.dataset import numbered_classes
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
 from tasks.records import IdxFiles, Shape, Split, Splits
@@ -64,6 +65,25 @@ def count_classes(train_labels: np.ndarray, test_labels: np.ndarray) -> int:
             " the number of classes in the training labels"
         )
     return classes
+
+
+def name_classes(given: tuple[str, ...], source: tuple[str, ...], classes: int) -> tuple[str, ...]:
+    """Return the names of the classes, in the order of their labels.
+
+    Args:
+        given: `--class-names`; empty: not given.
+        source: names that the source has; may be more or fewer than there are classes.
+        classes: number of classes.
+
+    Raises:
+        PipelineError: another number of names was given.
+    """
+    if given and len(given) != classes:
+        raise PipelineError(
+            f"--class-names: {len(given)} names, but labels from 0 to {classes - 1} need {classes}"
+        )
+    names = given or source[:classes]
+    return names + numbered_classes(classes)[len(names) :]
 
 
 def to_table(images: np.ndarray, labels: np.ndarray, first: int) -> pa.Table:
@@ -129,6 +149,7 @@ def convert(work: Workspace, files: IdxFiles, settings: ConvertSettings) -> Spli
             f" those of {files.train_images.name} {train_images.shape[1:]}"
         )
     classes = count_classes(train_labels, test_labels)
+    class_names = name_classes(settings.class_names, files.class_names, classes)
     size = validation_size(len(train_images), settings.validation)
 
     def write(name: str, images: np.ndarray, labels: np.ndarray, first: int = 0) -> Split:
@@ -141,4 +162,5 @@ def convert(work: Workspace, files: IdxFiles, settings: ConvertSettings) -> Spli
         train=write("train", train_images[size:], train_labels[size:], first=size),
         test=write("test", test_images, test_labels),
         shape=Shape(height=train_images.shape[1], width=train_images.shape[2], classes=classes),
+        class_names=class_names,
     )

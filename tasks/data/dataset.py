@@ -53,9 +53,9 @@ def read_split(path: Path) -> SplitArrays:
     return SplitArrays(index, to_pixels(table["image"].chunk(0), shape), label)
 
 
-def class_names(classes: int) -> list[str]:
-    """Return the names of the classes: their numbers, since IDX files hold no names."""
-    return [str(c) for c in range(classes)]
+def numbered_classes(classes: int) -> tuple[str, ...]:
+    """Return the names of classes that have none: their numbers."""
+    return tuple(str(c) for c in range(classes))
 
 
 def epoch_order(seed: int, epoch: int, images: int) -> np.ndarray:

@@ -160,7 +160,8 @@ def report_markdown(
         f" {two_decimal_percent(low)} to {two_decimal_percent(high)}."
         f" {compared_with_previous(summary)}",
         f"Seed {summary.seed}, trained on {escape_markdown(summary.device.name)} in"
-        f" {duration(summary.train_seconds)}; data from {escape_markdown(summary.data_source)}.",
+        f" {duration(summary.train_seconds)}; data from"
+        f" {escape_markdown('; '.join([summary.data_source, *summary.data_notes]))}.",
         note,
         markdown_table(milestone_rows(summary)),
         *(

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import load_file
 
-from tasks.data.dataset import class_names, read_split
+from tasks.data.dataset import read_split
 from tasks.engine.models import FileRef
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
@@ -23,7 +23,6 @@ from tasks.records import (
     Metrics,
     Picture,
     Pictures,
-    Shape,
     Split,
 )
 from tasks.settings import FigureSettings, NetworkSettings
@@ -33,7 +32,7 @@ from tasks.settings import FigureSettings, NetworkSettings
 def draw(
     work: Workspace,
     split: Split,
-    shape: Shape,
+    class_names: tuple[str, ...],
     evaluations: tuple[Evaluation, ...],
     curves: tuple[FileRef, ...],
     metrics: Metrics,
@@ -49,7 +48,7 @@ def draw(
     Args:
         work: inputs and outputs of the stage.
         split: test split.
-        shape: shape of the images, and number of classes.
+        class_names: names of the classes.
         evaluations: evaluation of the test split at each milestone.
         curves: Parquet file of batch accuracy and loss of each training segment.
         metrics: metrics of the last evaluation.
@@ -75,7 +74,7 @@ def draw(
     def predictions(evaluation: Evaluation) -> Predictions:
         table = read_predictions(work.input(evaluation.predictions))
         return Predictions(
-            names=class_names(shape.classes),
+            names=list(class_names),
             images=data.images,
             true=data.labels,
             predicted=table["predicted"].to_numpy(),

@@ -12,7 +12,6 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.data.dataset import class_names
 from tasks.engine.executors import StageOutcome
 from tasks.engine.models import FileRef
 from tasks.engine.store import Store
@@ -86,13 +85,14 @@ def summarise(
         before=previous_run(store, *tested),
         milestones=reached,
         confusion_matrix=[list(row) for row in results.evaluations[-1].confusion],
-        class_names=class_names(results.splits.shape.classes),
+        class_names=list(results.splits.class_names),
         metrics=results.metrics,
         train_seconds=reached[-1].train_seconds,
         seed=settings.training.seed,
         device=last_device(results.segments),
         settings=settings.model_dump(mode="json", exclude=NOT_RESULT_SETTINGS),
         data_source=results.download.source,
+        data_notes=list(results.download.notes),
         versions={
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in ("tensorflow", "prefect")},

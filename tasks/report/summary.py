@@ -57,6 +57,7 @@ class Summary(FrozenModel):
     device: Device
     settings: dict[str, Any]
     data_source: str
+    data_notes: list[str] = Field([], description="what was done to the data on the way")
     versions: dict[str, str]
     stages: list[StageOutcome]
     test_sha256: str = Field(description="digest of test.parquet")

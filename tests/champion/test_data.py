@@ -86,12 +86,32 @@ def test_incompatible_data_are_refused_in_one_line(
     assert "\n" not in message
 
 
+@pytest.mark.parametrize(
+    ("change", "accepted"), [({"class_names": ("x", "y", "z")}, True), ({"test": "new"}, False)]
+)
+def test_other_names_for_the_same_images_are_accepted(
+    champions: Champions,
+    model: Callable[[str], FileRef],
+    change: dict[str, object],
+    accepted: bool,
+) -> None:
+    named = facts().model_copy(update={"source": "a", "class_names": ("a", "b", "c")})
+    champion = champions.promote(model("m"), named, "a test", "good", expected_current=None)
+    assert champion.facts.named_classes() == ("a", "b", "c")
+    data = replace(champion_data(champion), **{"class_names": ("x", "b", "c")} | change)  # type: ignore[arg-type]
+    if accepted:
+        check_same_task(champion, data, SETTINGS)
+    else:
+        with pytest.raises(PipelineError, match=r"\(names of the classes\)"):
+            check_same_task(champion, data, SETTINGS)
+
+
 @pytest.mark.parametrize(("source", "accepted"), [("digits", True), ("/data/clothes", False)])
 def test_champion_of_an_earlier_version_is_compared_by_its_settings(
     champions: Champions, model: Callable[[str], FileRef], source: str, accepted: bool
 ) -> None:
     """Records of earlier versions have neither source nor background."""
-    old = facts().model_dump(exclude={"source", "train", "ground"})
+    old = facts().model_dump(exclude={"source", "train", "ground", "class_names"})
     old["settings"] = {"download": {"source": "digits", "url": None}}
     champion = champions.promote(
         model("old"), Facts.model_validate(old), "a test", "good", expected_current=None

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.data import idx
-from tasks.data.convert import convert, validation_size
+from tasks.data.convert import convert, name_classes, validation_size
 from tasks.data.dataset import read_split
 from tasks.engine.digests import sha256
 from tasks.engine.models import FileRef
@@ -53,7 +53,7 @@ def files_of(store: Store) -> Callable[[Arrays], IdxFiles]:
             path = store.root / name
             path.write_bytes(idx.dumps(array))
             refs.append(FileRef(path=name, sha256=sha256(path), size=path.stat().st_size))
-        return IdxFiles.model_validate(dict(zip(IdxFiles.model_fields, refs, strict=True)))
+        return IdxFiles.model_validate(dict(zip(IdxFiles.model_fields, refs, strict=False)))
 
     return write
 
@@ -131,6 +131,36 @@ def test_validation_split_must_leave_training_images(converted: Convert, wanted:
     message = error_message(converted, random_data(train=60), validation=wanted)
     assert f"--validation {wanted}" in message
     assert "60 training images" in message
+
+
+@pytest.mark.parametrize(
+    ("given", "source", "expected"),
+    [
+        ((), (), ("0", "1", "2")),
+        ((), ("cat", "dog", "eel"), ("cat", "dog", "eel")),
+        ((), ("cat", "dog", "eel", "without images"), ("cat", "dog", "eel")),
+        ((), ("cat",), ("cat", "1", "2")),
+        (("a", "b", "c"), ("cat", "dog", "eel"), ("a", "b", "c")),
+    ],
+)
+def test_names_of_the_classes(
+    given: tuple[str, ...], source: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    assert name_classes(given, source, 3) == expected
+
+
+def test_other_numbers_of_names_than_classes_are_refused() -> None:
+    with pytest.raises(PipelineError, match=r"^--class-names: 2 names, but labels from 0 to 2"):
+        name_classes(("a", "b"), (), 3)
+
+
+def test_names_pass_through_the_stage(store: Store, files_of: Callable[[Arrays], IdxFiles]) -> None:
+    arrays = random_data(train=60, test=12)
+    files = files_of(arrays).model_copy(update={"class_names": ("zero", "one")})
+    with store.workspace("convert", "0" * 64) as work:
+        splits = convert.function(work, files, ConvertSettings())
+    assert splits.class_names[:3] == ("zero", "one", "2")
+    assert len(splits.class_names) == splits.shape.classes
 
 
 def test_single_training_image_is_refused() -> None:

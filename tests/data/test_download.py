@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from tasks.data import http, idx
-from tasks.data.download import choose_sources, collect_files, get_files, may_change
+from tasks.data.download import Obtained, choose_sources, collect_files, get_files, may_change
 from tasks.data.sources.base import verify
 from tasks.data.sources.mirror import Mirror, archive_limit
 from tasks.data.sources.mnist import IDX_FILES, MNIST
@@ -39,7 +39,7 @@ FIRST = f"/{IDX_FILES[0]}.gz"
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Return the files that `get_files` finds."""
-    return lambda settings: get_files(settings, tmp_path)[1]
+    return lambda settings: get_files(settings, tmp_path).contents
 
 
 def fault(act: Callable[[], object]) -> str:
@@ -75,7 +75,7 @@ def test_files_are_downloaded(
     serve: Serve, settings: MakeSettings, tmp_path: Path, contents: Contents, archives: Contents
 ) -> None:
     server = serve(serve_files(archives))
-    assert get_files(settings(server), tmp_path) == (server.url, contents)
+    assert get_files(settings(server), tmp_path) == Obtained(server.url, contents)
     assert [request.path for request in server.requests] == list(archives)
     assert {request.encoding for request in server.requests} == {"identity"}
 
@@ -524,13 +524,12 @@ def test_folder(run: Run, folder: Path, digests: str, contents: Contents) -> Non
 
 
 def test_source_name_of_a_folder_is_its_path(folder: Path, tmp_path: Path, digests: str) -> None:
-    served, _ = get_files(from_folder(folder, digests), tmp_path)
-    assert served == f"directory {folder}"
+    assert get_files(from_folder(folder, digests), tmp_path).source == f"directory {folder}"
 
 
 def test_missing_folder_is_refused(run: Run, tmp_path: Path) -> None:
     message = fault(lambda: run(from_folder(tmp_path / "nowhere", "none")))
-    assert message == f"--source {tmp_path / 'nowhere'}: no such directory"
+    assert message == f"--source {tmp_path / 'nowhere'}: no such file or folder"
 
 
 def test_folder_with_missing_files_is_refused(run: Run, folder: Path) -> None:

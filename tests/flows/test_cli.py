@@ -55,7 +55,8 @@ def test_help_explains_every_setting_with_its_default() -> None:
         ),
         (
             ["--digests", "abc"],
-            "error: --digests abc: should be mnist, none, or four SHA-256 with commas between them",
+            "error: --digests abc: should be auto, mnist, none, or four SHA-256 with commas between"
+            " them",
         ),
         (["--sed", "3"], "error: Unknown option: --sed. Did you mean --seed?"),
         (["--learning-rate"], "error: Parameter --learning-rate requires an argument."),

@@ -153,6 +153,29 @@ def test_valid_digests(digests: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, "mnist"),
+        ({"url": "http://a/"}, "mnist"),
+        ({"digests": "auto"}, "mnist"),
+        ({"source": "digits"}, "auto"),
+        ({"source": "/data"}, "auto"),
+        ({"source": "/data", "digests": "mnist"}, "mnist"),
+        ({"source": "/data", "digests": "none"}, "none"),
+    ],
+)
+def test_a_download_is_mnist_unless_said_otherwise(values: dict[str, str], expected: str) -> None:
+    settings = DownloadSettings.model_validate(values)
+    assert settings.digests == expected
+    assert DownloadSettings.model_validate(settings.model_dump()) == settings
+
+
+@pytest.mark.parametrize("names", ["a,b,a", "a,,b", "a,b\x1b[2J"])
+def test_class_names_are_different_printable_words(names: str) -> None:
+    fault(ConvertSettings, class_names=names)
+
+
+@pytest.mark.parametrize(
     "digests",
     [
         "",

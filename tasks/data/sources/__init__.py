@@ -1,1 +1,1 @@
-"""Places that may have the four IDX files, one module for each kind."""
+"""Sources of data sets: places in the network, and the forms of a user's own files."""

@@ -1,4 +1,4 @@
-"""The interface of a source, and the checks that its files must pass."""
+"""The interface of a source in the network, and the checks that files must pass."""
 
 import hashlib
 from typing import Protocol
@@ -12,7 +12,7 @@ Contents = dict[str, bytes]
 
 
 class Source(Protocol):
-    """A place that may have the four IDX files."""
+    """A place in the network that may have the four IDX files."""
 
     @property
     def name(self) -> str:
@@ -32,14 +32,14 @@ def expected_digests(setting: str) -> dict[str, str | None]:
     """Return the digest that each file must have.
 
     Args:
-        setting: `mnist`, `none` or four SHA-256 separated by commas.
+        setting: `mnist`, `auto`, `none` or four SHA-256 separated by commas.
 
     Returns:
         File name → SHA-256 of the uncompressed file, or None if any content is accepted.
     """
     if setting == "mnist":
         return {file.name: file.sha256 for file in MNIST}
-    if setting == "none":
+    if setting in ("auto", "none"):
         return dict.fromkeys(IDX_FILES)
     return dict(zip(IDX_FILES, setting.split(","), strict=True))
 

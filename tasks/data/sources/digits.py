@@ -1,10 +1,8 @@
-"""Scikit-learn's bundled digits as four IDX files."""
+"""Scikit-learn's bundled digits."""
 
 import numpy as np
 
-from tasks.data import idx
-from tasks.data.sources.base import Contents
-from tasks.data.sources.mnist import IDX_FILES
+from tasks.data.sources.labelled import DataSet, LabelledImages
 
 
 class Digits:
@@ -12,19 +10,16 @@ class Digits:
 
     name = "scikit-learn digits"
 
-    def collect(self, found: Contents) -> None:
-        """Add the four files; their content is known, so no digest is checked."""
-        found.update(enlarge_digits())
+    def load(self) -> DataSet:
+        """Return the data set; its content is known, so no digest is checked."""
+        return enlarge_digits()
 
 
-def enlarge_digits() -> Contents:
+def enlarge_digits() -> DataSet:
     """Enlarge scikit-learn's 1,797 digits of 8 × 8 pixels to 28 × 28.
 
     Each pixel becomes a block of 3 × 3 equal pixels, with a border of 2 around the image: the
     same bytes on every machine. Values 0 … 16 become 0 … 255. The last sixth is the test split.
-
-    Returns:
-        File name → uncompressed IDX.
     """
     from sklearn.datasets import load_digits
 
@@ -33,5 +28,7 @@ def enlarge_digits() -> Contents:
     images = np.pad(pixels.repeat(3, axis=1).repeat(3, axis=2), ((0, 0), (2, 2), (2, 2)))
     labels = bunch.target.astype(np.uint8)
     train = len(labels) - len(labels) // 6
-    arrays = images[:train], labels[:train], images[train:], labels[train:]
-    return dict(zip(IDX_FILES, map(idx.dumps, arrays), strict=True))
+    return DataSet(
+        LabelledImages(images[:train], labels[:train]),
+        LabelledImages(images[train:], labels[train:]),
+    )

@@ -306,6 +306,11 @@ def shortened(names: Sequence[str], width: int, size: float) -> list[str]:
     return [_shortened(name, width, size) for name in names]
 
 
+def fitting_size(texts: Sequence[str], width: int) -> float:
+    """Return the usual size of text, or the small one if a text is wider than so many dots."""
+    return TICK if all(text_width(text, TICK) <= width for text in texts) else SMALL
+
+
 def _shortened(name: str, width: int, size: float) -> str:
     """Return a name cut to a width in dots."""
     while len(name) > 2 and text_width(name, size) > width:

@@ -23,6 +23,7 @@ from tasks.report.figures.canvas import (
     WIDTH,
     draw_image,
     enlarged,
+    fitting_size,
     new_figure,
     rectangle,
     sentence,
@@ -152,9 +153,11 @@ def confidences(
         for t, p in zip(true, probabilities, strict=True)
     ]
     # The column of the image is as wide as the text below it, within limits.
-    words = max(text_width(text, TICK) for pair in pairs for text in pair)
-    part = max(width, 112, min(words, 112 if columns == 3 else 160))
-    labels = ["\n".join(shortened(pair, part, TICK)) for pair in pairs]
+    words = [text for pair in pairs for text in pair]
+    most = max(width, 112 if columns == 3 else 160)
+    size = fitting_size(words, most)
+    part = max(width, 112, min(max(text_width(text, size) for text in words), most))
+    labels = ["\n".join(shortened(pair, part, size)) for pair in pairs]
     tallest = max(text_height(label, TICK) for label in labels)
     down = max(shown * line, height + 8 + tallest) + 24
     figure = new_figure(WIDTH, top + ceil(len(images) / columns) * down)
@@ -164,7 +167,7 @@ def confidences(
     for i, (image, row) in enumerate(zip(images, probabilities, strict=True)):
         left, y = MARGIN + i % columns * (cell + gap), top + i // columns * down
         draw_image(figure, image, (left, y, width, height), BYTES, GREYS)
-        write(figure, left, y + height + 8, labels[i], TICK)
+        write(figure, left, y + height + 8, labels[i], size)
         right, left = left + cell - 76, left + part + 14 + names_wide + 8
         for k, c in enumerate(most_probable(row, int(true[i]), shown)):
             middle = y + k * line + line / 2

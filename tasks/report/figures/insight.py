@@ -23,6 +23,7 @@ from tasks.report.figures.canvas import (
     colour_bar,
     draw_image,
     enlarged,
+    fitting_size,
     frame,
     new_figure,
     scaled_axes,
@@ -74,21 +75,23 @@ def attributions(
     """
     if len(images) == 0:
         return sentence("No errors")
-    words_wide, gap = 150, 12
+    pairs = [
+        (f"True: {class_names[t]}", f"Pred: {class_names[p]}")
+        for t, p in zip(true, predicted, strict=True)
+    ]
+    size = fitting_size([text for pair in pairs for text in pair], 150)
+    words_wide, gap = 150 if size == TICK else 180, 12
     columns = 1 + 2 * len(maps)
     cell = (WIDTH - 2 * MARGIN - words_wide - columns * gap) // columns
     width, height = enlarged(images.shape[1:], cell)
-    labels = [
-        "\n".join(shortened([f"True: {class_names[t]}", f"Pred: {class_names[p]}"], 150, TICK))
-        for t, p in zip(true, predicted, strict=True)
-    ]
+    labels = ["\n".join(shortened(pair, words_wide, size)) for pair in pairs]
     line = max(height, text_height(labels[0], TICK)) + gap
     top, down = MARGIN + 72, line * len(images)
     figure = new_figure(WIDTH, top + down + 120)
     places = [MARGIN + words_wide + gap + k * (cell + gap) for k in range(columns)]
     for i, (image, label) in enumerate(zip(images, labels, strict=True)):
         y = top + i * line
-        write(figure, MARGIN, y + height / 2, label, TICK, vertical="center")
+        write(figure, MARGIN, y + height / 2, label, size, vertical="center")
         draw_image(figure, image, (places[0], y, width, height), BYTES, GREYS)
     write(figure, places[0] + width / 2, MARGIN + 34, "the image", SMALL, align="center")
     for k, (name, *pair) in enumerate(maps):

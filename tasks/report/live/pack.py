@@ -2,7 +2,7 @@
 
 from safetensors.numpy import load_file
 
-from tasks.data.dataset import class_names, read_split
+from tasks.data.dataset import read_split
 from tasks.engine.models import FileRef
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
@@ -20,6 +20,7 @@ def pack_live(
     work: Workspace,
     split: Split,
     shape: Shape,
+    class_names: tuple[str, ...],
     checkpoint: Checkpoint,
     network: NetworkSettings,
     predictions: FileRef,
@@ -30,6 +31,7 @@ def pack_live(
         work: inputs and outputs.
         split: the test split.
         shape: size of the images and number of classes.
+        class_names: names of the classes.
         checkpoint: the trained network.
         network: its layers.
         predictions: of the network for the split; see `Evaluation.predictions`.
@@ -47,7 +49,7 @@ def pack_live(
         table["label"].to_numpy(),
         table["predicted"].to_numpy(),
         class_probabilities(table),
-        class_names(shape.classes),
+        list(class_names),
     )
     if packed.text is None:
         return LiveNetwork(file=None, reason=packed.reason)

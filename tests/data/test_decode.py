@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from tasks.data.decode import decode_picture, printable, read_picture
 from tasks.runtime.errors import PipelineError
-from tasks.scoring.decode import decode_picture, printable, read_picture
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 

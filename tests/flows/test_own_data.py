@@ -1,0 +1,55 @@
+"""A data set of the user's own, from pictures in class folders to the report and its pages."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import tiny
+from helpers.data_sets import encode, write_tree
+
+pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
+
+LEAN = ("--insights", "none")
+NAMES = ["<cat>", "dog", "eel"]
+
+
+def computed(lines: list[str]) -> list[str]:
+    """Return the stages that a run computed."""
+    return [line.partition(": running (")[0] for line in lines if ": running (" in line]
+
+
+def test_pictures_become_a_report_with_their_class_names(pipeline: Any, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    files = {
+        f"{name}/{n}.png": encode(draw.integers(0, 256, (8, 8), np.uint8))
+        for name in NAMES
+        for n in range(20)
+    }
+    source, root = write_tree(tmp_path / "pictures", files), tmp_path / "artifacts"
+    command = (*LEAN, *tiny.OPTIONS[2:], "--source", source, "--artifacts", root)
+
+    done = pipeline(*command)
+    assert done.code == 0, done.lines
+    report = root / "latest" / "report"
+    metrics = json.loads((report / "metrics.json").read_text())
+    assert metrics["class_names"] == NAMES
+    page = (report / "index.html").read_text()
+    assert "&lt;cat&gt;" in page
+    assert "<cat>" not in page
+    assert "60 pictures in 3 class folders; 8 of 60 images drawn as test split" in page
+
+    assert computed(pipeline(*command).lines) == []
+    picture = source / "dog" / "3.png"
+    picture.write_bytes(picture.read_bytes())  # written again, with the same content
+    assert computed(pipeline(*command).lines) == ["download"]
+    picture.write_bytes(encode(np.zeros((8, 8), np.uint8)))
+    assert {"download", "convert", "train-40", "draw"} <= set(computed(pipeline(*command).lines))
+
+
+def test_the_bundled_digits_are_told_from_a_folder(pipeline: Any, tmp_path: Path) -> None:
+    (tmp_path / "digits").mkdir()
+    command = (*LEAN, *tiny.OPTIONS, "--artifacts", tmp_path / "artifacts")
+    done = pipeline(*command, "--source", "digits")
+    assert any("write --source ./digits" in line for line in done.lines)
