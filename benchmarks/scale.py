@@ -1,4 +1,4 @@
-"""What a stage costs beside its computation: figures for docs/SCALE.md.
+"""Measure the overhead of a stage, for docs/SCALE.md.
 
 python -m benchmarks.scale [--artifacts URL]     # needs PREFECT_API_URL to be unset
 """

@@ -1,1 +1,1 @@
-"""What runs, in which order."""
+"""Flows: the stages that run, in their order."""

@@ -62,7 +62,7 @@ def scheduled_retraining(
     """
     use_threads(settings.threads)
     store = open_store(settings.artifacts)
-    champions = Champions(store)
+    champions = Champions(store, retrain.champion)
     champions.find()  # report a bad pointer before training
     # The scheduled day, also if the run starts late or is retried.
     settings = with_seed(settings, retrain, runtime.flow_run.scheduled_start_time)

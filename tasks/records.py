@@ -1,12 +1,12 @@
-"""What the stages hand to each other: facts and references to files, no arrays.
+"""Records that stages pass to each other: facts and references to files, no arrays.
 
     Download → Splits → Checkpoint (0) → Checkpoint (1) → … , each × test → Evaluation
     last Evaluation → Metrics; last Checkpoint → LayerOutputs, Excitation,
     Attribution, Embedding; all of them → Pictures
     last Checkpoint × last Evaluation → LiveNetwork
 
-Facts enter the keys of the stages below, but for those marked `NotInKey`, which differ
-from run to run. There is no code here that makes results.
+Facts are part of the keys of later stages, except those marked `NotInKey`, which differ from
+run to run. Code in this module does not influence results.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from tasks.engine.models import FileRef, NotInKey, Record
 
 
 class IdxFiles(Record):
-    """The data set as its makers publish it, uncompressed."""
+    """The four files of the data set in their published format, uncompressed."""
 
     train_images: FileRef
     train_labels: FileRef
@@ -27,7 +27,7 @@ class IdxFiles(Record):
 
 
 class Download(Record):
-    """What came, and from where."""
+    """Downloaded files and their source."""
 
     files: IdxFiles
     source: str
@@ -44,7 +44,7 @@ class Split(Record):
 
 
 class Shape(Record):
-    """What the images and labels of all splits have in common."""
+    """Image size and number of classes of all splits."""
 
     height: int
     """Pixels."""
@@ -54,7 +54,7 @@ class Shape(Record):
 
 
 class Splits(Record):
-    """The data set, ready to be trained on."""
+    """The data set in splits for training."""
 
     train: Split
     validation: Split
@@ -65,19 +65,19 @@ class Splits(Record):
 
 
 class Device(Record):
-    """The processor that a network was trained on."""
+    """Processor of a training, with precision and XLA."""
 
     kind: Literal["CPU", "GPU"]
     name: str
     reason: str
-    """Why this one was chosen."""
+    """Reason of the choice."""
     precision: Literal["float32", "mixed_float16"] = "float32"
     xla: bool = False
     """Whether the update is compiled by XLA."""
 
 
 class Checkpoint(Record):
-    """The state of training after so many iterations."""
+    """State of training after a number of iterations."""
 
     iteration: int
     file: FileRef
@@ -88,18 +88,18 @@ class Segment(Record):
     """One uninterrupted stretch of training."""
 
     checkpoint: Checkpoint
-    """What it ended with."""
+    """Checkpoint at its end."""
     curve: FileRef
     """Parquet: iteration int32, accuracy and loss float32 of the batches reported."""
     device: Annotated[Device, NotInKey]
     seconds: Annotated[float, NotInKey]
-    """What the iterations took, without loading and compiling."""
+    """Wall time of the iterations, without loading and compiling."""
     cpu_seconds: Annotated[float, NotInKey]
-    """Processor time of that: on a machine that others use too, the better measure."""
+    """Processor time of the iterations; a better measure on a shared machine."""
 
 
 class Evaluation(Record):
-    """How a checkpoint does on a split."""
+    """Evaluation of a checkpoint on a split."""
 
     iteration: int
     correct: int
@@ -111,20 +111,20 @@ class Evaluation(Record):
 
 
 class ClassMetrics(Record):
-    """How well one class is told from the others; None where it divides by nothing."""
+    """Precision, recall and F1 of one class; None where the divisor is zero."""
 
     support: int
     """Images of this class in the split."""
     precision: float | None
-    """Share of the images taken for this class that are of it."""
+    """Share of the images predicted as this class that belong to it."""
     recall: float | None
-    """Share of the images of this class that are taken for it."""
+    """Share of the images of this class that are predicted as it."""
     f1: float | None
     """Harmonic mean of the two."""
 
 
 class ConfusedPair(Record):
-    """Images of one class taken for another."""
+    """Images of one class predicted as another."""
 
     true: int
     predicted: int
@@ -139,14 +139,14 @@ class ConfidenceBin(Record):
     count: int
     correct: int
     confidence: float | None
-    """Mean highest probability; None of no images."""
+    """Mean highest probability; None without images."""
 
 
 class Metrics(Record):
-    """Predictions in numbers, by class and by confidence."""
+    """Metrics of predictions by class and by confidence."""
 
     classes: tuple[ClassMetrics, ...]
-    """In the order of the classes."""
+    """Metrics in the order of the classes."""
     confused: tuple[ConfusedPair, ...]
     """Every pair with an error, the most frequent first."""
     bins: tuple[ConfidenceBin, ...]
@@ -155,28 +155,28 @@ class Metrics(Record):
 
 
 class LayerOutputs(Record):
-    """What the layers hold, and what they make of some images."""
+    """Weights of the layers, and their outputs for some images."""
 
     file: FileRef
     """Safetensors. For each layer `<name>/outputs` float32 [images, height, width, filters] or
     [images, neurons], after what follows the layer (pooling, ReLU); for each convolutional one
     `<name>/weights` float32 [h, w, in, out]."""
     layers: tuple[str, ...]
-    """Names in order, from `conv1` to the logits."""
+    """Names of the layers in order, from `conv1` to the logits."""
     test_images: tuple[int, ...]
-    """Rows of the test split that the outputs belong to."""
+    """Rows of the test split."""
 
 
 class Excitation(Record):
-    """For each class the input that excites it most."""
+    """Inputs that excite each class most."""
 
     file: FileRef
-    """Safetensors: `images` float32 [classes, height, width] in [0, 1], and what the network
-    makes of them: `logits` and `probabilities` float32 [classes], each of its own class."""
+    """Safetensors: `images` float32 [classes, height, width] in [0, 1], and the network's
+    outputs for them: `logits` and `probabilities` float32 [classes], each of its own class."""
 
 
 class Attribution(Record):
-    """Which pixels speak for the wrong and for the true class of some images."""
+    """Attribution of the predicted and the true class of some images to pixels."""
 
     file: FileRef
     """Safetensors, float32: `gradient/predicted`, `gradient/true` [images, height, width] and
@@ -189,7 +189,7 @@ class Attribution(Record):
 
 
 class Embedding(Record):
-    """A map of some test images: near each other is what the network takes for similar."""
+    """Map of some test images; similar ones for the network are close to each other."""
 
     file: FileRef
     """Parquet: index int32 (row of the test split), label uint8, predicted uint8, x and y
@@ -207,17 +207,17 @@ class Model(Record):
 
 
 class PictureText(Record):
-    """The words that go with a figure."""
+    """Title, caption and alternative text of a figure."""
 
     name: str
     """File name without its suffix, e.g. `confusion-matrix`."""
     title: str
     caption: str
-    """One or two sentences: what is seen, how to read it."""
+    """One or two sentences: contents, and how to read them."""
     alt: str
-    """For who cannot see it."""
+    """Alternative text for screen readers."""
     section: str = ""
-    """Heading that it stands under, the same for neighbours."""
+    """Heading of its section, the same for neighbouring figures."""
 
 
 class Picture(PictureText):
@@ -239,7 +239,7 @@ class LiveNetwork(Record):
     file: FileRef | None
     """JSON, see `Facts` in payload.js; None if the network is too large for a page."""
     reason: str
-    """Why there is none, a whole sentence; empty if there is one."""
+    """Reason if there is none, a sentence; otherwise empty."""
 
 
 @dataclass(frozen=True)
@@ -250,16 +250,16 @@ class Results:
     splits: Splits
     segments: tuple[Segment, ...]
     evaluations: tuple[Evaluation, ...]
-    """Of the test split: before training, then after each segment."""
+    """Evaluations of the test split: before training, then after each segment."""
     metrics: Metrics
-    """Of the last evaluation."""
+    """Metrics of the last evaluation."""
     model: Model
     live: LiveNetwork
     pictures: Pictures
 
 
 class Classification(Record):
-    """What an exported model makes of a split."""
+    """Predictions of an exported model for a split."""
 
     correct: int
     total: int
@@ -274,7 +274,7 @@ class ChartRow(Record):
 
     label: str
     errors: tuple[float, ...]
-    """Share of the test images that are wrong, for each seed."""
+    """Share of misclassified test images for each seed."""
     mean: float
     low: float | None
     high: float | None
@@ -287,7 +287,7 @@ class ChartPoint(Record):
 
     parameters: int
     error: float
-    """Share of the validation images that are wrong."""
+    """Share of misclassified validation images."""
     on_front: bool
     chosen: bool
 

@@ -1,4 +1,4 @@
-"""The commands, options and paths that README and docs print exist."""
+"""Tests that commands, options and paths in README and docs exist."""
 
 import re
 import shlex
@@ -36,7 +36,7 @@ OTHER_OPTIONS = {"--limit", "--resources", "--params", "--workers"}
 
 
 def code(page: Path) -> list[str]:
-    """The lines of the code blocks of a page, and its inline code."""
+    """Return the lines of a page's code blocks, and its inline code."""
     text = page.read_text(encoding="utf-8")
     blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     inline = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))
@@ -61,11 +61,11 @@ PRINTED = sorted(
 
 
 @pytest.mark.parametrize(("script", "arguments"), PRINTED)
-def test_a_printed_command_is_accepted(script: str, arguments: str) -> None:
+def test_printed_command_is_accepted(script: str, arguments: str) -> None:
     check(script, arguments)
 
 
-def test_the_check_refuses_an_unknown_option() -> None:
+def test_check_refuses_an_unknown_option() -> None:
     from cyclopts import CycloptsError
 
     with pytest.raises(CycloptsError, match="--sed"):

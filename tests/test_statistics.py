@@ -1,4 +1,4 @@
-"""Intervals and tests, against SciPy and Holm's own example."""
+"""Tests of intervals and hypothesis tests, with SciPy and Holm's example as reference."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ A = [0.9901, 0.9913, 0.9906, 0.9911]
 B = [0.9899, 0.9904, 0.9908, 0.9895]
 
 
-def test_the_interval_is_student_s() -> None:
+def test_t_interval_equals_that_of_scipy() -> None:
     made = t_interval(A)
     expected = stats.t.interval(0.95, len(A) - 1, np.mean(A), stats.sem(A))
     assert (made.low, made.high) == pytest.approx(expected)
@@ -18,7 +18,7 @@ def test_the_interval_is_student_s() -> None:
     assert made.values == 4
 
 
-def test_the_difference_is_a_paired_t_test() -> None:
+def test_paired_difference_equals_the_paired_t_test_of_scipy() -> None:
     made = paired_difference(A, B, resolution=1e-6)
     expected = stats.ttest_rel(A, B)
     assert made.p == pytest.approx(expected.pvalue)
@@ -26,7 +26,7 @@ def test_the_difference_is_a_paired_t_test() -> None:
     assert (made.interval.low, made.interval.high) == pytest.approx((interval.low, interval.high))
 
 
-def test_the_ratio_is_a_paired_test_of_logarithms() -> None:
+def test_ratio_is_a_paired_difference_of_logarithms() -> None:
     made = ratio(A, B)
     expected = stats.ttest_rel(np.log(A), np.log(B)).confidence_interval(0.95)
     assert (made.low, made.high) == pytest.approx((np.exp(expected.low), np.exp(expected.high)))
@@ -39,7 +39,7 @@ def test_one_value_has_no_interval_and_one_pair_no_p() -> None:
     assert not paired_difference([0.9], [0.5], 1e-4).significant
 
 
-def test_equal_values_are_only_as_sure_as_what_can_be_counted() -> None:
+def test_equal_values_keep_an_interval_of_the_resolution() -> None:
     same = t_interval([0.99] * 3, resolution=1e-4)
     assert same.low is not None and same.low < 0.99
     assert paired_difference([0.99] * 3, [0.99] * 3, 1e-4).p == 1
@@ -47,7 +47,7 @@ def test_equal_values_are_only_as_sure_as_what_can_be_counted() -> None:
     assert not step.significant
 
 
-def test_holm_multiplies_by_the_number_of_hypotheses_that_are_left() -> None:
+def test_holm_equals_its_published_example() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, 0.7]) == [1.0, 1.0]
     assert holm([]) == []

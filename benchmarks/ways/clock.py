@@ -1,4 +1,4 @@
-"""What every way does alike: read the same images and batches, and say how long they took."""
+"""Shared parts of all ways: read the same images and batches, and print their times."""
 
 import json
 import resource

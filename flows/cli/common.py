@@ -125,7 +125,7 @@ RESUME = "finished stages and training so far are kept; a new run resumes from t
 
 
 class TerminatedError(BaseException):
-    """The process got SIGTERM. No ordinary exception: `except Exception` must not catch it."""
+    """Reception of SIGTERM; no ordinary exception, so that `except Exception` ignores it."""
 
 
 def raise_terminated(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -204,7 +204,7 @@ def parse(app: App, arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except CycloptsError as error:
-        # What pydantic says of a value is in the context of what cyclopts makes of it.
+        # Pydantic's error is the context of cyclopts's error.
         cause = error.__context__
         return fail(
             describe_invalid_value(cause) if isinstance(cause, ValidationError) else str(error), 2

@@ -45,7 +45,7 @@ def pipeline_app() -> App:
 
         Args:
             settings: All settings of the run.
-            status: Run nothing; say for each stage whether it is up to date, or why it would run.
+            status: Run nothing; print for each stage whether it is up to date, or why it would run.
         """
         if status:
             return show_status(settings.plain())
@@ -103,12 +103,12 @@ def report_unchanged(settings: Settings) -> bool:
 
 
 def cache_app() -> App:
-    """`cache ls | show KEY | prune`: what the artifact root holds, and what may go."""
+    """`cache ls | show KEY | prune`: list, show and remove cached results."""
     app = App(name="cache", help="What is kept, how large it is, from which settings.")
 
     @app.command
     def ls(*, artifacts: ArtifactsOption = None) -> int:
-        """List what is kept, oldest first."""
+        """List the cached results, oldest first."""
         store = open_store(artifacts)
         defaults = {path[-1]: value for path, value in leaves(Settings().model_dump(mode="json"))}
         print("\n".join(prune.listing(store, defaults, keys_of_latest(store))))
@@ -136,9 +136,9 @@ def cache_app() -> App:
         """Remove old results, never those that `latest` needs or that a run is using.
 
         Args:
-            keep_latest: Of each stage, keep this many of the most recently used.
-            older_than: Remove only what has not been used for so many days.
-            dry_run: Say what would be removed, and remove nothing.
+            keep_latest: Number of most recently used results to keep for each stage.
+            older_than: Remove only results that have not been used for this number of days.
+            dry_run: List what would be removed, and remove nothing.
             artifacts: Folder or URL of the results.
         """
         store = open_store(artifacts)

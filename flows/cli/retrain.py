@@ -15,6 +15,7 @@ from flows.cli.common import (
 )
 from tasks.engine.store import open_store
 from tasks.settings import RetrainSettings
+from tasks.settings.champion import DEFAULT_CHAMPION, ChampionName
 
 
 def retrain_main(arguments: list[str]) -> int:
@@ -40,24 +41,37 @@ def retrain_app() -> App:
     return app
 
 
-def history(*, artifacts: ArtifactsOption = None) -> int:
-    """List the champions, oldest first; `*` marks the current one."""
-    from tasks.champion.registry import Champions, history_lines
+def history(*, champion: ChampionName | None = None, artifacts: ArtifactsOption = None) -> int:
+    """List the champions, oldest first; `*` marks the current one.
 
-    print("\n".join(history_lines(Champions(open_store(artifacts)))))
+    Args:
+        champion: Name of the champion. Default: all names.
+        artifacts: Folder or URL of the results.
+    """
+    from tasks.champion.registry import Champions, histories, history_lines
+
+    store = open_store(artifacts)
+    lines = history_lines(Champions(store, champion)) if champion else histories(store)
+    print("\n".join(lines))
     return 0
 
 
-def rollback(*, to: str | None = None, artifacts: ArtifactsOption = None) -> int:
+def rollback(
+    *,
+    to: str | None = None,
+    champion: ChampionName = DEFAULT_CHAMPION,
+    artifacts: ArtifactsOption = None,
+) -> int:
     """Make an earlier champion current again; retraining will not promote the present one again.
 
     Args:
         to: Number or id of a champion, as `history` shows them. Default: the previous one.
-        artifacts: Folder of the results.
+        champion: Name of the champion.
+        artifacts: Folder or URL of the results.
     """
     from tasks.champion.promotion import user_and_host
     from tasks.champion.registry import Champions
 
-    champion = Champions(open_store(artifacts)).rollback(to, by=user_and_host())
-    print(f"champion: {champion.id}, {champion.why}")
+    now = Champions(open_store(artifacts), champion).rollback(to, by=user_and_host())
+    print(f"champion: {now.id}, {now.why}")
     return 0

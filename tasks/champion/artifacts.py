@@ -12,6 +12,7 @@ from tasks.champion.rule import Decision
 from tasks.records import Classification
 from tasks.report.formatting import escape_markdown, markdown_table
 from tasks.settings import RetrainSettings
+from tasks.settings.champion import DEFAULT_CHAMPION
 
 ARTIFACT_KEY = "retraining-decision"
 RESOURCE_ID = "mnist.champion"
@@ -37,6 +38,7 @@ def publish_decision(promotion: PromotionResult, retrain: RetrainSettings) -> No
             "verdict": promotion.decision.verdict,
             "reason": promotion.decision.reason,
             "champion": in_use,
+            "name": retrain.champion,
             "champion_before": promotion.before.id if promotion.before else None,
             "validation": promotion.facts.validation.model_dump(),
             "test": promotion.facts.test.model_dump(),
@@ -48,7 +50,8 @@ def publish_decision(promotion: PromotionResult, retrain: RetrainSettings) -> No
 def decision_markdown(promotion: PromotionResult, retrain: RetrainSettings) -> str:
     """Return the decision, the accuracies and the difference of the confusion matrices."""
     decision, after = promotion.decision, promotion.after
-    in_use = f"Champion in use: `{after.id}`." if after else "There is no champion yet."
+    name = "" if retrain.champion == DEFAULT_CHAMPION else f" {retrain.champion}"
+    in_use = f"Champion{name} in use: `{after.id}`." if after else f"No champion{name} yet."
     problems = [f"**Damaged:** {escape_markdown(problem)}." for problem in promotion.problems]
     parts = [
         f"# {decision.verdict.capitalize()}",

@@ -150,6 +150,6 @@ def check_same_task(champion: Champion, data: TrainingData, settings: DownloadSe
     if found := data_differences(champion, data, settings):
         raise PipelineError(
             f"champion {champion.id} was trained on other data ({', '.join(found)}):"
-            f" champion: {champion_data(champion)}; challenger: {data}; name another folder with"
-            " --artifacts, or let the challenger replace the champion with --new-task"
+            f" champion: {champion_data(champion)}; challenger: {data}; keep a champion for each"
+            " with --champion NAME, or let the challenger replace this one with --new-task"
         )

@@ -51,7 +51,7 @@ def promote_if_not_worse(
     Raises:
         PipelineError: the challenger was trained on data of another kind.
     """
-    champions = Champions(executor.store)
+    champions = Champions(executor.store, retrain.champion)
     current = champions.current_name()
     found = champions.find()
     for problem in found.problems:
@@ -98,7 +98,7 @@ def compare_with_champion(
     if digest[:12] in champions.withdrawn():
         reason = (
             f"this model ({digest[:12]}) was withdrawn by a rollback; to use it again:"
-            f" `python flows/retrain.py rollback --to {digest[:12]}`"
+            f" `python flows/retrain.py rollback --to {digest[:12]}{champions.options}`"
         )
         return Decision(verdict="kept", reason=reason, challenger=challenger), challenger
     if champion is None:

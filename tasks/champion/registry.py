@@ -1,39 +1,50 @@
-"""Registry of champions in the artifact root.
+"""Registries of champions in the artifact root.
 
     champion/0001-<first 12 of the model's SHA-256>/   one promotion or rollback; never changed
         model.keras
         record.json
     champion/current -> 0007-…                          the one in use
     champion/.new/                                      being written
+    champions/<name>/…                                  the same, for --champion NAME
 
-Renaming `current` changes model, record, history and pointer in one step: a reader gets a complete
+Replacing `current` changes model, record, history and pointer in one step: a reader gets a complete
 model at every moment. Folders with a higher number than the current one are not in use: a writer
 was killed, or the pointer was set back by hand. They are never deleted, and the next number is
 higher than theirs. The history consists of the folders up to the current number. A rollback adds
-a new number with a copy of an old model, so that the history only grows.
+a new number with a copy of an old model, so that the history only grows. storage.py reads and
+writes all this, in a folder or at a URL.
 """
 
 import datetime
-import os
 import re
-import shutil
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
+from tasks.champion.storage import ChampionStorage, open_storage, overtaken
 from tasks.data.dataset import numbered_classes
-from tasks.engine.models import FileRef, Record
+from tasks.engine.layout import CHAMPION, CHAMPIONS
+from tasks.engine.models import FileRef, Record, file_refs, with_paths
+from tasks.engine.remote import RemoteError
 from tasks.engine.store import Store, disk_errors
 from tasks.records import Shape
 from tasks.runtime.errors import PipelineError
+from tasks.settings.champion import CHAMPION_NAME, DEFAULT_CHAMPION
 
-NAME = re.compile(r"(\d{4,})-([0-9a-f]{12})")
+T = TypeVar("T")
+AT_A_TIME = 8
+"""Champions that are read at the same time; at a URL, reading is waiting."""
+
 Ground = Literal["dark", "light", "mixed"]
 """Brightness of the pixels around the object in the images of a data set."""
 
-HISTORY = "see `python flows/retrain.py history`"
+
+class DamagedError(PipelineError):
+    """A champion's record or files are missing or damaged."""
 
 
 class Accuracy(Record):
@@ -122,117 +133,132 @@ class Lookup:
 
 @dataclass(frozen=True)
 class Champions:
-    """Champions of an artifact root. Reading takes no lock and writes nothing."""
+    """One registry of an artifact root. Reading takes no lock and writes nothing."""
 
     store: Store
+    name: str = DEFAULT_CHAMPION
 
-    def __post_init__(self) -> None:
-        self.store.must_be_local("the champion", "flows/pipeline.py takes a URL")
+    @property
+    def path(self) -> str:
+        """Return the folder of the registry, relative to the artifact root."""
+        return CHAMPION if self.name == DEFAULT_CHAMPION else f"{CHAMPIONS}/{self.name}"
+
+    @property
+    def address(self) -> str:
+        """Return the folder or URL of the registry, for messages."""
+        return f"{self.store.address}/{self.path}"
 
     @property
     def folder(self) -> Path:
-        """Return the folder of the champions.
+        """Return the folder of the registry on this machine.
 
         Raises:
             PipelineError: it is a symbolic link, which may lead out of the root.
         """
-        return self.store.inside("champion")
+        return self.store.inside(self.path)
 
     @property
     def pointer(self) -> Path:
         """Return the path of the symbolic link to the current champion."""
         return self.folder / "current"
 
+    @property
+    def storage(self) -> ChampionStorage:
+        """Return the storage of the registry."""
+        return open_storage(self.store, self.path)
+
+    @property
+    def options(self) -> str:
+        """Return the options that choose this registry on a command line."""
+        return "" if self.name == DEFAULT_CHAMPION else f" --champion {self.name}"
+
+    @property
+    def advice(self) -> str:
+        """Return the last part of a message about a wrong champion."""
+        return f"see `python flows/retrain.py history{self.options}`"
+
     def current_name(self) -> str | None:
         """Return the id of the current champion, or None if there is none.
 
         Raises:
-            PipelineError: `current` is not a symbolic link to a champion.
+            PipelineError: the pointer names no champion.
         """
-        try:
-            target = self.pointer.readlink()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise PipelineError(
-                f"{self.pointer}: not a symbolic link to a champion ({error.strerror}); remove it,"
-                f" and choose a champion with `python flows/retrain.py rollback --to ID`"
-            ) from error
-        if str(target) != target.name or not NAME.fullmatch(target.name):
-            raise PipelineError(
-                f"{self.pointer}: names {str(target)!r}, which is no champion; remove it, and"
-                f" choose a champion with `python flows/retrain.py rollback --to ID`"
-            )
-        return target.name
+        return self.storage.current()
 
     def names(self) -> list[str]:
-        """Return the names of all champion folders by number."""
-        folder = self.folder
-        try:
-            names = [path.name for path in folder.iterdir()]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            reason = (error.strerror or "unreadable").lower()
-            raise PipelineError(f"{folder}: {reason}; move it away or restore it") from error
-        return sorted(filter(NAME.fullmatch, names), key=number_of)
+        """Return the ids of all champions by number."""
+        return sorted(self.storage.names(), key=number_of)
 
     def history(self) -> list[str]:
         """Return the ids up to the current champion, oldest first."""
         current = self.current_name()
         if current is None:
             return self.names()  # the pointer was removed by hand
-        return [name for name in self.names() if number_of(name) <= number_of(current)]
+        return [n for n in self.names() if n == current or number_of(n) < number_of(current)]
 
     def read(self, name: str) -> Champion:
-        """Return one champion after checking its model.
+        """Return one champion after checking its files.
 
         Raises:
-            PipelineError: its record or its model is missing or damaged.
+            DamagedError: its record or one of its files is missing or damaged.
         """
         champion = self.read_record(name)
-        if problem := self.store.problem(champion.model):
-            raise PipelineError(f"champion {name}: {problem.replace('output', 'model')}")
+        if problem := self.problem(champion):
+            raise DamagedError(f"champion {name}: {problem}")
         return champion
+
+    def problem(self, champion: Champion) -> str | None:
+        """Return what is wrong with the files of a champion, or None."""
+        for problem in filter(None, map(self.store.problem, file_refs(champion))):
+            return problem.replace("output", "model")
+        return None
 
     def read_record(self, name: str) -> Champion:
-        """Return the record of a champion without checking its model.
+        """Return the record of a champion without checking its files.
 
         Raises:
-            PipelineError: it is missing or damaged.
+            DamagedError: it is missing or damaged.
         """
         try:
-            content = self.store.inside(f"champion/{name}/record.json").read_bytes()
-            champion = Champion.model_validate_json(content)
+            champion = Champion.model_validate_json(self.read_content(name))
+        except ValidationError as error:
+            raise DamagedError(f"champion {name}: record damaged") from error
+        if champion.id != name:
+            raise DamagedError(f"champion {name}: record of another one, {champion.id}")
+        return champion
+
+    def read_content(self, name: str) -> bytes:
+        """Return the content of a champion's record.
+
+        Raises:
+            DamagedError: it is missing.
+        """
+        try:
+            return self.storage.read_record(name)
+        except RemoteError:
+            raise  # the network fails; the champion may be intact
         except PipelineError as error:  # a symbolic link
-            raise PipelineError(f"champion {name}: {error}") from error
+            raise DamagedError(f"champion {name}: {error}") from error
+        except FileNotFoundError as error:
+            raise DamagedError(f"champion {name}: record: no such file or directory") from error
         except OSError as error:
             reason = (error.strerror or "unreadable").lower()
-            raise PipelineError(f"champion {name}: record: {reason}") from error
-        except ValidationError as error:
-            raise PipelineError(f"champion {name}: record damaged") from error
-        if champion.id != name:
-            raise PipelineError(f"champion {name}: record of another one, {champion.id}")
-        return champion
+            raise DamagedError(f"champion {name}: record: {reason}") from error
 
     def readable(self) -> list[Champion]:
         """Return the readable records of the history, oldest first."""
-        found = []
-        for name in self.history():
+
+        def read(name: str) -> Champion | None:
             try:
-                found.append(self.read_record(name))
-            except PipelineError:
-                continue
-        return found
+                return self.read_record(name)
+            except DamagedError:
+                return None
+
+        return [champion for champion in at_once(read, self.history()) if champion]
 
     def withdrawn(self) -> set[str]:
         """Return the short digests of the models that a rollback has withdrawn."""
-        digits: set[str] = set()
-        for champion in self.readable():
-            if champion.action == "rolled back" and champion.replaced:
-                digits.add(short_digest_of(champion.replaced))
-            digits.discard(champion.short_digest)
-        return digits
+        return withdrawn_by(self.readable())
 
     def find(self) -> Lookup:
         """Return the current champion; if damaged, the newest intact one before it.
@@ -242,16 +268,25 @@ class Champions:
         current = self.current_name()
         if current is None:
             return Lookup(None)
+        found = self.find_from(current)
+        if found.problems and (newer := self.current_name()) not in (current, None):
+            return self.find_from(newer)  # replaced while it was read
+        return found
+
+    def find_from(self, current: str) -> Lookup:
+        """Return a champion or its replacement, whether or not it is still the current one."""
+        try:
+            return Lookup(self.read(current))
+        except DamagedError as error:
+            problems = [str(error)]
         withdrawn = self.withdrawn()
-        earlier = [name for name in self.history() if name != current]
-        problems: list[str] = []
-        for name in [current, *reversed(earlier)]:
-            if name != current and short_digest_of(name) in withdrawn:
+        for name in reversed(self.history()):
+            if name == current or short_digest_of(name) in withdrawn:
                 continue
             try:
-                if name == current or self.can_replace(name, current):
+                if self.can_replace(name, current):
                     return Lookup(self.read(name), tuple(problems))
-            except PipelineError as error:
+            except DamagedError as error:
                 problems.append(str(error))
         return Lookup(None, tuple(problems))
 
@@ -261,23 +296,24 @@ class Champions:
         True if the record of the current one is damaged too: its data are then unknown.
 
         Raises:
-            PipelineError: the record of the champion is missing or damaged.
+            DamagedError: the record of the champion is missing or damaged.
         """
         facts = self.read_record(name).facts
         try:
             known = self.read_record(current).facts
-        except PipelineError:
+        except DamagedError:
             return True
         same_images = facts.test.data == known.test.data
         return facts.shape == known.shape and (same_images or facts.source == known.source)
 
     def best(self, data: str) -> int:
         """Return the largest number of correct images of a champion on a validation split."""
-        withdrawn = self.withdrawn()
+        champions = self.readable()
+        withdrawn = withdrawn_by(champions)
         return max(
             (
                 champion.facts.validation.correct
-                for champion in self.readable()
+                for champion in champions
                 if champion.facts.validation.data == data and champion.short_digest not in withdrawn
             ),
             default=0,
@@ -299,7 +335,17 @@ class Champions:
             PipelineError: the disk fails, or another champion was promoted in the meantime and
                 stays.
         """
-        return self.commit("promoted", model, facts, by, why, expected_current)
+        champion = Champion(
+            id="",
+            action="promoted",
+            model=model,
+            facts=facts,
+            by=by,
+            when="",
+            why=why,
+            replaced=None,
+        )
+        return self.commit(champion, expected_current)
 
     def rollback(self, to: str | None, by: str) -> Champion:
         """Make an earlier champion current again and withdraw the present one.
@@ -312,6 +358,11 @@ class Champions:
             PipelineError: there is no such champion, or it is damaged.
         """
         current = self.current_name()
+        if not self.names():
+            raise PipelineError(
+                f"rollback: no champion in {self.address} yet; `python flows/retrain.py history`"
+                " lists all"
+            )
         name = self.resolve(to) if to else self.previous(current)
         champion = self.read(name)
         if (
@@ -322,7 +373,8 @@ class Champions:
             raise PipelineError(f"rollback: {champion.id} is the current model already ({current})")
         why = f"rolled back from {current}" if current else "put into use by hand"
         why = f"{why} to {name}"
-        return self.commit("rolled back", champion.model, champion.facts, by, why, current)
+        changes = {"action": "rolled back", "by": by, "why": why}
+        return self.commit(champion.model_copy(update=changes), current)
 
     def resolve(self, wanted: str) -> str:
         """Return the newest champion that a number, id or short digest matches."""
@@ -337,7 +389,7 @@ class Champions:
         found = [name for name in self.history() if matches(name)]
         if len({short_digest_of(name) for name in found}) != 1:
             raise PipelineError(
-                f"rollback --to {wanted}: {len(found) or 'no'} champions match; {HISTORY}"
+                f"rollback --to {wanted}: {len(found) or 'no'} champions match; {self.advice}"
             )
         return next(filter(self.is_intact, reversed(found)), found[-1])
 
@@ -348,119 +400,98 @@ class Champions:
             other = current is None or short_digest_of(name) != short_digest_of(current)
             if other and short_digest_of(name) not in withdrawn and self.is_intact(name):
                 return name
-        raise PipelineError(f"rollback: there is no champion before {current}; {HISTORY}")
+        raise PipelineError(f"rollback: there is no champion before {current}; {self.advice}")
 
     def is_intact(self, name: str) -> bool:
-        """Return whether record and model of a champion are intact."""
+        """Return whether record and files of a champion are intact."""
         try:
             self.read(name)
-        except PipelineError:
+        except DamagedError:
             return False
         return True
 
-    def commit(
-        self,
-        action: Literal["promoted", "rolled back"],
-        model: FileRef,
-        facts: Facts,
-        by: str,
-        why: str,
-        expected_current: str | None,
-    ) -> Champion:
-        """Write the folder of a champion, then make it current."""
-        locks = self.store.inside("locks")
-        with disk_errors("champion", self.folder):
-            locks.mkdir(parents=True, exist_ok=True)
-            self.folder.mkdir(exist_ok=True)
-            with self.store.lock("champion").acquire():
-                if (current := self.current_name()) != expected_current:
-                    raise PipelineError(
-                        f"champion: {current} was promoted in the meantime; run it again"
-                    )
-                used = [*self.names(), *([current] if current else [])]
-                number = 1 + max(map(number_of, used), default=0)
-                name = f"{number:04}-{model.sha256[:12]}"
-                champion = Champion(
-                    id=name,
-                    action=action,
-                    model=model.model_copy(update={"path": f"champion/{name}/model.keras"}),
-                    facts=facts,
-                    by=by,
-                    when=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-                    why=why,
-                    replaced=current,
-                )
-                shutil.rmtree(self.store.inside("champion/.new"), ignore_errors=True)
-                self.write(champion, self.store.path(model))
-                self.point_at(name)
-        return champion
+    def commit(self, champion: Champion, expected_current: str | None) -> Champion:
+        """Copy all files of a champion to a new folder, then make it current.
 
-    def write(self, champion: Champion, model: Path) -> None:
-        """Write the folder of a champion and flush it to the disk.
-
-        Raises:
-            PipelineError: the copy differs from the model.
+        Args:
+            champion: the record to write; gets a new id, time and `replaced`.
+            expected_current: result of `current_name` when the decision was made.
         """
-        new = self.folder / ".new"
-        new.mkdir()
-        try:
-            shutil.copyfile(model, new / "model.keras")
-            (new / "record.json").write_text(champion.model_dump_json(indent=1), encoding="utf-8")
-            self.check_copy(champion.model)
-            for path in (new / "model.keras", new / "record.json", new):
-                flush(path)
-            new.rename(self.folder / champion.id)
-        except BaseException:
-            shutil.rmtree(new, ignore_errors=True)
-            raise
-        flush(self.folder)
+        with disk_errors("champion", self.folder), self.storage.writing():
+            if (current := self.current_name()) != expected_current:
+                raise overtaken(current)
+            used = [*self.names(), *([current] if current else [])]
+            number = 1 + max(map(number_of, used), default=0)
+            name = f"{number:04}-{champion.model.sha256[:12]}"
 
-    def check_copy(self, model: FileRef) -> None:
-        """Check the digest of the copied model.
+            def path(file: FileRef) -> str:
+                model = file == champion.model
+                return f"{self.path}/{name}/{'model.keras' if model else file.name}"
 
-        Raises:
-            PipelineError: it differs from the model's.
-        """
-        copy = model.model_copy(update={"path": "champion/.new/model.keras"})
-        if problem := self.store.problem(copy):
-            raise PipelineError(
-                f"champion: {problem.replace('output', 'challenger')}; run it again"
-            )
-
-    def point_at(self, name: str) -> None:
-        """Replace the link `current` atomically."""
-        link = self.folder / ".current"
-        link.unlink(missing_ok=True)
-        link.symlink_to(name, target_is_directory=True)
-        link.replace(self.pointer)
-        flush(self.folder)
+            when = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+            changes = {"id": name, "when": when, "replaced": current}
+            content = with_paths(champion.model_dump(mode="json") | changes, path)
+            new = Champion.model_validate(content)
+            files = dict(zip(file_refs(champion), file_refs(new), strict=True))
+            self.storage.add(name, files, new.model_dump_json(indent=1).encode())
+            self.storage.point_at(name, current)
+        return new
 
 
-def flush(path: Path) -> None:
-    """Flush a file or folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def registry_names(store: Store) -> list[str]:
+    """Return the names of the registries in an artifact root, the default one first."""
+    found = [name for name in store.folders(CHAMPIONS) if re.fullmatch(CHAMPION_NAME, name)]
+    default = [DEFAULT_CHAMPION] if CHAMPION in store.folders("") else []
+    return default + [name for name in found if name != DEFAULT_CHAMPION]
+
+
+def at_once(read: Callable[[str], T], names: Iterable[str]) -> list[T]:
+    """Return the results of a function for some champions, in their order."""
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        return list(pool.map(read, names))
+
+
+def withdrawn_by(champions: list[Champion]) -> set[str]:
+    """Return the short digests of the models that a rollback has withdrawn.
+
+    Args:
+        champions: history, oldest first.
+    """
+    digits: set[str] = set()
+    for champion in champions:
+        if champion.action == "rolled back" and champion.replaced:
+            digits.add(short_digest_of(champion.replaced))
+        digits.discard(champion.short_digest)
+    return digits
+
+
+def histories(store: Store) -> list[str]:
+    """Return the lines of all registries, each under its name if there are several."""
+    names = registry_names(store) or [DEFAULT_CHAMPION]
+    if names == [DEFAULT_CHAMPION]:
+        return history_lines(Champions(store))
+    return [
+        line
+        for name in names
+        for line in (f"champion {name}:", *history_lines(Champions(store, name)))
+    ]
 
 
 def history_lines(champions: Champions) -> list[str]:
     """Return a line for each champion, oldest first; `*` marks the current one."""
     current = champions.current_name()
-    lines = []
-    for name in champions.history():
+
+    def line(name: str) -> str:
         mark = "*" if name == current else " "
         try:
             champion = champions.read_record(name)
-        except PipelineError as error:
-            lines.append(f"{mark} {error}")
-            continue
-        facts = champion.facts
-        damaged = champions.store.problem(champion.model)
-        lines.append(
+        except DamagedError as error:
+            return f"{mark} {error}"
+        facts, damaged = champion.facts, champions.problem(champion)
+        return (
             f"{mark} {name}  {champion.when}  validation {facts.validation.percent}"
             f"  test {facts.test.percent}  {champion.action} by {champion.by}: {champion.why}"
-            + (f"  ({damaged.replace('output', 'model')})" if damaged else "")
+            + (f"  ({damaged})" if damaged else "")
         )
-    return lines or [f"no champion in {champions.folder} yet"]
+
+    return at_once(line, champions.history()) or [f"no champion in {champions.address} yet"]

@@ -1,1 +1,1 @@
-"""From the sources to the three splits."""
+"""Data: sources, download, conversion to three splits."""

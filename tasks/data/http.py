@@ -14,7 +14,7 @@ BACKOFF_SECONDS = 0.5  # before the second attempt; doubled before each further 
 
 
 class TransientError(PipelineError):
-    """A failure that another attempt may not meet."""
+    """Failure that may not occur in another attempt."""
 
 
 def open_client(settings: DownloadSettings) -> httpx.Client:

@@ -9,6 +9,9 @@ locks/                       one lock file for each stage run
 latest -> runs/<…>           inputs and report of the last run
 studies/<name>/              the page of a study
 champion/                    the model registry
+champions/<name>/            more of them, each with a name
+
+At a URL, `locks/run.<…>.lock` is a file that a run renews; in a folder it is locked.
 """
 
 import re
@@ -18,6 +21,8 @@ LOCKS = "locks"
 RUNS = "runs"
 LATEST = "latest"
 STUDIES = "studies"
+CHAMPION = "champion"
+CHAMPIONS = "champions"
 
 MARKER = ".artifact-root"
 MARKER_TEXT = "Artifact root of a pipeline: files with its names here may be replaced or removed.\n"
@@ -38,6 +43,11 @@ def short_key(key: str) -> str:
 def stage_folder(stage: str, key: str) -> str:
     """Return the folder of a stage run's outputs, relative to the artifact root."""
     return f"{stage}/{short_key(key)}"
+
+
+def is_output(path: str) -> bool:
+    """Return whether a path, relative to the artifact root, is that of a stage run's output."""
+    return re.match(rf"[^/]+/[0-9a-f]{{{SHORT_KEY_LENGTH}}}/", path) is not None
 
 
 def record_name(stage: str, key: str) -> str:
@@ -93,5 +103,5 @@ def is_run_name(name: str) -> bool:
 
 
 def run_lock_name(run: str) -> str:
-    """Return the name of the lock file that a flow run holds."""
-    return f"run.{run}.lock"
+    """Return the name of the lock that a flow run holds."""
+    return f"run.{run}"

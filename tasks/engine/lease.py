@@ -17,6 +17,37 @@ EXPIRE_SECONDS = 15.0
 """An owner renews its lease every few seconds; a lease without renewal for so long is expired."""
 
 
+def any_held(remote: Remote, folder: str, prefix: str) -> bool:
+    """Return whether one of several leases has a living owner, and remove those without.
+
+    This takes up to `EXPIRE_SECONDS` if there are leases.
+
+    Args:
+        remote: the URL.
+        folder: folder of the leases.
+        prefix: beginning of their names.
+    """
+
+    def contents() -> dict[str, bytes]:
+        found = {}
+        for name in remote.listing(folder, prefix):
+            with contextlib.suppress(FileNotFoundError):  # released meanwhile
+                found[name] = remote.read(f"{folder}/{name}")
+        return found
+
+    before, until = contents(), time.monotonic() + EXPIRE_SECONDS
+    left = before
+    while left and time.monotonic() < until:
+        time.sleep(POLL_SECONDS)
+        now = contents()
+        if any(before.get(name) != content for name, content in now.items()):
+            return True  # renewed, or a new one
+        left = now
+    for name in left:
+        remote.remove(f"{folder}/{name}")
+    return False
+
+
 class Lease:
     """A lock between machines: a small file that its owner rewrites every few seconds.
 

@@ -1,7 +1,6 @@
 """Listing and removal of cache entries."""
 
 import json
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,8 @@ from typing import Any
 from tasks.engine import layout
 from tasks.engine.explain import leaves
 from tasks.engine.models import StageRecord, file_refs
-from tasks.engine.store import Store
+from tasks.engine.store import SECONDS_PER_DAY, Store
 from tasks.runtime.errors import PipelineError
-
-SECONDS_PER_DAY = 86_400
 
 
 def last_used(store: Store, record: StageRecord) -> float:
@@ -136,9 +133,8 @@ def prune(
         dry_run: whether to remove nothing.
 
     Raises:
-        PipelineError: the root is a URL, or a run is using it.
+        PipelineError: a run is using the root.
     """
-    store.must_be_local("cache prune", "let a lifecycle rule of the bucket remove old files")
     if not dry_run and store.is_in_use():
         raise PipelineError("cache prune: a run is using these results; prune when it has ended")
     removed = 0
@@ -151,16 +147,10 @@ def prune(
             if not free:
                 continue
             if not dry_run:
-                remove(store, record)
+                store.remove_run(record)
         removed += size(record)
         lines.append(
             f"{layout.short_key(record.key)}  {size(record) / 1e6:>8.2f} MB  {record.label}"
         )
     verb = "would be removed" if dry_run else "removed"
     return [*lines, f"{len(lines)} stage runs, {removed / 1e6:.2f} MB {verb}"]
-
-
-def remove(store: Store, record: StageRecord) -> None:
-    """Remove a stage run, its cache entry first; the lock file stays for waiting runs."""
-    store.record_path(record).unlink(missing_ok=True)
-    shutil.rmtree(store.root / layout.stage_folder(record.stage, record.key), ignore_errors=True)

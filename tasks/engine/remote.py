@@ -23,6 +23,8 @@ from tasks.runtime.errors import PipelineError, without_secrets
 
 EXTRAS = {"s3": "s3", "s3a": "s3"}
 """Extras of this project that bring the file system of a protocol."""
+REFUSED_BY_CONDITION = ("PreconditionFailed", "ConditionalRequestConflict")
+"""S3's error codes for conditional writes; the second: another write at the same moment."""
 IDLE_SECONDS = 30.0
 """After this time without a request, a thread connects again: FTP servers close idle connections,
 some after one minute."""
@@ -81,10 +83,16 @@ class Remote:
         """
         mine, now = self.connections, time.monotonic()
         if not hasattr(mine, "files") or now - mine.used > IDLE_SECONDS:
-            mine.files, root = self.connect()
+            mine.files, root = self.shared or self.connect()
             mine.root = root.rstrip("/")
         mine.used = now
         return mine.files
+
+    @functools.cached_property
+    def shared(self) -> tuple[Any, str] | None:
+        """The connection of all threads, if the file system takes several requests at a time."""
+        files, root = self.connect()
+        return (files, root) if files.async_impl else None
 
     def connect(self) -> tuple[Any, str]:
         """Return the file system that the URL names, and the path of the root in it.
@@ -122,7 +130,7 @@ class Remote:
 
     def make_parent(self, name: str) -> None:
         """Create the folder of a file; S3 has no folders."""
-        if not self.keeps_digests:
+        if not self.is_s3:
             self.files.makedirs(self.path(name).rpartition("/")[0] or "/", exist_ok=True)
 
     @contextmanager
@@ -130,7 +138,11 @@ class Remote:
         """Turn errors of the file system into one line, except missing and existing files."""
         try:
             yield
-        except (FileNotFoundError, FileExistsError, PipelineError):
+        except (FileNotFoundError, FileExistsError, PipelineError) as error:
+            if error_code(error) == "NoSuchBucket":
+                raise RemoteError(
+                    f"--artifacts {self.address}: {error}; create the bucket, or name another URL"
+                ) from error
             raise
         except Exception as error:  # each file system has its own
             self.connections.__dict__.clear()  # the next request connects again
@@ -159,34 +171,63 @@ class Remote:
     def create(self, name: str, content: bytes) -> bool:
         """Create a file; return whether that worked, i.e. there was none."""
         with self.reached():
+            return self.write_if(name, content, mode="create")
+
+    def replace(self, name: str, content: bytes, expected: bytes | None) -> bool:
+        """Replace a small file if it still has the expected content.
+
+        On S3 this is one conditional write. Other file systems compare and then write, so the
+        caller must hold a lease.
+
+        Args:
+            name: name of the file.
+            content: new content.
+            expected: content to replace; None: the file does not exist yet.
+
+        Returns:
+            Whether it was replaced.
+        """
+        if expected is None:
+            return self.create(name, content)
+        with self.reached():
             try:
-                self.make_parent(name)
-                self.files.pipe_file(self.path(name), content, mode="create")
-            except FileExistsError:
-                return False
-            except OSError as error:  # two at the same moment: S3 accepts one or none
-                answer = getattr(error.__cause__, "response", None) or {}
-                if answer.get("Error", {}).get("Code") == "ConditionalRequestConflict":
+                # The tag is that of the expected content or of an older one, never of a newer one.
+                condition = {"IfMatch": self.ask_s3(name)["ETag"]} if self.is_s3 else {}
+                if self.files.cat_file(self.path(name)) != expected:
                     return False
-                raise
-            return True
+                return self.write_if(name, content, **condition)
+            except FileNotFoundError:
+                return False
+
+    def write_if(self, name: str, content: bytes, **condition: str) -> bool:
+        """Write a small file under a condition; return whether the condition held."""
+        self.make_parent(name)
+        try:
+            self.files.pipe_file(self.path(name), content, **condition)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error_code(error) in REFUSED_BY_CONDITION:
+                return False
+            raise
+        return True
 
     def remove(self, name: str) -> None:
         """Remove a file if it is there."""
         with self.reached(), contextlib.suppress(FileNotFoundError):
             # FTP says of a missing file only that it is unavailable.
-            if self.keeps_digests or self.files.exists(self.path(name)):
+            if self.is_s3 or self.files.exists(self.path(name)):
                 self.files.rm_file(self.path(name))
 
     @property
-    def keeps_digests(self) -> bool:
-        """Whether the file system keeps SHA-256 of files."""
+    def is_s3(self) -> bool:
+        """Whether the file system is S3, with digests of files and conditional writes."""
         return hasattr(self.files, "call_s3")
 
     def upload(self, path: Path, name: str, sha256: str) -> None:
         """Upload a file; S3 checks and keeps its digest."""
         options: dict[str, Any] = {}
-        if self.keeps_digests:
+        if self.is_s3:
             options = {
                 "chunksize": 2**31,  # in one part: parts have no digest of the whole
                 "Metadata": {"sha256": sha256},
@@ -216,15 +257,20 @@ class Remote:
 
     def ask(self, name: str) -> Head:
         """Return the facts about a file."""
-        if not self.keeps_digests:
+        if not self.is_s3:
             return as_head(self.files.info(self.path(name)))
-        bucket, key, _ = self.files.split_path(self.path(name))
-        answer = self.files.call_s3("head_object", Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+        answer = self.ask_s3(name)
         # A store that keeps no checksums keeps what else it is told; a file that somebody else
         # put there has neither, or another.
         kept = answer.get("ChecksumSHA256")
         digest = base64.b64decode(kept).hex() if kept else answer["Metadata"].get("sha256", "")
-        return Head(size=answer["ContentLength"], sha256=digest)
+        modified = answer["LastModified"].timestamp()
+        return Head(size=answer["ContentLength"], sha256=digest, modified=modified)
+
+    def ask_s3(self, name: str) -> Any:
+        """Return S3's facts about a file."""
+        bucket, key, _ = self.files.split_path(self.path(name))
+        return self.files.call_s3("head_object", Bucket=bucket, Key=key, ChecksumMode="ENABLED")
 
     def listing(self, folder: str, prefix: str = "") -> dict[str, Head]:
         """Return the files in a folder with a prefix, by name, without digests."""
@@ -233,7 +279,7 @@ class Remote:
                 found = (
                     # S3 lists a thousand names per request, so the prefix is sent along.
                     self.files.find(self.path(folder), detail=True, prefix=prefix).values()
-                    if self.keeps_digests
+                    if self.is_s3
                     else self.files.ls(self.path(folder), detail=True)
                 )
             except FileNotFoundError:
@@ -244,6 +290,43 @@ class Remote:
             for name, entry in sorted(names.items())
             if name.startswith(prefix) and entry["type"] == "file"
         }
+
+    def names(self, folder: str = "") -> list[str]:
+        """Return the names in a folder, or at the URL itself; those of folders end in a slash."""
+        with self.reached():
+            place = self.path(folder).rstrip("/")
+            try:
+                found = self.files.ls(place, detail=True)
+            except FileNotFoundError:
+                return []
+        return sorted(
+            entry["name"].rstrip("/").rsplit("/", 1)[-1]
+            + ("/" if entry["type"] == "directory" else "")
+            for entry in found
+            if entry["name"].rstrip("/") != place  # S3's console marks folders with such a file
+        )
+
+    def files_below(self, folder: str) -> list[str]:
+        """Return the files in a folder, at any depth, relative to it."""
+        with self.reached():
+            start = self.path(folder).rstrip("/") + "/"
+            try:
+                found = self.files.find(start.rstrip("/"))
+            except FileNotFoundError:
+                return []
+        return [path.removeprefix(start) for path in found if path.startswith(start)]
+
+    def remove_folder(self, folder: str) -> None:
+        """Remove all files in a folder, at any depth."""
+        # One by one: fsspec's `rm` takes `*` in the URL for a pattern.
+        for name in self.files_below(folder):
+            self.remove(f"{folder}/{name}")
+
+
+def error_code(error: Exception) -> str:
+    """Return S3's code for an error; empty if it has none."""
+    answer = getattr(error.__cause__, "response", None) or {}
+    return str(answer.get("Error", {}).get("Code", ""))
 
 
 def not_about_a_connection(record: logging.LogRecord) -> bool:

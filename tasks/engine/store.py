@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from pydantic import ValidationError
 
 from tasks.engine import layout
 from tasks.engine.digests import sha256
-from tasks.engine.lease import Lease
+from tasks.engine.lease import Lease, any_held
 from tasks.engine.models import FileRef, StageRecord
 from tasks.engine.remote import Remote
 from tasks.runtime.console import log
@@ -33,6 +34,8 @@ from tasks.runtime.errors import PipelineError, without_secrets
 
 PROJECT = Path(__file__).resolve().parents[2]
 """The folder of this project, if it is installed from one."""
+
+SECONDS_PER_DAY = 86_400
 
 DISK_ERRORS = {
     errno.ENOSPC: "free some space",
@@ -141,21 +144,6 @@ class Store:
         """The root as `--artifacts` names it, without passwords."""
         return without_secrets(self.remote.url) if self.remote else str(self.root)
 
-    def must_be_local(self, what: str, instead: str) -> None:
-        """Check that the root is a folder.
-
-        Args:
-            what: the command that needs a folder.
-            instead: what to do instead.
-
-        Raises:
-            PipelineError: the root is a URL.
-        """
-        if self.remote:
-            raise PipelineError(
-                f"{what} needs a folder, of this machine or shared, not {self.address}; {instead}"
-            )
-
     @property
     def records(self) -> Path:
         """Folder of the cache entries."""
@@ -181,16 +169,18 @@ class Store:
     def in_use(self) -> Iterator[None]:
         """Prepare the root, and keep `cache prune` from it for the time of the block."""
         self.prepare()
-        lock = FileLock(self.root / layout.LOCKS / layout.run_lock_name(uuid.uuid4().hex))
+        name = layout.run_lock_name(uuid.uuid4().hex)
         try:
-            with lock:
+            with self.lock(name).acquire():
                 yield
         finally:
-            Path(lock.lock_file).unlink(missing_ok=True)
+            self.lock_file(name).unlink(missing_ok=True)
 
     def is_in_use(self) -> bool:
-        """Return whether a run uses the root now."""
-        for path in (self.root / layout.LOCKS).glob(layout.run_lock_name("*")):
+        """Return whether a run uses the root now; at a URL, this may take some seconds."""
+        if self.remote:
+            return any_held(self.remote, layout.LOCKS, layout.run_lock_name(""))
+        for path in (self.root / layout.LOCKS).glob(self.lock_file(layout.run_lock_name("*")).name):
             try:
                 with FileLock(path).acquire(timeout=0):
                     path.unlink(missing_ok=True)
@@ -224,16 +214,23 @@ class Store:
         Raises:
             PipelineError: the folder is not empty and no artifact root.
         """
-        marker = self.root / layout.MARKER
-        if marker.is_file() or self.remote:
+        if self.remote:
+            entries = {name.rstrip("/") for name in self.remote.names()}
+            needed = {layout.RECORDS}  # without leases there is no `locks` at a URL
+        else:
+            entries = {entry.name for entry in self.root.iterdir()}
+            needed = {layout.RECORDS, layout.LOCKS}
+        if layout.MARKER in entries:
             return
-        entries = {entry.name for entry in self.root.iterdir()}
-        if entries and not entries >= {layout.RECORDS, layout.LOCKS}:
+        if entries and not entries >= needed:
             raise PipelineError(
-                f"--artifacts {self.root}: the folder is not empty and holds no results of this"
+                f"--artifacts {self.address}: the folder is not empty and holds no results of this"
                 " pipeline; name a new or empty folder"
             )
-        marker.write_text(layout.MARKER_TEXT, encoding="utf-8")
+        if self.remote:
+            self.remote.write(layout.MARKER, layout.MARKER_TEXT.encode())
+        else:
+            (self.root / layout.MARKER).write_text(layout.MARKER_TEXT, encoding="utf-8")
 
     def inside(self, name: str) -> Path:
         """Return the path of a name below the root.
@@ -295,7 +292,7 @@ class Store:
     def fetch(self, file: FileRef, remote: Remote) -> None:
         """Download a file into the working copy.
 
-        A damaged file is removed from the URL, so that the next run computes it again.
+        A damaged output of a stage is removed from the URL, so that the next run computes it again.
 
         Raises:
             PipelineError: the file at the URL is missing or damaged.
@@ -312,11 +309,13 @@ class Store:
                     raise PipelineError(
                         f"{remote.place(file.path)} has gone during the run; run it again"
                     ) from error
-                if not whole:
+                if not whole and layout.is_output(file.path):
                     remote.remove(file.path)
                     raise PipelineError(
                         f"{remote.place(file.path)} was damaged and is removed; run it again"
                     )
+                if not whole:
+                    raise PipelineError(f"{remote.place(file.path)} is damaged")
                 fetched.replace(place)
 
     def problem(self, file: FileRef) -> str | None:
@@ -355,8 +354,12 @@ class Store:
         Args:
             name: name of the lock.
         """
-        lock = FileLock(self.root / layout.LOCKS / f"{name}.lock", thread_local=False)
+        lock = FileLock(self.lock_file(name), thread_local=False)
         return Lease(self.remote, f"{layout.LOCKS}/{name}", lock) if self.remote else lock
+
+    def lock_file(self, name: str) -> Path:
+        """Return the path of a lock on this machine."""
+        return self.root / layout.LOCKS / f"{name}.lock"
 
     @contextmanager
     def if_free(self, name: str) -> Iterator[bool]:
@@ -384,6 +387,18 @@ class Store:
         if layout.record_name(record.stage, record.key) != name:
             raise ValueError(f"record of another run: {name}")
         return record
+
+    def folders(self, name: str) -> list[str]:
+        """Return the names of the folders in a folder, sorted; symbolic links are left out.
+
+        Args:
+            name: relative to the root; empty for the root itself.
+        """
+        if self.remote:
+            return [n.rstrip("/") for n in self.remote.names(name) if n.endswith("/")]
+        place = self.inside(name)
+        found = place.iterdir() if place.is_dir() else iter(())
+        return sorted(path.name for path in found if path.is_dir() and not path.is_symlink())
 
     def read(self, name: str) -> bytes:
         """Return the content of a small file, such as a cache entry.
@@ -441,11 +456,23 @@ class Store:
         return found
 
     def mark_used(self, name: str) -> None:
-        """Record the time of use, which `cache prune` looks at; does nothing at a URL."""
-        if self.remote:
-            return
+        """Record the time of use, which `cache prune` looks at; at a URL, to the day."""
         with contextlib.suppress(OSError):
-            os.utime(self.records / name)
+            if not self.remote:
+                os.utime(self.records / name)
+                return
+            place = f"{layout.RECORDS}/{name}"
+            if time.time() - self.remote.head(place).modified > SECONDS_PER_DAY:
+                self.remote.write(place, self.remote.read(place))
+
+    def remove_run(self, record: StageRecord) -> None:
+        """Remove a stage run, its cache entry first; the lock file stays for waiting runs."""
+        name, folder = self.record_path(record).name, layout.stage_folder(record.stage, record.key)
+        if self.remote:
+            self.remote.remove(f"{layout.RECORDS}/{name}")
+            self.remote.remove_folder(folder)
+        self.record_path(record).unlink(missing_ok=True)
+        shutil.rmtree(self.root / folder, ignore_errors=True)
 
     @contextmanager
     def workspace(self, stage: str, key: str) -> Iterator[Workspace]:

@@ -1,4 +1,4 @@
-"""Features and logits of images: what the last hidden layer gives, and the answer."""
+"""Features (outputs of the last hidden layer) and logits of images."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any

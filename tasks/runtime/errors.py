@@ -4,7 +4,7 @@ import re
 
 
 class PipelineError(Exception):
-    """Something outside the code is wrong: a file, an option, a network, a disk.
+    """Error outside the code: a file, an option, a network, a disk.
 
     The message is one line that names the file, option or stage, says what is
     wrong and what to do. The command line prints it without a traceback;

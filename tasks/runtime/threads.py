@@ -14,7 +14,7 @@ DEFAULT_THREADS = 2
 """Number of threads of the published results; more hardly help so small a network."""
 
 VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-"""Read by TensorFlow when it starts; the first is what results depend on."""
+"""Read by TensorFlow when it starts; results depend on the first one."""
 
 
 def threads() -> int:

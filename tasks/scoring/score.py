@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.champion.data import has_light_ground
-from tasks.champion.registry import Champion, Champions, Ground
+from tasks.champion.registry import Champion, Champions, Ground, registry_names
 from tasks.engine.store import disk_errors, open_store
 from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
@@ -45,8 +45,12 @@ def current_champion(champions: Champions) -> Champion:
     """
     found = champions.find()
     if found.champion is None:
-        why = "; ".join(found.problems) or f"no champion in {champions.folder} yet"
-        raise PipelineError(f"{why}; train one with `python flows/retrain.py`")
+        why = "; ".join(found.problems) or f"no champion in {champions.address} yet"
+        others = [name for name in registry_names(champions.store) if name != champions.name]
+        named = f"; there are others: --champion {', '.join(others)}" if others else ""
+        raise PipelineError(
+            f"{why}; train one with `python flows/retrain.py{champions.options}`{named}"
+        )
     for problem in found.problems:
         log.warning(f"{problem}; using {found.champion.id}, the one before")
     return found.champion
@@ -188,7 +192,7 @@ def score(paths: list[str], settings: ScoreSettings) -> ScoreResult:
         PipelineError: there is no champion, no image could be read, or the disk fails.
     """
     check_output(settings.out, paths)
-    champions = Champions(open_store(settings.artifacts))
+    champions = Champions(open_store(settings.artifacts), settings.champion)
     champion = current_champion(champions)
     # Champions of earlier versions record no ground; MNIST's is dark.
     result = ScoreResult(champion.id, settings.out, champion.facts.ground or "dark")

@@ -1,4 +1,4 @@
-"""Every knob of the pipeline: frozen models with the tutorial's values as defaults.
+"""All settings of the pipeline: frozen models with the tutorial's values as defaults.
 
 Each stage is given only the model that it reads, and the *values* of that model
 are part of the stage's cache key. So these models hold plain values and

@@ -52,10 +52,10 @@ Pixels = Annotated[int, Field(ge=1, le=255)]
 PixelSizes = Annotated[tuple[Pixels, ...], BeforeValidator(split_commas)]
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
 MAX_LAYERS = 50
-"""Bounds keep a slip of the keyboard from using all memory; real networks are far below."""
+"""Bounds that keep typing errors from using all memory; usual networks are far below."""
 
 
 class StageSettings(BaseModel):
-    """Base of the models that are handed to stages."""
+    """Base of the models that stages receive."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

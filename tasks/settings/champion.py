@@ -1,8 +1,10 @@
 """Settings of promotion."""
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     Field,
 )
 
@@ -10,10 +12,40 @@ from tasks.settings.base import (
     StageSettings,
 )
 
+DEFAULT_CHAMPION = "default"
+CHAMPION_NAME = "[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
+"""Pattern of names that are plain folder names everywhere."""
+
+
+def check_champion_name(name: str) -> str:
+    """Return a name that can be the name of a folder.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not re.fullmatch(CHAMPION_NAME, name):
+        raise ValueError(
+            "a champion's name should be 1 to 64 letters, digits, - and _, the first of them a"
+            " letter or a digit"
+        )
+    return name
+
+
+ChampionName = Annotated[
+    str,
+    AfterValidator(check_champion_name),
+    Field(json_schema_extra={"pattern": f"^{CHAMPION_NAME}$"}),
+]
+
 
 class RetrainSettings(StageSettings):
-    """When a challenger becomes the champion; see champion/rule.py for the rule."""
+    """Limits of the promotion rule; see champion/rule.py."""
 
+    champion: ChampionName = Field(
+        DEFAULT_CHAMPION,
+        description="Name of the champion to compare with, made of letters, digits, - and _."
+        " Champions of several data sets live side by side under names of their own.",
+    )
     floor: float = Field(
         0.97, ge=0, le=1, description="Validation accuracy that every champion must reach."
     )

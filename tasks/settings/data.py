@@ -24,7 +24,7 @@ ClassName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(c
 
 
 class DownloadSettings(StageSettings):
-    """Where the data set comes from."""
+    """Source of the data set."""
 
     source: str | None = Field(
         None,
@@ -36,7 +36,7 @@ class DownloadSettings(StageSettings):
         None,
         description="Base URL of the four .gz files of another data set, used instead of the"
         " MNIST mirrors.",
-        # A form refuses secrets before they get into a database.
+        # Forms refuse secrets, before they are stored in a database.
         json_schema_extra={"pattern": r"^https?://[^/?#@]+(/[^?#]*)?$"},
     )
     image_size: Annotated[int, Field(ge=1, le=1024)] | None = Field(
@@ -93,7 +93,7 @@ class DownloadSettings(StageSettings):
 
 
 class ConvertSettings(StageSettings):
-    """How the training images are split."""
+    """Split of the training images."""
 
     validation: PositiveInt | None = Field(
         None,

@@ -18,7 +18,7 @@ Insight = Literal["excite", "attribute", "embed", "none"]
 
 
 class FigureSettings(StageSettings):
-    """What the pictures show."""
+    """Contents of the figures."""
 
     test_images: Numbers = Field(
         (0, 13), description="Test images whose way through the network is drawn."

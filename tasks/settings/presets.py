@@ -1,6 +1,6 @@
 """Named settings: values of `--preset`, unless other values are given.
 
-Plain values, so that a preset can be changed without anything but its own runs running again.
+Presets are plain values: a changed preset reruns only its own runs.
 """
 
 from typing import Any, Literal
@@ -8,10 +8,10 @@ from typing import Any, Literal
 Preset = Literal["tutorial", "fast", "best"]
 
 PRESETS: dict[Preset, dict[str, dict[str, Any]]] = {
-    # The defaults themselves.
+    # The defaults.
     "tutorial": {},
-    # The same network in a fraction of the time: one cycle of a learning rate that is sixty
-    # times as high at its peak.
+    # The same network in a fraction of the time: one cycle with a peak learning rate sixty
+    # times as high.
     "fast": {
         "schedule": {"iterations": 660},
         "training": {
@@ -20,8 +20,8 @@ PRESETS: dict[Preset, dict[str, dict[str, Any]]] = {
             "label_smoothing": 0.1,
         },
     },
-    # One more layer, wider ones, normalised, and twenty epochs of images that are never twice
-    # the same. Chosen on the validation split.
+    # One more layer, wider layers, normalisation, and twenty epochs of augmented images.
+    # Chosen on the validation split.
     "best": {
         "schedule": {"iterations": 8600},
         "network": {

@@ -81,7 +81,7 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def put_preset_below(cls, values: Any) -> Any:
-        """Take the preset's values where none are given."""
+        """Use the preset's values where no others are given."""
         if not isinstance(values, dict) or values.get("preset", "tutorial") not in PRESETS:
             return values
         return values | {
@@ -91,7 +91,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def network_fits_the_images(self) -> Self:
-        """Where the size of the images is known beforehand; else the stage `initialise` looks."""
+        """Check the network if the image size is known; otherwise `initialise` checks it."""
         data = self.download
         side = known_side(data.source, data.digests, data.image_size)
         if side and (fault := size_problem(self.network, side, side)):

@@ -1,4 +1,4 @@
-"""The task runner that the settings ask for."""
+"""Task runner of a run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def task_runner(
     settings: Settings, *, forward_logs: bool = True
 ) -> "Iterator[DaskTaskRunner | None]":
-    """Yield the runner that stages are submitted to; None: stages run in this process.
+    """Yield the task runner of the settings; None: stages run in this process.
 
     Args:
         settings: settings of the run.

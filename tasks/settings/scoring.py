@@ -11,10 +11,11 @@ from tasks.settings.base import (
     Root,
     StageSettings,
 )
+from tasks.settings.champion import DEFAULT_CHAMPION, ChampionName
 
 
 class ScoreSettings(StageSettings):
-    """How images are scored with the champion."""
+    """Settings of scoring images with the champion."""
 
     out: Path = Field(Path("predictions.parquet"), description="File to write, Parquet.")
     batch: BatchSize = Field(1024, description="Images in memory at a time.")
@@ -24,7 +25,9 @@ class ScoreSettings(StageSettings):
         " champion's training images (MNIST's is dark, ink on paper light) are inverted, and marked"
         " in the column `inverted`.",
     )
+    champion: ChampionName = Field(DEFAULT_CHAMPION, description="Name of the champion.")
     artifacts: Root | None = Field(
         None,
-        description="Folder that holds the champion. Default: artifacts/ beside this project.",
+        description="Folder or URL that holds the champion. Default: artifacts/ beside this"
+        " project.",
     )

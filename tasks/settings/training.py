@@ -68,7 +68,7 @@ class TrainingSettings(StageSettings):
 
 
 class ScheduleSettings(BaseModel):
-    """How long to train and where to stop and look."""
+    """Number of iterations, and milestones."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -87,6 +87,6 @@ class ScheduleSettings(BaseModel):
 
 
 class EvaluationSettings(StageSettings):
-    """How predictions are made."""
+    """Settings of predictions."""
 
     evaluation_batch: BatchSize = Field(256, description="Images per evaluation batch.")

@@ -14,7 +14,7 @@ from tasks.engine.models import FileRef
 from tasks.engine.store import Store
 from tasks.runtime.errors import PipelineError
 
-from .conftest import facts
+from .conftest import EVERYWHERE, Files, facts
 
 Promote = Callable[..., str]
 
@@ -24,19 +24,16 @@ def in_use(champions: Champions) -> str | None:
     return champion.id if champion else None
 
 
-def damage(champions: Champions, name: str) -> None:
-    path = champions.folder / name / "model.keras"
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
-
-
+@EVERYWHERE
 def test_new_root_has_no_champion(champions: Champions) -> None:
     assert champions.find().champion is None
     assert champions.find().problems == ()
-    assert history_lines(champions) == [f"no champion in {champions.folder} yet"]
+    assert history_lines(champions) == [f"no champion in {champions.address} yet"]
 
 
+@EVERYWHERE
 def test_promoted_model_is_a_copy_with_its_record(
-    champions: Champions, promote: Promote, store: Store
+    champions: Champions, promote: Promote, store: Store, files: Files
 ) -> None:
     name = promote("first")
     shutil.rmtree(store.root / "export")
@@ -44,11 +41,12 @@ def test_promoted_model_is_a_copy_with_its_record(
     assert champion
     assert champion.id == name == f"0001-{champion.model.sha256[:12]}"
     assert store.path(champion.model).read_text() == "first" * 100
-    assert (champions.folder / "current" / "model.keras").read_text() == "first" * 100
+    assert files.read(f"{name}/model.keras").decode() == "first" * 100
     assert (champion.by, champion.why, champion.replaced) == ("a test", "good", None)
     assert champion.facts.validation.correct == 98
 
 
+@EVERYWHERE
 def test_history_lists_all_champions(champions: Champions, promote: Promote) -> None:
     first, second = promote("first"), promote("second", 99)
     assert champions.history() == [first, second]
@@ -59,6 +57,7 @@ def test_history_lists_all_champions(champions: Champions, promote: Promote) -> 
     assert "validation 99.00%  test 98.00%  promoted by a test: good" in lines[1]
 
 
+@EVERYWHERE
 def test_rollbacks_go_back_one_champion_at_a_time(champions: Champions, promote: Promote) -> None:
     first, second, third = promote("first"), promote("second"), promote("third")
     back = champions.rollback(None, by="me")
@@ -71,6 +70,7 @@ def test_rollbacks_go_back_one_champion_at_a_time(champions: Champions, promote:
     assert len(champions.history()) == 5
 
 
+@EVERYWHERE
 @pytest.mark.parametrize("how", ["number", "id", "digits of the model"])
 def test_rollback_to_a_given_champion(champions: Champions, promote: Promote, how: str) -> None:
     first, _, _ = promote("first"), promote("second"), promote("third")
@@ -78,6 +78,7 @@ def test_rollback_to_a_given_champion(champions: Champions, promote: Promote, ho
     assert champions.rollback(to, by="me").short_digest == first.partition("-")[2]
 
 
+@EVERYWHERE
 def test_rollback_without_an_earlier_champion_is_refused(
     champions: Champions, promote: Promote
 ) -> None:
@@ -89,6 +90,7 @@ def test_rollback_without_an_earlier_champion_is_refused(
     assert champions.history() == [current]
 
 
+@EVERYWHERE
 def test_rolled_back_champion_is_withdrawn_until_a_rollback_to_it(
     champions: Champions, promote: Promote
 ) -> None:
@@ -100,20 +102,20 @@ def test_rolled_back_champion_is_withdrawn_until_a_rollback_to_it(
     assert champions.withdrawn() == {champions.history()[0].partition("-")[2]}
 
 
+@EVERYWHERE
 @pytest.mark.parametrize("what", ["model", "record", "model missing", "folder"])
 def test_damaged_champion_is_replaced_by_the_previous_one(
-    champions: Champions, promote: Promote, what: str
+    champions: Champions, promote: Promote, what: str, files: Files
 ) -> None:
     first, second = promote("first"), promote("second")
-    folder = champions.folder / second
     if what == "model":
-        damage(champions, second)
+        files.damage(second)
     elif what == "record":
-        (folder / "record.json").write_text('{"id": ')
+        files.write(f"{second}/record.json", b'{"id": ')
     elif what == "model missing":
-        (folder / "model.keras").unlink()
+        files.remove(f"{second}/model.keras")
     else:
-        shutil.rmtree(folder)
+        files.remove(second)
     found = champions.find()
     assert found.champion
     assert found.champion.id == first
@@ -123,17 +125,25 @@ def test_damaged_champion_is_replaced_by_the_previous_one(
     assert in_use(champions) == champions.current_name()
 
 
-def test_fallback_skips_withdrawn_champions(champions: Champions, promote: Promote) -> None:
+@EVERYWHERE
+def test_fallback_skips_withdrawn_champions(
+    champions: Champions, promote: Promote, files: Files
+) -> None:
     first = promote("first")
     promote("second")
     current = champions.rollback(None, by="me").id
-    damage(champions, current)
+    files.damage(current)
     assert in_use(champions) == first
 
 
+@EVERYWHERE
 @pytest.mark.parametrize(("source", "stands_in"), [("digits", True), ("clothes", False)])
 def test_fallback_skips_champions_of_another_task(
-    champions: Champions, model: Callable[[str], FileRef], source: str, stands_in: bool
+    champions: Champions,
+    model: Callable[[str], FileRef],
+    source: str,
+    stands_in: bool,
+    files: Files,
 ) -> None:
     ids = []
     for content, name in (("first", "digits"), ("second", source)):
@@ -144,20 +154,24 @@ def test_fallback_skips_champions_of_another_task(
         ids.append(
             champions.promote(model(content), known, "me", "good", expected_current=current).id
         )
-    damage(champions, ids[1])
+    files.damage(ids[1])
     assert in_use(champions) == (ids[0] if stands_in else None)
     assert len(champions.find().problems) == 1
 
 
-def test_error_names_every_damaged_champion(champions: Champions, promote: Promote) -> None:
+@EVERYWHERE
+def test_error_names_every_damaged_champion(
+    champions: Champions, promote: Promote, files: Files
+) -> None:
     names = [promote("first"), promote("second")]
     for name in names:
-        damage(champions, name)
+        files.damage(name)
     found = champions.find()
     assert found.champion is None
     assert [problem.split()[1].rstrip(":") for problem in found.problems] == names[::-1]
 
 
+@EVERYWHERE
 def test_best_champion_is_chosen_among_those_with_the_same_test_images(
     champions: Champions, promote: Promote
 ) -> None:
@@ -171,6 +185,7 @@ def test_best_champion_is_chosen_among_those_with_the_same_test_images(
     assert champions.best("a") == 97, "withdrawn champions do not count"
 
 
+@EVERYWHERE
 def test_promotion_is_refused_after_a_concurrent_promotion(
     champions: Champions, promote: Promote, model: Callable[[str], FileRef]
 ) -> None:
@@ -207,24 +222,24 @@ def test_temporary_files_of_a_killed_writer_are_removed(
     assert names == [first, "0002-0123456789ab", second, "current"], "only .new is removed"
 
 
+@EVERYWHERE
 def test_pointer_set_back_by_hand_keeps_later_champions(
-    champions: Champions, promote: Promote
+    champions: Champions, promote: Promote, files: Files
 ) -> None:
     first, second, third = promote("first"), promote("second"), promote("third")
-    champions.pointer.unlink()
-    champions.pointer.symlink_to(first)
+    files.point_at(first)
     fourth = promote("fourth")
     assert champions.history() == [first, second, third, fourth]
     assert champions.read(third).id == third
 
 
+@EVERYWHERE
 @pytest.mark.parametrize("target", ["elsewhere", "../0001-0123456789ab", "/tmp"])
 def test_pointer_to_something_else_is_refused(
-    champions: Champions, promote: Promote, target: str
+    champions: Champions, promote: Promote, target: str, files: Files
 ) -> None:
     promote("first")
-    champions.pointer.unlink()
-    champions.pointer.symlink_to(target)
+    files.point_at(target)
     with pytest.raises(PipelineError, match="is no champion"):
         champions.find()
 
@@ -300,9 +315,12 @@ def test_file_in_place_of_the_registry_is_refused_in_one_line(champions: Champio
         champions.find()
 
 
-def test_history_survives_the_loss_of_the_pointer(champions: Champions, promote: Promote) -> None:
+@EVERYWHERE
+def test_history_survives_the_loss_of_the_pointer(
+    champions: Champions, promote: Promote, files: Files
+) -> None:
     first, second = promote("first"), promote("second")
-    champions.pointer.unlink()
+    files.remove("current")
     assert in_use(champions) is None
     assert champions.rollback("1", by="me").number == 3
     assert champions.history()[:2] == [first, second]

@@ -1,4 +1,4 @@
-"""Decoding: what is read, what is refused, and that nothing escapes as a traceback."""
+"""Tests of decoding pictures: formats, refusals, damaged files."""
 
 import io
 import os
@@ -36,7 +36,7 @@ def chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def insert_chunk(png: bytes, kind: bytes, body: bytes) -> bytes:
-    """Put a chunk behind the header of a PNG."""
+    """Insert a chunk after the header of a PNG."""
     return png[:33] + chunk(kind, body) + png[33:]
 
 
@@ -50,7 +50,7 @@ def test_every_format_gives_the_same_picture(kind: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "I;16"])
-def test_modes(mode: str) -> None:
+def test_pictures_of_every_mode(mode: str) -> None:
     grey = sample() > 127
     levels = np.where(grey, 255, 0).astype(np.uint8)
     if mode == "I;16":
@@ -67,7 +67,7 @@ def test_16_bits_of_several_scales(scale: int) -> None:
     assert np.abs(difference).max() <= 1
 
 
-def test_alpha_lies_on_white() -> None:
+def test_transparent_pixels_are_white() -> None:
     rgba = np.zeros((4, 4, 4), np.uint8)
     rgba[1, 1, 3] = 255
     pixels = decode_picture(encode(Image.fromarray(rgba)), "x").pixels
@@ -75,7 +75,7 @@ def test_alpha_lies_on_white() -> None:
     assert np.delete(pixels, 5).min() == 255
 
 
-def test_white_ink_on_nothing_is_seen() -> None:
+def test_white_ink_on_transparency_is_visible() -> None:
     rgba = np.full((4, 4, 4), 255, np.uint8)
     rgba[..., 3] = 0
     rgba[1, 1, 3] = 255
@@ -98,7 +98,7 @@ def test_yellow_ink_on_white_has_contrast() -> None:
     assert (pixels[1, 1], pixels[0, 0]) == (0, 255)
 
 
-def test_orientation_turns_a_photograph_upright() -> None:
+def test_exif_orientation_is_applied() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # "rotate 90° clockwise to display"
     data = encode(Image.fromarray(sample()), "PNG", exif=exif)
@@ -106,7 +106,7 @@ def test_orientation_turns_a_photograph_upright() -> None:
 
 
 @pytest.mark.parametrize("kind", ["GIF", "TIFF", "WEBP", "PNG"])
-def test_first_frame_of_several_is_taken_and_said(kind: str) -> None:
+def test_first_of_several_frames_is_used_with_a_note(kind: str) -> None:
     frames = [Image.fromarray(sample()), Image.fromarray(255 - sample())]
     options = {"lossless": True} if kind == "WEBP" else {}
     data = encode(frames[0], kind, save_all=True, append_images=frames[1:], **options)
@@ -115,7 +115,7 @@ def test_first_frame_of_several_is_taken_and_said(kind: str) -> None:
     assert (decoded.pixels == sample()).all()
 
 
-def test_content_tells_the_format_not_the_name(tmp_path: Path) -> None:
+def test_format_is_recognised_by_content(tmp_path: Path) -> None:
     path = tmp_path / "digit.png"
     path.write_bytes(encode(Image.fromarray(sample()), "JPEG"))
     assert read_picture(path).pixels.shape == (20, 30)
@@ -141,7 +141,7 @@ def test_png_with_an_empty_extra_chunk_is_read(kind: bytes) -> None:
         (encode(Image.fromarray(sample()), "JPEG")[:-99], "damaged JPEG"),
     ],
 )
-def test_what_is_no_picture_is_named(data: bytes, said: str) -> None:
+def test_error_names_a_file_that_is_not_a_picture(data: bytes, said: str) -> None:
     with pytest.raises(PipelineError) as caught:
         decode_picture(data, "folder/x.png")
     assert str(caught.value).startswith("folder/x.png: ")
@@ -151,7 +151,7 @@ def test_what_is_no_picture_is_named(data: bytes, said: str) -> None:
 
 @pytest.mark.parametrize("side", [8_000, 12_000, 60_000])
 def test_too_many_pixels_are_refused_before_decoding(side: int) -> None:
-    """The header alone says so: there are no pixels in this file."""
+    """The file has a header without pixels."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
     data = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
     with pytest.raises(PipelineError, match=r"pixels|far too large"):
@@ -218,10 +218,10 @@ SAMPLES = [
     st.integers(0, 10**6),
     st.binary(max_size=12),
 )
-def test_no_bytes_escape_as_a_traceback(
+def test_damaged_files_never_raise_other_errors(
     data: bytes, edits: list[tuple[int, int]], cut: int, more: bytes
 ) -> None:
-    """Damaged files give a picture or one line, and nothing else."""
+    """A damaged file gives a picture or a one-line error."""
     changed = bytearray(data)
     for place, value in edits:
         changed[place % len(changed)] = value

@@ -15,7 +15,9 @@ import pytest
 from filelock import FileLock, Timeout
 
 from tasks.data.convert import convert
+from tasks.engine import layout, prune
 from tasks.engine import lease as lease_module
+from tasks.engine import store as store_module
 from tasks.engine.lease import Lease
 from tasks.engine.models import FileRef, StageRecord
 from tasks.engine.remote import Remote
@@ -116,11 +118,103 @@ def test_store_is_pickled_as_its_address(
     assert unpacked.root.parts[:3] == ("/", "another", "cache")
 
 
-def test_commands_that_need_a_folder_refuse_a_url(remote_store: Store) -> None:
-    with pytest.raises(
-        PipelineError, match=f"cache prune needs a folder.* {remote_store.address}; "
-    ):
-        remote_store.must_be_local("cache prune", "…")
+def keep(store: Store, digit: str) -> StageRecord:
+    """A stage run with one output and its cache entry."""
+    with store.workspace("train", digit * 64) as work:
+        work.output("a.txt").write_text(digit)
+        output = {"file": work.finished("a.txt").model_dump()}
+    record = StageRecord(
+        stage="train",
+        label="train-1",
+        key=digit * 64,
+        key_inputs={},
+        reason="never run",
+        seconds=1.0,
+        output=output,
+    )
+    store.write_record(f"train-{record.key}.json", record.model_dump_json().encode())
+    return record
+
+
+def remove_all_but_latest(store: Store, *needed: StageRecord) -> list[str]:
+    keys = frozenset(record.key for record in needed)
+    return prune.prune(store, keys, keep_latest=0, older_than=0, dry_run=False)
+
+
+def files_at(store: Store) -> set[str]:
+    assert store.remote
+    return set(store.remote.files_below(""))
+
+
+def test_prune_removes_only_files_of_the_project(remote_store: Store, tmp_path: Path) -> None:
+    needed, old = keep(remote_store, "1"), keep(remote_store, "2")
+    assert remote_store.remote
+    mine = {"train/notes.txt", f"train/{'3' * 12}/x", f"train/{'2' * 12}x/y", "records/notes.json"}
+    for name in mine:
+        remote_store.remote.write(name, b"mine")
+    before = files_at(remote_store)
+    there = on_another_machine(remote_store, tmp_path)
+    lines = prune.listing(there, {}, frozenset({needed.key}))
+    assert [line.split()[:2] for line in lines[:-1]] == [["*", "1" * 12], ["2" * 12, "0.00"]]
+    assert remove_all_but_latest(there, needed)[-1] == "1 stage runs, 0.00 MB removed"
+    gone = {f"records/train-{old.key}.json", f"train/{'2' * 12}/a.txt"}
+    assert files_at(remote_store) == before - gone
+    assert mine < files_at(remote_store)
+
+
+@pytest.mark.usefixtures("short_lease_times")
+def test_prune_refuses_while_another_machine_uses_the_root(
+    remote_store: Store, tmp_path: Path
+) -> None:
+    record = keep(remote_store, "1")
+    there = on_another_machine(remote_store, tmp_path)
+    with remote_store.in_use(), pytest.raises(PipelineError, match="a run is using these results"):
+        remove_all_but_latest(there)
+    assert remote_store.problem(FileRef.model_validate(record.output["file"])) is None
+    assert remove_all_but_latest(there)[-1] == "1 stage runs, 0.00 MB removed"
+
+
+@pytest.mark.usefixtures("short_lease_times")
+def test_prune_goes_on_after_the_lease_of_a_killed_run_expires(
+    remote_store: Store, tmp_path: Path
+) -> None:
+    assert remote_store.remote
+    keep(remote_store, "1")
+    remote_store.remote.write("locks/run.0123", b"somebody 7")
+    assert remove_all_but_latest(remote_store)[-1] == "1 stage runs, 0.00 MB removed"
+    assert remote_store.remote.listing("locks") == {}
+
+
+@pytest.mark.parametrize(("name", "adopted"), [("thesis.tex", False), ("records/x", True)])
+def test_url_with_other_files_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, adopted: bool
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
+    store = open_store(f"memory://{tmp_path.name}")
+    assert store.remote
+    store.remote.write(name, b"mine")
+    if adopted:
+        store.prepare()
+        assert layout.MARKER in store.remote.names()
+    else:
+        with pytest.raises(PipelineError, match=f"--artifacts {store.address}: .* not empty"):
+            store.prepare()
+        assert files_at(store) == {name}
+    assert store.remote.read(name) == b"mine"
+    store.remote.files.store.clear()
+
+
+def test_time_of_use_is_recorded_to_the_day(
+    remote_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"records/train-{keep(remote_store, '1').key}.json"
+    assert remote_store.remote
+    before = remote_store.remote.head(name).modified
+    remote_store.mark_used(name.removeprefix("records/"))
+    assert remote_store.remote.head(name).modified == before
+    monkeypatch.setattr(store_module, "SECONDS_PER_DAY", -1)
+    remote_store.mark_used(name.removeprefix("records/"))
+    assert remote_store.remote.head(name).modified > before
 
 
 def test_unknown_protocol_is_refused_in_one_line(

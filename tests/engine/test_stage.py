@@ -342,9 +342,9 @@ def test_concurrent_runs_compute_a_stage_once(
     script = tmp_path / "side_by_side.py"
     script.write_text(SIDE_BY_SIDE)
     runs = [start(script, store, 1, prefect_server) for _ in range(2)]
-    said = sorted(run.communicate(timeout=120)[0].strip() for run in runs)
+    printed = sorted(run.communicate(timeout=120)[0].strip() for run in runs)
     assert [run.returncode for run in runs] == [0, 0]
-    assert said == ["cached", "ran"]
+    assert printed == ["cached", "ran"]
     assert (store.root / "starts").read_text() == "x"
 
 

@@ -101,5 +101,5 @@ def test_runs_resume_after_interrupt_termination_and_kill(
 
 def resumed_iteration(lines: list[str]) -> int:
     """Return the logged iteration from which a run resumed; 0 if it did not resume."""
-    said = [line for line in lines if line.startswith("resumed at iteration ")]
-    return int(said[0].split()[3].rstrip(",")) if said else 0
+    resumed = [line for line in lines if line.startswith("resumed at iteration ")]
+    return int(resumed[0].split()[3].rstrip(",")) if resumed else 0

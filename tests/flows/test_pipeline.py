@@ -14,7 +14,7 @@ import pytest
 from helpers.commands import PIPELINE, Finished, run_pipeline, small_disk
 
 from tasks.data.sources.mnist import IDX_FILES
-from tasks.report import formatting as words
+from tasks.report.formatting import two_decimal_percent
 
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
 
@@ -153,7 +153,7 @@ def test_prefect_artifacts_hold_accuracy_and_confusion_matrix(
         assert client.read_flow_run(flow_run_id).name
     assert set(by_key) == set(keys)
     metrics = metrics_of(root)
-    assert words.percent(metrics["test"]["accuracy"]) in by_key["mnist-report"].data
+    assert two_decimal_percent(metrics["test"]["accuracy"]) in by_key["mnist-report"].data
     assert str(root / "latest/report/index.html") in by_key["mnist-report"].data
     rows = json.loads(by_key["mnist-confusion-matrix"].data)
     assert [[row[f"pred {c}"] for c in range(10)] for row in rows] == metrics["confusion_matrix"]
@@ -165,7 +165,7 @@ def test_second_run_skips_all_stages_without_importing_heavy_packages(
     digests = {stage["name"]: stage["key"] for stage in metrics_of(root)["stages"]}
     done = pipeline(*DIGITS, "--artifacts", root, python=("-X", "importtime"))
     imported = {line.split("|")[-1].strip() for line in done.lines if "import time:" in line}
-    said = [line for line in done.lines if "import time:" not in line]
+    printed = [line for line in done.lines if "import time:" not in line]
     assert done.code == 0
     assert {"prefect", "pydantic"} <= imported
     assert (
@@ -181,8 +181,8 @@ def test_second_run_skips_all_stages_without_importing_heavy_packages(
         }
         & imported
     )
-    assert said[: len(STAGES)] == [f"{name}: cached" for name in STAGES]
-    assert said[-3] == f"{len(STAGES)} stages: all cached, nothing to do"
+    assert printed[: len(STAGES)] == [f"{name}: cached" for name in STAGES]
+    assert printed[-3] == f"{len(STAGES)} stages: all cached, nothing to do"
     metrics = metrics_of(root)
     assert {stage["state"] for stage in metrics["stages"]} == {"cached"}
     assert {stage["name"]: stage["key"] for stage in metrics["stages"]} == digests
@@ -195,14 +195,14 @@ def test_status_lists_what_would_run_without_importing_prefect(
     arguments = (*DIGITS, "--artifacts", root, "--status")
     done = run_pipeline(*arguments, python=("-X", "importtime"))
     imported = {line.split("|")[-1].strip() for line in done.lines if "import time:" in line}
-    said = [line.split(maxsplit=1) for line in done.lines if "import time:" not in line]
+    printed = [line.split(maxsplit=1) for line in done.lines if "import time:" not in line]
     assert done.code == 0
     assert not {"prefect", "tensorflow", "keras", "matplotlib", "sklearn"} & imported
-    assert said == [[name, "up to date"] for name in STAGES]
+    assert printed == [[name, "up to date"] for name in STAGES]
 
     done = run_pipeline(*DIGITS, "--seed", "1", "--artifacts", root, "--status")
-    said = [line.split(maxsplit=1) for line in done.lines]
-    assert said[:4] == [
+    printed = [line.split(maxsplit=1) for line in done.lines]
+    assert printed[:4] == [
         ["download", "up to date"],
         ["convert", "up to date"],
         ["initialise", "will run: seed 0 → 1"],

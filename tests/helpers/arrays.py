@@ -4,10 +4,10 @@ import numpy as np
 
 
 def noise(*shape: int) -> np.ndarray:
-    """Pixels, uint8."""
+    """Return random pixels, uint8."""
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
 def normal(*shape: int) -> np.ndarray:
-    """Normally distributed values, float32."""
+    """Return normally distributed values, float32."""
     return np.random.default_rng(0).normal(size=shape).astype(np.float32)

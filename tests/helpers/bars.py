@@ -1,4 +1,4 @@
-"""A data set that a small network learns in seconds: bars on noise, three classes."""
+"""Data set of bars on noise in three classes, learned by a small network in seconds."""
 
 from pathlib import Path
 
@@ -16,11 +16,11 @@ PARAMETERS = {
     "network": {"conv_filters": [4, 4], "conv_sizes": [3, 3], "dense": [16]},
     "figures": {"test_images": [0], "conv2_channels": [0]},
 }
-"""The same for the parameters of a deployment."""
+"""The same settings as parameters of a deployment."""
 
 
 def draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images, uint8 [n, 8, 8], and labels, uint8 [n]."""
+    """Return images, uint8 [n, 8, 8], and labels, uint8 [n]."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, 3, count, dtype=np.uint8)
     images = random.integers(0, 60, (count, 8, 8), dtype=np.uint8)
@@ -30,7 +30,7 @@ def draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write(folder: Path, seed: int = 0) -> Path:
-    """The four files: 1,200 images to train on and for validation, 200 to test."""
+    """Write the four files: 1,200 images for training and validation, 200 for the test."""
     folder.mkdir(exist_ok=True)
     for names, count in zip((IDX_FILES[:2], IDX_FILES[2:]), (1200, 200), strict=True):
         for name, array in zip(names, draw(count, seed), strict=True):

@@ -1,4 +1,4 @@
-"""Headless Chromium for the tests: pages, and what went wrong on them."""
+"""Headless Chromium for tests: pages and their errors."""
 
 import shutil
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 OPTIONS = [
-    "--no-sandbox",  # root, as in a container, has none
+    "--no-sandbox",  # the sandbox does not work for root
     "--disable-gpu",
     "--disable-background-networking",
     "--disable-component-update",
@@ -21,7 +21,7 @@ NATURAL_SIZES = "images => images.map(image => [image.naturalWidth, image.natura
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The browser that is installed here; without one, the test is skipped."""
+    """Yield the installed browser, or skip the test."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         pytest.skip("needs Chromium; on Debian: apt-get install chromium")
@@ -33,10 +33,10 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def open_page(browser: Browser, url: str, **options: Any) -> Iterator[tuple[Page, list[str]]]:
-    """A page in a context of its own.
+    """Open a page in a new context.
 
     Yields:
-        The page, and what goes wrong on it: exceptions, errors on its console.
+        The page, and a list of its exceptions and console errors.
     """
     context = browser.new_context(**options)
     page = context.new_page()

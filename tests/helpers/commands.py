@@ -1,4 +1,4 @@
-"""Running the command line as a user does."""
+"""Runs of the command line in new processes."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ STUDY = PROJECT / "flows" / "study.py"
 
 @dataclass(frozen=True)
 class Finished:
-    """What a finished command left on the screen."""
+    """Exit code and output of a finished command."""
 
     code: int
     lines: list[str]
@@ -64,7 +64,7 @@ def run_script(
 
 @contextmanager
 def small_disk(place: Path, size: str) -> Iterator[Path]:
-    """A file system of the given size; skips the test where that needs rights we do not have."""
+    """Mount a file system of the given size; skip the test without the permission to mount."""
     place.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
     if subprocess.run(command, check=False).returncode:

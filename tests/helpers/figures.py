@@ -1,4 +1,4 @@
-"""Helpers for tests of figures: input arrays, and what a figure shows."""
+"""Helpers for tests of figures: class names, texts, images and colours of a figure."""
 
 from pathlib import Path
 
@@ -18,11 +18,11 @@ ALPHANUMERIC = [*"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 CLOTHES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Ankle boot"]
 LONG = ["the first of two very long class names", "W" * 60]
 RED, WHITE, BLUE = (128, 0, 0), (255, 255, 255), (0, 0, 77)
-"""The ends and the middle of matplotlib's `seismic`."""
+"""First, middle and last colour of matplotlib's `seismic`."""
 
 
 def random_probabilities(images: int, classes: int) -> np.ndarray:
-    """Probabilities, float32 [images, classes]."""
+    """Return probabilities, float32 [images, classes]."""
     powers = np.exp(3 * np.random.default_rng(1).normal(size=(images, classes)))
     return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
@@ -40,7 +40,7 @@ def visible(figure: Figure) -> list[Text]:
 
 
 def drawn_images(figure: Figure) -> list[AxesImage]:
-    """The images on the sheet, in the order in which they were put there."""
+    """Return the figure's images in drawing order."""
     return figure.axes[0].get_images()
 
 
@@ -51,7 +51,7 @@ def pixels_of(image: AxesImage) -> np.ndarray:
 
 
 def filled_rectangles(figure: Figure) -> list[tuple[str, float, float]]:
-    """Colour, width and height of the bars on the sheet."""
+    """Return colour, width and height of the figure's bars."""
     return [
         (to_hex(patch.get_facecolor()), patch.get_width(), patch.get_height())
         for patch in figure.findobj(Rectangle)
@@ -61,14 +61,14 @@ def filled_rectangles(figure: Figure) -> list[tuple[str, float, float]]:
 
 
 def saved_pixels(figure: Figure, folder: Path) -> np.ndarray:
-    """The saved PNG, [height, width, 3]."""
+    """Save the figure as PNG and return its pixels, uint8 [height, width, 3]."""
     figures.save(figure, folder / "figure.png")
     with Image.open(folder / "figure.png") as image:
         return np.asarray(image.convert("RGB"))
 
 
 def centre_colour(figure: Figure, image: AxesImage, saved: np.ndarray) -> tuple[int, ...]:
-    """Colour in the middle of an image."""
+    """Return the colour at the centre of an image."""
     box = image.get_window_extent()
     x, y = (box.x0 + box.x1) / 2, figure.bbox.height - (box.y0 + box.y1) / 2
     return tuple(int(value) for value in saved[int(y), int(x)])

@@ -47,7 +47,7 @@ def sample_scores(names: list[str], low: float = 0.3) -> Figure:
 
 
 def sample_calibration(*bins: tuple[int, int]) -> Figure:
-    """Bins given as (count, correct), the rest empty, the given ones last."""
+    """Draw the calibration of bins (count, correct) after empty bins, 15 in all."""
     counted = [(0, 0)] * (15 - len(bins)) + list(bins)
     return figures.calibration(
         [
@@ -65,7 +65,7 @@ def sample_calibration(*bins: tuple[int, int]) -> Figure:
 
 
 def sample_flow(names: list[str], *layers: tuple[int, ...], size: tuple[int, int]) -> Figure:
-    """The way through layers whose outputs have such shapes."""
+    """Draw the flow through layers with outputs of the given shapes."""
     outputs = [(f"layer{n}", np.abs(normal(*shape))) for n, shape in enumerate(layers, 1)]
     return figures.flow(
         noise(*size), outputs, random_probabilities(1, len(names))[0], len(names) - 1, names

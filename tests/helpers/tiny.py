@@ -1,4 +1,4 @@
-"""The smallest real pipeline: 60 images, 40 iterations, a few seconds; run as a user does."""
+"""Runs of a small real pipeline: 60 images, 40 iterations, a few seconds."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ OPTIONS = (
 
 
 def write_source(folder: Path) -> None:
-    """Sixty training and twenty test images of 8 × 8 pixels, three classes."""
+    """Write 60 training and 20 test images of 8 × 8 pixels in three classes."""
     draw = np.random.default_rng(0)
     for (images, labels), count in zip((IDX_FILES[:2], IDX_FILES[2:]), (60, 20), strict=True):
         pixels = draw.integers(0, 256, (count, 8, 8), dtype=np.uint8)
@@ -30,7 +30,7 @@ def write_source(folder: Path) -> None:
 def start(
     root: Path | str, source: Path, server: str, *options: str, script: Path = PIPELINE
 ) -> "subprocess.Popen[str]":
-    """Begin a run in a process group of its own; what it logs comes through `stderr`."""
+    """Start a run in a new process group; its log lines come through `stderr`."""
     return subprocess.Popen(
         [
             *(sys.executable, str(script), *options, *OPTIONS),
@@ -45,15 +45,15 @@ def start(
 
 
 def finish(run: "subprocess.Popen[str]") -> list[str]:
-    """Wait for a run that nothing disturbs; returns what it logged."""
+    """Wait for the end of a successful run and return its log lines."""
     with run:
-        _, said = run.communicate(timeout=240)
-    assert run.returncode == 0, said
-    return said.splitlines()
+        _, log = run.communicate(timeout=240)
+    assert run.returncode == 0, log
+    return log.splitlines()
 
 
 def outputs(root: Path) -> dict[str, str]:
-    """Digest of every file that the stages left, by its path."""
+    """Return the digest of every stage output by path."""
     stages = {path.name.rsplit("-", 1)[0] for path in root.glob("records/*.json")}
     return {
         path.relative_to(root).as_posix(): sha256(path)

@@ -1,4 +1,4 @@
-"""Scikit-learn's digits, a network that trains in a second, and stages without Prefect."""
+"""Fixtures of model tests: scikit-learn's digits and a small trained network."""
 
 import itertools
 import os
@@ -24,7 +24,7 @@ from tasks.settings import ConvertSettings, NetworkSettings, TrainingSettings
 
 @pytest.fixture(scope="session")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """An artifact root that all tests of this folder share."""
+    """Return the artifact root that all model tests share."""
     store = Store(tmp_path_factory.mktemp("model") / "artifacts")
     store.prepare()
     return store
@@ -32,7 +32,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="session")
 def run_stage(root: Store) -> Callable[..., Any]:
-    """Run a stage's function; every run gets a folder of its own."""
+    """Return a function that runs a stage in a new folder, without Prefect."""
     numbers = itertools.count()
 
     def run(stage: Stage[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -44,7 +44,7 @@ def run_stage(root: Store) -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def save(root: Store) -> Callable[[str, bytes], FileRef]:
-    """Put a file into the root."""
+    """Return a function that writes a file into the root."""
 
     def write(name: str, content: bytes) -> FileRef:
         path = root.root / name
@@ -74,7 +74,7 @@ def splits(run_stage: Callable[..., Any], save: Callable[[str, bytes], FileRef])
 
 @pytest.fixture(scope="session")
 def arrays(root: Store) -> Callable[[Split], SplitArrays]:
-    """What a split holds."""
+    """Return a function that reads a split's arrays."""
     return lambda split: read_split(root.path(split.file))
 
 
@@ -109,7 +109,7 @@ def train_on(
     network: NetworkSettings,
     training: TrainingSettings,
 ) -> Callable[[Checkpoint, int], Segment]:
-    """Train the small network from a checkpoint on, up to so many iterations."""
+    """Return a function that trains the small network from a checkpoint to an iteration."""
     from tasks.model.train import train
 
     def run(checkpoint: Checkpoint, iterations: int) -> Segment:
@@ -123,13 +123,13 @@ def train_on(
 
 @pytest.fixture(scope="session")
 def trained(train_on: Callable[[Checkpoint, int], Segment], initial: Checkpoint) -> Segment:
-    """The small network after 240 iterations in one go."""
+    """Return the small network after 240 iterations in one segment."""
     return train_on(initial, 240)
 
 
 @pytest.fixture(scope="session")
 def python() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run a script in a process of its own, with TensorFlow's logging as it is by default."""
+    """Return a function that runs a script in a new process, with TensorFlow's default logging."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_")}
 
     def run(script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:

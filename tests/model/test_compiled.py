@@ -1,4 +1,4 @@
-"""Compiled networks: reused by one block at a time, without influence on results."""
+"""Tests of the reuse of compiled networks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def make(name: str, *, size: int = 1) -> list[Any]:
     return [name, size]
 
 
-def test_the_same_arguments_reuse_the_last_object() -> None:
+def test_equal_arguments_reuse_the_last_object() -> None:
     with reuse_compiled(make, "a", size=2) as first:
         first.append("used")
     with reuse_compiled(make, "a", size=2) as second:
@@ -31,7 +31,7 @@ def test_the_same_arguments_reuse_the_last_object() -> None:
         assert third == ["a", 2]
 
 
-def test_two_blocks_never_share_an_object() -> None:
+def test_nested_blocks_do_not_share_an_object() -> None:
     with reuse_compiled(make, "b") as first, reuse_compiled(make, "b") as second:
         assert second is not first
 
@@ -49,7 +49,7 @@ def test_reuse_does_not_change_results(
     splits: Splits,
     training: TrainingSettings,
 ) -> None:
-    """With everything that changes in training: moments, running means, dropout, loss scale."""
+    """Covers all state of training: moments, running means, dropout, loss scale."""
     network = NetworkSettings(
         conv_filters=(4,), conv_sizes=(3,), dense=(16,), normalisation=True, dropout=0.5
     )

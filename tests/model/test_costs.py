@@ -1,4 +1,4 @@
-"""Costs are those of the network that Keras builds."""
+"""Tests of parameter and operation counts."""
 
 import math
 from typing import Any
@@ -19,7 +19,7 @@ NETWORKS: list[dict[str, Any]] = [
 ]
 
 
-def test_the_tutorial_s_network_has_the_numbers_that_one_gets_by_hand() -> None:
+def test_costs_of_the_default_network() -> None:
     costs = count_costs(NetworkSettings(), MNIST)
     conv1, conv2 = 25 * 16, 25 * 16 * 36
     fc1, fc2 = 7 * 7 * 36 * 128, 128 * 10
@@ -28,14 +28,14 @@ def test_the_tutorial_s_network_has_the_numbers_that_one_gets_by_hand() -> None:
     assert costs.activations == 14 * 14 * 16 + 7 * 7 * 36 + 128
 
 
-def test_activation_before_pooling_is_four_times_as_much_in_the_convolutions() -> None:
+def test_activation_before_pooling_quadruples_activations_of_convolutions() -> None:
     costs = count_costs(NetworkSettings(activation_first=True), MNIST)
     assert costs.activations - 128 == 4 * (14 * 14 * 16 + 7 * 7 * 36)
 
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("changes", NETWORKS)
-def test_parameters_and_multiply_adds_are_those_of_keras(changes: dict[str, Any]) -> None:
+def test_parameters_and_multiply_adds_equal_those_of_keras(changes: dict[str, Any]) -> None:
     from tasks.model.device import load_tensorflow
     from tasks.model.network import build_network
 

@@ -1,4 +1,4 @@
-"""Which processor is used, and how quietly TensorFlow is loaded."""
+"""Tests of the choice of device, and of the start of TensorFlow without log noise."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def no_gpu() -> None:
 
 @tensorflow
 @pytest.mark.usefixtures("no_gpu")
-def test_a_gpu_that_is_not_there_is_refused_in_one_line() -> None:
+def test_missing_gpu_is_refused_in_one_line() -> None:
     with pytest.raises(PipelineError) as caught:
         choose_device("gpu")
     message = str(caught.value)
@@ -44,21 +44,21 @@ def test_a_gpu_that_is_not_there_is_refused_in_one_line() -> None:
 
 @tensorflow
 @pytest.mark.usefixtures("no_gpu")
-def test_auto_takes_the_cpu_and_says_why() -> None:
+def test_auto_chooses_the_cpu_and_gives_the_reason() -> None:
     device = choose_device("auto")
     assert device.kind == "CPU"
     assert device.reason == "TensorFlow sees no GPU"
 
 
 @tensorflow
-def test_the_cpu_can_be_asked_for() -> None:
+def test_cpu_can_be_requested() -> None:
     device = choose_device("cpu")
     assert (device.kind, device.reason) == ("CPU", "requested")
     assert device.name.endswith(f"{len(os.sched_getaffinity(0))} cores")
 
 
 @tensorflow
-def test_tensorflow_starts_in_silence(python: Python) -> None:
+def test_tensorflow_starts_without_output(python: Python) -> None:
     done = python(
         "from tasks.model.device import choose_device, load_tensorflow\n"
         "tf = load_tensorflow()\n"
@@ -70,7 +70,7 @@ def test_tensorflow_starts_in_silence(python: Python) -> None:
 
 
 def test_stages_are_imported_without_tensorflow(python: Python) -> None:
-    """A run in which nothing is left to do must not wait for it."""
+    """A run with all stages cached must not wait for the import."""
     modules = ("train", "evaluate", "insights.layer_outputs", "export")
     imports = "".join(f"import tasks.model.{name}\n" for name in modules)
     done = python(
@@ -85,7 +85,7 @@ def test_start_up_noise_is_dropped(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr().err == ""
 
 
-def test_real_warnings_pass(capfd: pytest.CaptureFixture[str]) -> None:
+def test_other_warnings_are_printed(capfd: pytest.CaptureFixture[str]) -> None:
     lines = (
         "W0000 00:00:1712345678.123456   1234 gpu_device.cc:2342] Cannot dlopen some GPU libraries",
         "E0000 00:00:1712345678.123456   1234 status.cc:10] out of memory",
@@ -100,7 +100,7 @@ def test_real_warnings_pass(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr().err.splitlines() == [*lines, "no newline at the end"]
 
 
-def test_a_warning_during_the_start_reaches_standard_error(python: Python) -> None:
+def test_python_warning_during_the_start_is_printed(python: Python) -> None:
     done = python(
         "import warnings\n"
         "from tasks.model.device import quiet_start\n"
@@ -110,7 +110,7 @@ def test_a_warning_during_the_start_reaches_standard_error(python: Python) -> No
     assert "UserWarning: NumPy is too old" in done.stderr
 
 
-def test_what_was_said_before_a_failure_is_not_lost(capfd: pytest.CaptureFixture[str]) -> None:
+def test_output_before_a_failure_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ImportError), quiet_start():
         os.write(2, b"libcudnn.so.9: cannot open shared object file\n")
         raise ImportError
@@ -154,7 +154,7 @@ print(keras.config.floatx(), hashlib.sha256(content).hexdigest())
 
 
 @tensorflow
-def test_a_users_keras_configuration_changes_no_weight(python: Python, tmp_path: Path) -> None:
+def test_keras_json_of_the_user_does_not_change_weights(python: Python, tmp_path: Path) -> None:
     plain = python(DIGEST).stdout
     (tmp_path / "keras.json").write_text('{"floatx": "float64", "epsilon": 0.1}')
     script = (

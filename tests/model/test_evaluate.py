@@ -1,4 +1,4 @@
-"""Evaluation: every image classified, counted and written."""
+"""Tests of the evaluation of a checkpoint on a split."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_columns_and_types(root: Store, evaluation: Evaluation) -> None:
     ]
 
 
-def test_every_image_is_there_with_its_label(
+def test_table_has_every_image_with_its_label(
     predictions: pd.DataFrame, splits: Splits, arrays: Arrays
 ) -> None:
     test = arrays(splits.test)
@@ -74,7 +74,7 @@ def test_every_image_is_there_with_its_label(
     np.testing.assert_array_equal(predictions["label"], test.labels)
 
 
-def test_the_index_is_the_row_in_the_original_file(
+def test_index_is_the_row_in_the_original_file(
     root: Store, evaluate_on: Evaluate, splits: Splits, initial: Checkpoint
 ) -> None:
     for split, first, rows in ((splits.validation, 0, 125), (splits.train, 125, 1375)):
@@ -82,14 +82,14 @@ def test_the_index_is_the_row_in_the_original_file(
         assert table["index"].to_pylist() == list(range(first, first + rows))
 
 
-def test_probabilities_add_up_to_1_and_the_largest_is_predicted(predictions: pd.DataFrame) -> None:
+def test_probabilities_sum_to_1_and_the_largest_is_predicted(predictions: pd.DataFrame) -> None:
     values = probabilities(predictions)
     assert (values >= 0).all()
     np.testing.assert_allclose(values.sum(axis=1), 1, atol=1e-6)
     np.testing.assert_array_equal(values.argmax(axis=1), predictions["predicted"])
 
 
-def test_probabilities_are_the_softmax_of_the_networks_logits(
+def test_probabilities_equal_softmax_of_the_logits(
     root: Store,
     predictions: pd.DataFrame,
     splits: Splits,
@@ -105,7 +105,7 @@ def test_probabilities_are_the_softmax_of_the_networks_logits(
 
 
 @pytest.mark.parametrize("batch", [1, 7, 297, 1_000])
-def test_the_batch_size_does_not_matter(
+def test_predictions_do_not_depend_on_the_batch_size(
     root: Store,
     evaluate_on: Evaluate,
     splits: Splits,
@@ -121,7 +121,7 @@ def test_the_batch_size_does_not_matter(
     assert other.confusion == evaluation.confusion
 
 
-def test_the_same_checkpoint_makes_the_same_bytes(
+def test_file_is_reproducible(
     evaluate_on: Evaluate, splits: Splits, trained: Segment, evaluation: Evaluation
 ) -> None:
     again = evaluate_on(splits.test, trained.checkpoint)
@@ -129,13 +129,13 @@ def test_the_same_checkpoint_makes_the_same_bytes(
     assert again.predictions.sha256 == evaluation.predictions.sha256
 
 
-def test_the_record_counts_the_predictions(
+def test_record_counts_correct_predictions(
     evaluation: Evaluation, predictions: pd.DataFrame
 ) -> None:
     assert evaluation.iteration == 240
     assert evaluation.total == 297
     assert evaluation.correct == (predictions["label"] == predictions["predicted"]).sum()
-    assert 0.8 < evaluation.correct / evaluation.total < 1  # some errors, or this tests little
+    assert 0.8 < evaluation.correct / evaluation.total < 1  # with some errors
     matrix = np.zeros((10, 10), int)
     np.add.at(matrix, (predictions["label"], predictions["predicted"]), 1)
     np.testing.assert_array_equal(evaluation.confusion, matrix)
@@ -145,7 +145,7 @@ def test_the_record_counts_the_predictions(
 def always_3(
     root: Store, initial: Checkpoint, splits: Splits, network: NetworkSettings
 ) -> Checkpoint:
-    """A network that takes every image for a 3."""
+    """Return a checkpoint that classifies every image as 3."""
     model = restore_network(root.path(initial.file), network, splits.shape)
     model.get_layer("fc2").set_weights([np.zeros((16, 10)), np.eye(10)[3]])
     state = get_state(model, make_optimizer(model, TrainingSettings()), iteration=5)
@@ -155,7 +155,7 @@ def always_3(
     )
 
 
-def test_rows_are_true_and_columns_predicted(
+def test_confusion_matrix_has_true_classes_as_rows(
     evaluate_on: Evaluate, splits: Splits, always_3: Checkpoint, arrays: Arrays
 ) -> None:
     evaluation = evaluate_on(splits.test, always_3)
@@ -167,7 +167,7 @@ def test_rows_are_true_and_columns_predicted(
     assert evaluation.iteration == 5
 
 
-def test_a_class_without_images_has_its_row_and_column(
+def test_class_without_images_has_a_row_and_a_column(
     root: Store, evaluate_on: Evaluate, always_3: Checkpoint
 ) -> None:
     images, labels = np.zeros((4, 8, 8), np.uint8), np.array([3, 7, 7, 1], np.uint8)

@@ -1,4 +1,4 @@
-"""`model.keras`, for people who have nothing of this project."""
+"""Tests of the exported `model.keras`, which needs nothing of this project."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ assert not [name for name in sys.modules if name.split(".")[0] == "tasks"]
 """
 
 
-def test_keras_opens_it_without_this_project(
+def test_keras_loads_the_model_without_this_project(
     root: Store,
     exported: Model,
     splits: Splits,
@@ -83,7 +83,7 @@ print(model.model_dump_json())
 """
 
 
-def test_another_process_makes_the_same_bytes(
+def test_other_process_writes_the_same_bytes(
     root: Store,
     exported: Model,
     splits: Splits,
@@ -97,7 +97,7 @@ def test_another_process_makes_the_same_bytes(
     assert other.file.sha256 == exported.file.sha256
 
 
-def test_the_same_process_makes_the_same_bytes(
+def test_same_process_writes_the_same_bytes(
     run_stage: Callable[..., Any],
     exported: Model,
     splits: Splits,
@@ -108,7 +108,7 @@ def test_the_same_process_makes_the_same_bytes(
     assert again.file.sha256 == exported.file.sha256
 
 
-def test_nothing_else_is_left_and_no_date_is_in_it(root: Store, exported: Model) -> None:
+def test_archive_has_no_date_and_no_other_file_is_written(root: Store, exported: Model) -> None:
     path = root.path(exported.file)
     assert [p.name for p in path.parent.iterdir()] == ["model.keras"]
     with zipfile.ZipFile(path) as archive:

@@ -1,4 +1,4 @@
-"""Features beside logits."""
+"""Tests of features of the last hidden layer."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.tensorflow
 
 
 @pytest.mark.parametrize("logits_activation", ["none", "relu"])
-def test_logits_are_the_last_layer_of_the_features(logits_activation: str) -> None:
+def test_last_layer_applied_to_the_features_gives_the_logits(logits_activation: str) -> None:
     """The kernel of the last layer turns features into logits; dropout is off."""
     settings = NetworkSettings(dense=(16,), dropout=0.5, logits_activation=logits_activation)
     network = build_network(settings, Shape(height=28, width=28, classes=10), seed=0)

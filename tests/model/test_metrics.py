@@ -1,4 +1,4 @@
-"""Precision, recall, confused pairs, calibration: against definitions, with what is missing."""
+"""Tests of precision, recall, confused pairs and calibration, with missing values."""
 
 import numpy as np
 import pyarrow as pa
@@ -22,21 +22,21 @@ TRUE = np.array([0, 0, 0, 0, 1, 1, 2, 2], np.uint8)
 PREDICTED = np.array([0, 0, 0, 1, 1, 0, 0, 1], np.uint8)
 
 
-def test_class_metrics_are_those_of_the_definitions() -> None:
+def test_class_metrics_follow_their_definitions() -> None:
     first, second, third, fourth, fifth = class_metrics(TRUE, PREDICTED, 5)
     assert first == ClassMetrics(support=4, precision=3 / 5, recall=3 / 4, f1=2 / 3)
     assert second == ClassMetrics(support=2, precision=1 / 3, recall=1 / 2, f1=2 / 5)
     assert third == ClassMetrics(support=2, precision=None, recall=0, f1=0), "never predicted"
     nothing = ClassMetrics(support=0, precision=None, recall=None, f1=None)
-    assert fourth == fifth == nothing, "neither there nor predicted"
+    assert fourth == fifth == nothing, "neither present nor predicted"
 
 
-def test_a_class_without_images_that_is_predicted_has_precision_0() -> None:
+def test_predicted_class_without_images_has_precision_0() -> None:
     _, second = class_metrics(np.array([0, 0]), np.array([0, 1]), 2)
     assert second == ClassMetrics(support=0, precision=0, recall=None, f1=0)
 
 
-def test_confused_pairs_come_in_order_of_frequency_then_of_class() -> None:
+def test_confused_pairs_are_sorted_by_count_then_class() -> None:
     true = np.array([2, 2, 1, 1, 0, 0, 3], np.uint8)
     predicted = np.array([1, 1, 2, 2, 3, 0, 3], np.uint8)
     assert confused_pairs(true, predicted) == (
@@ -47,7 +47,7 @@ def test_confused_pairs_come_in_order_of_frequency_then_of_class() -> None:
     assert confused_pairs(true, true) == ()
 
 
-def test_every_confidence_is_in_the_bin_that_ends_at_it_or_holds_it() -> None:
+def test_bins_exclude_their_lower_and_include_their_upper_edge() -> None:
     edges = np.linspace(0, 1, BINS + 1)
     bins = confidence_bins(edges, np.ones(BINS + 1, bool))
     assert [b.count for b in bins] == [2, *[1] * (BINS - 1)], (
@@ -62,24 +62,24 @@ def test_every_confidence_is_in_the_bin_that_ends_at_it_or_holds_it() -> None:
         assert b.low < (b.confidence or 0) <= b.high
 
 
-def test_calibration_error_by_hand() -> None:
+def test_calibration_error_of_four_predictions() -> None:
     right = np.array([True, False, True, True])
     bins = confidence_bins(np.array([0.95, 0.99, 0.5, 0.35], np.float64), right)
-    # (0.95, 0.99): one of two right; each of the others right alone.
+    # (0.95, 0.99): one of two correct; each of the others is alone and correct.
     expected = (2 * (0.97 - 0.5) + (1 - 0.5) + (1 - 0.35)) / 4
     assert expected_calibration_error(bins) == pytest.approx(expected)
     perfect = confidence_bins(np.ones(5), np.ones(5, bool))
     assert expected_calibration_error(perfect) == 0
 
 
-def test_what_is_no_number_is_left_out() -> None:
+def test_non_finite_confidences_are_left_out() -> None:
     bins = confidence_bins(np.full(4, np.nan), np.ones(4, bool))
     assert bins[0] == ConfidenceBin(low=0, high=1 / 15, count=0, correct=0, confidence=None)
     assert sum(b.count for b in bins) == 0
     assert expected_calibration_error(bins) == 0
 
 
-def test_the_stage_reads_predictions_and_its_record_is_plain_json(store: Store) -> None:
+def test_stage_reads_predictions_and_returns_json_values(store: Store) -> None:
     probabilities = np.array([[0.9, 0.1, 0], [0.2, 0.7, 0.1], [0.6, 0.3, 0.1]], np.float32)
     columns = {"label": np.array([0, 1, 1], np.uint8), "predicted": np.array([0, 1, 0], np.uint8)}
     columns |= {f"p{c}": np.ascontiguousarray(probabilities[:, c]) for c in range(3)}

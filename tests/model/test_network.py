@@ -1,4 +1,4 @@
-"""Settings → the tutorial's network, checked against a forward pass written in NumPy."""
+"""Tests of the network, with a forward pass in NumPy as reference."""
 
 from __future__ import annotations
 
@@ -25,12 +25,15 @@ DIGITS = Shape(height=8, width=8, classes=10)
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _tensorflow() -> None:
+def tensorflow_loaded() -> None:
     load_tensorflow()
 
 
 def convolve(images: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """Stride 1, zero padding: [n, h, w, in] with [size, size, in, out] to [n, h, w, out]."""
+    """Convolve with stride 1 and zero padding.
+
+    [n, h, w, in] with [size, size, in, out] gives [n, h, w, out].
+    """
     size = len(kernel)
     before = (size - 1) // 2
     after = size - 1 - before
@@ -40,14 +43,14 @@ def convolve(images: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.nda
 
 
 def pool(images: np.ndarray) -> np.ndarray:
-    """The largest of every 2 × 2 pixels; an odd row or column at the end is left out."""
+    """Return the largest of every 2 × 2 pixels, without an odd last row or column."""
     n, height, width, channels = images.shape
     even = images[:, : height // 2 * 2, : width // 2 * 2]
     return even.reshape(n, height // 2, 2, width // 2, 2, channels).max(axis=(2, 4))
 
 
 def weights_of(network: keras.Model) -> dict[str, np.ndarray]:
-    """Weights by layer, e.g. `conv1/kernel`."""
+    """Return weights by layer and name, e.g. `conv1/kernel`."""
     return {
         f"{layer.name}/{variable.name}": np.asarray(variable)
         for layer in network.layers
@@ -64,7 +67,7 @@ def random_images(count: int, shape: Shape) -> np.ndarray:
     return rng.random((count, shape.height, shape.width, 1), dtype=np.float32)
 
 
-def test_layers_of_the_tutorial() -> None:
+def test_layers_of_the_default_network() -> None:
     network = build_network(NetworkSettings(), MNIST, seed=0)
     assert network.input_shape == (None, 28, 28, 1)
     assert {layer.name: layer.output.shape[1:] for layer in network.layers} == {
@@ -80,7 +83,7 @@ def test_layers_of_the_tutorial() -> None:
     }
 
 
-def test_parameters_of_the_tutorial() -> None:
+def test_parameters_of_the_default_network() -> None:
     network = build_network(NetworkSettings(), MNIST, seed=0)
     assert {name: values.shape for name, values in weights_of(network).items()} == {
         "conv1/kernel": (5, 5, 1, 16),
@@ -98,7 +101,7 @@ def test_parameters_of_the_tutorial() -> None:
 @pytest.mark.parametrize(
     "shape", [DIGITS, Shape(height=9, width=7, classes=3)], ids=["digits", "odd"]
 )
-def test_logits_are_what_numpy_computes(shape: Shape) -> None:
+def test_logits_equal_those_of_numpy(shape: Shape) -> None:
     settings = NetworkSettings(conv_filters=(4, 6), conv_sizes=(5, 4), dense=(16,))
     network = build_network(settings, shape, seed=1)
     images = random_images(5, shape)
@@ -119,7 +122,7 @@ def test_logits_can_be_negative() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2])
-def test_weights_start_truncated_normal(n: int) -> None:
+def test_initial_weights_are_truncated_normal(n: int) -> None:
     sigma = 0.05
     kernel = np.asarray(build_network(NetworkSettings(), MNIST, 0).get_layer(f"fc{n}").kernel)
     assert np.abs(kernel).max() <= 2 * sigma
@@ -128,7 +131,7 @@ def test_weights_start_truncated_normal(n: int) -> None:
     assert kernel.mean() == pytest.approx(0, abs=4 * kernel.std() / np.sqrt(kernel.size))
 
 
-def test_other_initial_values() -> None:
+def test_initial_weights_of_other_settings() -> None:
     settings = NetworkSettings(initial_sigma=0.2, initial_bias=-0.3)
     network = build_network(settings, MNIST, seed=0)
     for name, values in weights_of(network).items():
@@ -138,7 +141,7 @@ def test_other_initial_values() -> None:
             assert 0.3 < np.abs(values).max() <= 0.4
 
 
-def test_biases_start_at_one_twentieth() -> None:
+def test_initial_biases_are_one_twentieth() -> None:
     network = build_network(NetworkSettings(), MNIST, seed=0)
     biases = [values for name, values in weights_of(network).items() if name.endswith("bias")]
     assert len(biases) == 4
@@ -150,7 +153,7 @@ def kernels(seed: int, settings: NetworkSettings) -> list[np.ndarray]:
     return [values for name, values in weights.items() if name.endswith("kernel")]
 
 
-def test_the_seed_decides_the_weights() -> None:
+def test_initial_weights_depend_on_the_seed() -> None:
     settings = NetworkSettings(conv_filters=(4, 6), dense=(16,))
     first, same, other = (kernels(seed, settings) for seed in (5, 5, 6))
     for a, b, c in zip(first, same, other, strict=True):
@@ -158,7 +161,7 @@ def test_the_seed_decides_the_weights() -> None:
         assert (a != c).mean() > 0.9
 
 
-def test_layers_start_from_different_weights() -> None:
+def test_layers_have_different_initial_weights() -> None:
     # Three layers of 64 → 64 neurons.
     settings = NetworkSettings(conv_filters=(16,), conv_sizes=(3,), dense=(64, 64, 64, 64))
     alike = [k for k in kernels(0, settings) if k.shape == (64, 64)]
@@ -167,12 +170,12 @@ def test_layers_start_from_different_weights() -> None:
         assert abs(np.corrcoef(alike[a].ravel(), alike[b].ravel())[0, 1]) < 0.1
 
 
-def test_relu_and_pooling_may_change_places() -> None:
+def test_relu_may_precede_pooling() -> None:
     import keras
     from keras import layers
 
     network = build_network(NetworkSettings(), MNIST, seed=0)
-    images = random_images(8, MNIST) - np.float32(0.5)  # so that much is below 0
+    images = random_images(8, MNIST) - np.float32(0.5)  # so that many values are below 0
     conv = network.get_layer("conv1")
     swapped = keras.Sequential([conv, layers.ReLU(), layers.MaxPooling2D(2)])
     ours = keras.Sequential([conv, network.get_layer("pool1"), network.get_layer("relu1")])
@@ -182,7 +185,7 @@ def test_relu_and_pooling_may_change_places() -> None:
     np.testing.assert_array_equal(result, np.asarray(swapped(images)))
 
 
-def test_one_convolutional_layer_and_nothing_before_the_logits() -> None:
+def test_one_convolutional_layer_without_a_hidden_dense_layer() -> None:
     settings = NetworkSettings(conv_filters=(3,), conv_sizes=(3,), dense=())
     network = build_network(settings, DIGITS, seed=0)
     names = [layer.name for layer in network.layers]
@@ -191,7 +194,7 @@ def test_one_convolutional_layer_and_nothing_before_the_logits() -> None:
     assert network.get_layer("fc1").activation.__name__ == "linear"
 
 
-def test_three_convolutional_and_two_fully_connected_layers() -> None:
+def test_three_convolutional_and_two_dense_layers() -> None:
     settings = NetworkSettings(conv_filters=(3, 4, 5), conv_sizes=(5, 3, 1), dense=(20, 12))
     network = build_network(settings, DIGITS, seed=0)
     shapes = {layer.name: layer.output.shape[1:] for layer in network.layers}
@@ -202,13 +205,13 @@ def test_three_convolutional_and_two_fully_connected_layers() -> None:
     assert network.get_layer("conv2").kernel.shape == (3, 3, 3, 4)
 
 
-def test_as_many_logits_as_classes() -> None:
+def test_number_of_logits_equals_number_of_classes() -> None:
     network = build_network(NetworkSettings(), Shape(height=28, width=28, classes=62), seed=0)
     assert network.output_shape == (None, 62)
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (28, 15), (3, 28)])
-def test_an_image_that_pooling_leaves_nothing_of(height: int, width: int) -> None:
+def test_image_too_small_for_pooling_is_refused(height: int, width: int) -> None:
     settings = NetworkSettings(conv_filters=(2, 2, 2, 2), conv_sizes=(3, 3, 3, 3))
     with pytest.raises(PipelineError) as caught:
         build_network(settings, Shape(height=height, width=width, classes=10), seed=0)
@@ -218,7 +221,7 @@ def test_an_image_that_pooling_leaves_nothing_of(height: int, width: int) -> Non
     assert "\n" not in message
 
 
-def test_the_smallest_image_that_can_be_halved() -> None:
+def test_smallest_image_that_can_be_pooled() -> None:
     settings = NetworkSettings(conv_filters=(2, 2, 2), conv_sizes=(3, 3, 3))
     network = build_network(settings, Shape(height=8, width=9, classes=10), seed=0)
     assert network.get_layer("relu3").output.shape[1:] == (1, 1, 2)
@@ -228,7 +231,7 @@ ACTIVATIONS = {"sigmoid": lambda x: 1 / (1 + np.exp(-x)), "tanh": np.tanh, "relu
 
 
 def mean_pool(images: np.ndarray) -> np.ndarray:
-    """The mean of every 2 × 2 pixels."""
+    """Return the mean of every 2 × 2 pixels."""
     n, height, width, channels = images.shape
     return images.reshape(n, height // 2, 2, width // 2, 2, channels).mean(axis=(2, 4))
 
@@ -237,7 +240,7 @@ def mean_pool(images: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("activation", ["sigmoid", "relu"])
 @pytest.mark.parametrize("activation_first", [False, True])
 def test_pooling_and_activation(pooling: str, activation: str, activation_first: bool) -> None:
-    """Every kind of block is what NumPy computes."""
+    """Logits of every kind of block equal those of NumPy."""
     import keras
 
     settings = NetworkSettings.model_validate(
@@ -262,8 +265,8 @@ def test_pooling_and_activation(pooling: str, activation: str, activation_first:
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "relu"])
-def test_max_pooling_and_activation_can_change_places(activation: str) -> None:
-    """Not within rounding: bit for bit, since neither rounding nor activation changes an order."""
+def test_order_of_max_pooling_and_activation_does_not_change_logits(activation: str) -> None:
+    """Equal bit for bit, since activations keep the order of values."""
     either, other = (
         forward(
             build_network(
@@ -280,7 +283,7 @@ def test_max_pooling_and_activation_can_change_places(activation: str) -> None:
     np.testing.assert_array_equal(either, other)
 
 
-def test_strides_take_the_place_of_pooling() -> None:
+def test_strides_instead_of_pooling() -> None:
     settings = NetworkSettings(
         conv_filters=(3, 4), conv_sizes=(3,), conv_strides=(2, 3), pooling=("none",)
     )
@@ -289,13 +292,13 @@ def test_strides_take_the_place_of_pooling() -> None:
     assert shapes[:2] == [(4, 4, 3), (2, 2, 4)]
 
 
-def test_an_activation_on_the_logits() -> None:
+def test_activation_of_the_logits() -> None:
     network = build_network(NetworkSettings(logits_activation="relu", initial_bias=-0.5), MNIST, 0)
     logits = np.asarray(network(random_images(4, MNIST)))
     assert (logits >= 0).all()
 
 
-def test_dropout_leaves_out_in_training_alone() -> None:
+def test_dropout_is_active_only_in_training() -> None:
     settings = NetworkSettings(conv_filters=(4,), conv_sizes=(3,), dense=(400,), dropout=0.25)
     network = build_network(settings, DIGITS, seed=0)
     dropout, ones = network.get_layer("fc1_dropout"), np.ones((50, 400), np.float32)
@@ -303,7 +306,7 @@ def test_dropout_leaves_out_in_training_alone() -> None:
     np.testing.assert_array_equal(np.asarray(dropout(ones, training=False)), ones)
 
 
-def test_normalisation_comes_before_the_activations() -> None:
+def test_normalisation_precedes_activations() -> None:
     settings = NetworkSettings(conv_filters=(4,), conv_sizes=(3,), dense=(16,), normalisation=True)
     network = build_network(settings, DIGITS, seed=0)
     assert [layer.name for layer in network.layers] == [
@@ -311,9 +314,9 @@ def test_normalisation_comes_before_the_activations() -> None:
         *("fc1", "fc1_norm", "fc1_relu", "fc2"),
     ]
     assert layer_tensors(network)["fc1"] is network.get_layer("fc1_relu").output
-    assert "conv1/bias" not in weights_of(network)  # normalisation has its own
+    assert "conv1/bias" not in weights_of(network)  # normalisation replaces the bias
 
 
-def test_a_filter_larger_than_the_image_is_refused() -> None:
+def test_filter_larger_than_the_image_is_refused() -> None:
     with pytest.raises(PipelineError, match="--conv-sizes: filters of 9 × 9 pixels are larger"):
         build_network(NetworkSettings(conv_sizes=(9,)), DIGITS, seed=0)

@@ -1,4 +1,4 @@
-"""Placement: choice of processor, precision and XLA, with simulated GPUs."""
+"""Tests of the choice of device, precision and XLA, with simulated GPUs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ PASCAL = {"device_name": "GeForce GTX 1080", "compute_capability": (6, 1)}
         ("off", "GPU", ("average",), False),
     ],
 )
-def test_choice_of_xla(setting: Any, kind: Any, pooling: tuple[str, ...], expected: bool) -> None:
+def test_xla_is_chosen_by_setting_device_and_pooling(
+    setting: Any, kind: Any, pooling: tuple[str, ...], expected: bool
+) -> None:
     assert choose_xla(setting, kind, pooling) is expected
 
 
@@ -39,7 +41,7 @@ def test_xla_refuses_max_pooling() -> None:
 
 @pytest.fixture
 def gpus(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Details of simulated GPUs; a test adds to the list."""
+    """Return the list of simulated GPUs, empty at first; tests append details."""
     details: list[dict[str, Any]] = []
     config = load_tensorflow().config
     real = config.list_physical_devices, config.list_logical_devices
@@ -62,7 +64,7 @@ def chosen(pooling: str = "max", **settings: Any) -> Device:
 
 
 @pytest.mark.tensorflow
-def test_a_gpu_is_used_with_its_best_precision_and_xla(gpus: list[dict[str, Any]]) -> None:
+def test_first_gpu_is_used_with_its_best_precision_and_xla(gpus: list[dict[str, Any]]) -> None:
     gpus += [TURING, PASCAL]  # the first one is used
     assert chosen("average") == Device(
         kind="GPU",

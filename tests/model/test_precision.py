@@ -1,4 +1,4 @@
-"""Mixed precision: when, and that training in it can be resumed to the bit."""
+"""Tests of mixed precision: choice, training and exact resume."""
 
 from __future__ import annotations
 
@@ -31,12 +31,14 @@ RunStage = Callable[..., Any]
         ("mixed", None, "mixed_float16"),
     ],
 )
-def test_which_precision(wanted: Any, capability: Any, expected: str) -> None:
+def test_precision_is_chosen_by_setting_and_capability(
+    wanted: Any, capability: Any, expected: str
+) -> None:
     assert choose_precision(wanted, capability) == expected
 
 
 @pytest.mark.tensorflow
-def test_mixed_precision_keeps_float32_weights_and_resumes_to_the_bit(
+def test_mixed_precision_keeps_float32_weights_and_resumes_exactly(
     root: Store,
     run_stage: RunStage,
     splits: Splits,
@@ -45,7 +47,7 @@ def test_mixed_precision_keeps_float32_weights_and_resumes_to_the_bit(
     initial: Checkpoint,
     save: Callable[[str, bytes], FileRef],
 ) -> None:
-    """Also after updates that were left out since a gradient overflowed."""
+    """Includes updates that are skipped after an overflow of gradients."""
     import keras
 
     mixed = training.model_copy(update={"precision": "mixed"})
@@ -60,7 +62,7 @@ def test_mixed_precision_keeps_float32_weights_and_resumes_to_the_bit(
     def state(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
         return read_tensors(root.path(checkpoint.file))
 
-    # A scale that overflows until it has been halved some times.
+    # A loss scale that overflows until it has been halved several times.
     path = root.root / "high-scale"
     write_tensors({**state(initial), "loss_scale/scale": np.array(2**26, np.float32)}, path)
     start = Checkpoint(iteration=0, file=save("high-scale", path.read_bytes()))
@@ -73,14 +75,14 @@ def test_mixed_precision_keeps_float32_weights_and_resumes_to_the_bit(
 
     halfway, end = state(first.checkpoint), state(whole.checkpoint)
     assert end["iteration"] == 16
-    assert 0 < halfway["adam/updates"] < 5  # so resumed with a count of its own
+    assert 0 < halfway["adam/updates"] < 5  # skipped updates are not counted
     assert halfway["loss_scale/scale"] < 2**26
     floats = [v for name, v in end.items() if name.startswith(("weights/", "adam/m", "adam/v"))]
     assert {v.dtype for v in floats} == {np.dtype(np.float32)}
     assert all(np.isfinite(v).all() for v in floats)
-    assert keras.config.dtype_policy().name == "float32"  # for what is built afterwards
+    assert keras.config.dtype_policy().name == "float32"  # the global policy is restored
 
-    # It is float16 that was computed in, and close to float32.
+    # float16 was used: close to float32, but not equal.
     half, single = (state(go_on(initial, 3, s).checkpoint) for s in (mixed, training))
     difference = np.abs(half["weights/fc1/kernel"] - single["weights/fc1/kernel"])
     assert 0 < np.median(difference) < 0.1 * training.learning_rate
@@ -89,14 +91,14 @@ def test_mixed_precision_keeps_float32_weights_and_resumes_to_the_bit(
 
 
 @pytest.mark.tensorflow
-def test_a_checkpoint_from_mixed_precision_can_be_trained_on_in_float32(
+def test_checkpoint_of_mixed_precision_can_be_resumed_in_float32(
     run_stage: RunStage,
     splits: Splits,
     network: NetworkSettings,
     training: TrainingSettings,
     initial: Checkpoint,
 ) -> None:
-    """As happens where `auto` trains on a GPU here and on a CPU there."""
+    """Happens if `auto` trains on a GPU first and on a CPU later."""
     arguments = splits.train, splits.shape
     mixed = training.model_copy(update={"precision": "mixed"})
     first = run_stage(train, *arguments, initial, network, mixed, 1)

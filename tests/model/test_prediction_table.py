@@ -1,4 +1,4 @@
-"""Tables of predictions are read as they were written, and counted."""
+"""Tests of tables of predictions."""
 
 import hashlib
 from pathlib import Path
@@ -20,7 +20,7 @@ LABELS = np.array([0, 1, 1], np.uint8)
 PROBABILITIES = np.array([[0.75, 0.25, 0], [0, 0.25, 0.75], [np.nan] * 3], np.float32)
 
 
-def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_written_table_is_read_back(tmp_path: Path) -> None:
     frame = to_frame(INDEX, LABELS, PROBABILITIES)
     path = tmp_path / "label=3" / "predictions.parquet"  # a folder that looks like a partition
     path.parent.mkdir()
@@ -34,7 +34,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_arrays(path)["index"], INDEX)
 
 
-def test_a_table_of_many_row_groups_or_of_none_is_read(tmp_path: Path) -> None:
+def test_table_of_several_or_no_row_groups_is_read(tmp_path: Path) -> None:
     path = tmp_path / "predictions.parquet"
     write_predictions(to_frame(INDEX, LABELS, PROBABILITIES), path)
     pq.write_table(pq.read_table(path), tmp_path / "groups.parquet", row_group_size=1)

@@ -1,4 +1,4 @@
-"""Progress that survives a kill: whole or not used; and signals that wait for their moment."""
+"""Tests of saved progress for resume, and of deferred signals."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ def some_progress(iteration: int = 7) -> Progress:
     )
 
 
-def test_what_is_saved_comes_back(tmp_path: Path) -> None:
+def test_saved_progress_is_loaded(tmp_path: Path) -> None:
     folder = tmp_path / "scratch"
     assert load_progress(folder) is None
     saved = some_progress()
@@ -37,7 +37,7 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     assert loaded.state["iteration"].shape == ()
 
 
-def test_only_the_last_is_kept(tmp_path: Path) -> None:
+def test_only_the_last_progress_is_kept(tmp_path: Path) -> None:
     save_progress(some_progress(7), tmp_path)
     save_progress(some_progress(8), tmp_path)
     assert len(list(tmp_path.iterdir())) == 1
@@ -47,7 +47,7 @@ def test_only_the_last_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["bit", "truncated", "empty", "never finished"])
-def test_what_is_not_whole_is_not_used(tmp_path: Path, damage: str) -> None:
+def test_incomplete_progress_is_ignored(tmp_path: Path, damage: str) -> None:
     save_progress(some_progress(), tmp_path)
     (path,) = tmp_path.iterdir()
     content = bytearray(path.read_bytes())
@@ -64,7 +64,7 @@ def test_what_is_not_whole_is_not_used(tmp_path: Path, damage: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_waits_until_the_block_is_done(number: signal.Signals) -> None:
+def test_signal_is_deferred_to_the_end_of_the_block(number: signal.Signals) -> None:
     class ArrivedError(Exception):
         pass
 

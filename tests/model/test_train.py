@@ -1,4 +1,4 @@
-"""Training: the tutorial's arithmetic, to the bit the same however it is cut into pieces."""
+"""Tests of training: arithmetic, reports, and equality of segments with one run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers.checkpoints import by_layer
 
 from tasks.data.dataset import SplitArrays, batch_indices
 from tasks.engine.store import Store
 from tasks.model.checkpoint import read_tensors, restore_network
 from tasks.model.device import load_tensorflow
 from tasks.model.network import build_network
-from tasks.model.optimizer import one_cycle
 from tasks.model.train import initialise, next_report, train
 from tasks.records import Checkpoint, Segment, Shape, Split, Splits
 from tasks.runtime.errors import PipelineError
@@ -32,27 +32,17 @@ if TYPE_CHECKING:
     Python = Callable[..., subprocess.CompletedProcess[str]]
     RunStage = Callable[..., Any]
     TrainOn = Callable[[Checkpoint, int], Segment]
-    Weights = dict[str, np.ndarray]
 
 pytestmark = pytest.mark.tensorflow
 
 
 def stops(iteration: int, last: int) -> list[int]:
-    """Where the training loop stops on its way."""
+    """Return the iterations at which the training loop reports."""
     found = []
     while iteration < last:
         iteration = next_report(iteration, last)
         found.append(iteration)
     return found
-
-
-def by_layer(state: Weights, kind: str) -> Weights:
-    """A checkpoint's tensors of a kind, e.g. `adam/momentum`, by names such as `fc1/bias`."""
-    return {
-        "/".join(name.split("/")[-2:]): values.astype(np.float64)
-        for name, values in state.items()
-        if name.startswith(f"{kind}/")
-    }
 
 
 def curve(root: Store, segment: Segment) -> dict[str, list[float]]:
@@ -72,35 +62,13 @@ def curve(root: Store, segment: Segment) -> dict[str, list[float]]:
         (0, 0, []),
     ],
 )
-def test_reports_come_at_the_first_iteration_and_every_100_from_there(
+def test_reports_are_at_iteration_1_and_every_100_after_it(
     start: int, last: int, expected: list[int]
 ) -> None:
     assert stops(start, last) == expected
 
 
-def test_a_checkpoint_holds_the_documented_tensors(root: Store, initial: Checkpoint) -> None:
-    state = read_tensors(root.path(initial.file))
-    shapes = {
-        "conv1/kernel": (3, 3, 1, 4),
-        "conv1/bias": (4,),
-        "conv2/kernel": (5, 5, 4, 6),
-        "conv2/bias": (6,),
-        "fc1/kernel": (2 * 2 * 6, 16),
-        "fc1/bias": (16,),
-        "fc2/kernel": (16, 10),
-        "fc2/bias": (10,),
-    }
-    assert {name: values.shape for name, values in state.items()} == {
-        "iteration": (),
-        **{
-            f"{kind}/{path}": shape
-            for kind in ("weights", "adam/momentum", "adam/velocity")
-            for path, shape in shapes.items()
-        },
-    }
-
-
-def test_the_initial_checkpoint(
+def test_initial_checkpoint_has_initial_weights_and_zero_moments(
     root: Store,
     initial: Checkpoint,
     splits: Splits,
@@ -125,14 +93,14 @@ def test_the_initial_checkpoint(
         assert not any(m.any() for m in moments.values())
 
 
-def test_the_initial_checkpoint_depends_on_the_seed(
+def test_initial_checkpoint_depends_on_the_seed(
     run_stage: RunStage, splits: Splits, network: NetworkSettings
 ) -> None:
     digests = [run_stage(initialise, splits.shape, network, seed).file.sha256 for seed in (0, 0, 1)]
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_an_image_too_small_for_the_network_is_refused(
+def test_image_too_small_for_the_network_is_refused(
     run_stage: RunStage, network: NetworkSettings
 ) -> None:
     with pytest.raises(PipelineError, match="--conv-sizes"):
@@ -140,7 +108,7 @@ def test_an_image_too_small_for_the_network_is_refused(
 
 
 @pytest.mark.parametrize("middle", [1, 120, 239])
-def test_two_segments_are_bit_for_bit_one(
+def test_two_segments_equal_one_bit_for_bit(
     root: Store, train_on: TrainOn, initial: Checkpoint, trained: Segment, middle: int
 ) -> None:
     first = train_on(initial, middle)
@@ -151,10 +119,10 @@ def test_two_segments_are_bit_for_bit_one(
     assert {name: parts[0][name] + parts[1][name] for name in whole} == whole
 
 
-def test_two_segments_are_bit_for_bit_one_whatever_is_switched_on(
+def test_two_segments_equal_one_with_all_options(
     root: Store, run_stage: RunStage, splits: Splits
 ) -> None:
-    """Also with all that carries a state along or depends on the iteration."""
+    """Covers every option with a state or a dependence on the iteration."""
     network = NetworkSettings(
         conv_filters=(4,), conv_sizes=(3,), dense=(16,), normalisation=True, dropout=0.5
     )
@@ -185,16 +153,6 @@ def test_two_segments_are_bit_for_bit_one_whatever_is_switched_on(
         assert (start[f"weights/{name}"] != end[f"weights/{name}"]).any()
 
 
-def test_one_cycle_rises_to_its_peak_and_falls_to_zero() -> None:
-    rate = one_cycle(peak=0.5, iterations=100)
-    rates = [float(rate(i)) for i in range(101)]
-    assert rates[0] == pytest.approx(0.02)
-    assert max(rates) == rates[30] == pytest.approx(0.5)
-    assert rates[:31] == sorted(rates[:31])
-    assert rates[30:] == sorted(rates[30:], reverse=True)
-    assert rates[100] == pytest.approx(0, abs=1e-6)
-
-
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -217,7 +175,7 @@ print(segment.model_dump_json())
 """
 
 
-def test_another_process_makes_the_same_bytes(
+def test_other_process_writes_the_same_bytes(
     root: Store,
     splits: Splits,
     network: NetworkSettings,
@@ -232,7 +190,7 @@ def test_another_process_makes_the_same_bytes(
     assert other.curve.sha256 == trained.curve.sha256
 
 
-def test_the_curve(root: Store, trained: Segment) -> None:
+def test_learning_curve_columns_and_values(root: Store, trained: Segment) -> None:
     table = pq.read_table(root.path(trained.curve))
     assert [(field.name, field.type) for field in table.schema] == [
         ("iteration", pa.int32()),
@@ -246,14 +204,14 @@ def test_the_curve(root: Store, trained: Segment) -> None:
     assert all((64 * accuracy).is_integer() for accuracy in columns["accuracy"])
 
 
-def test_a_segment_without_a_report_has_an_empty_curve(
+def test_segment_without_a_report_has_an_empty_curve(
     root: Store, train_on: TrainOn, trained: Segment
 ) -> None:
     segment = train_on(trained.checkpoint, 241)
     assert curve(root, segment) == {"iteration": [], "accuracy": [], "loss": []}
 
 
-def test_the_record_tells_what_was_done(root: Store, trained: Segment) -> None:
+def test_record_holds_iteration_device_and_times(root: Store, trained: Segment) -> None:
     assert trained.checkpoint.iteration == 240
     assert read_tensors(root.path(trained.checkpoint.file))["iteration"] == 240
     assert trained.device.kind == "CPU"
@@ -262,7 +220,7 @@ def test_the_record_tells_what_was_done(root: Store, trained: Segment) -> None:
     assert trained.cpu_seconds > 0
 
 
-def test_training_learns_the_digits(
+def test_training_reduces_the_loss(
     root: Store,
     initial: Checkpoint,
     trained: Segment,
@@ -274,7 +232,7 @@ def test_training_learns_the_digits(
     for checkpoint in (initial, trained.checkpoint):
         model = restore_network(root.path(checkpoint.file), network, splits.shape)
         losses.append(measure(model, arrays(splits.train), slice(None))[1])
-    assert losses[0] == pytest.approx(np.log(10), rel=0.05)  # knows nothing yet
+    assert losses[0] == pytest.approx(np.log(10), rel=0.05)  # untrained
     assert losses[1] < 0.3
     accuracy = curve(root, trained)["accuracy"]
     assert accuracy[0] < 0.5
@@ -282,7 +240,7 @@ def test_training_learns_the_digits(
 
 
 def measure(model: keras.Model, data: SplitArrays, rows: Any) -> tuple[float, float]:
-    """Accuracy, and mean cross-entropy in NumPy."""
+    """Return accuracy and mean cross-entropy, computed in NumPy."""
     x = data.images[rows][..., np.newaxis].astype(np.float32) / np.float32(255)
     y = data.labels[rows]
     logits = np.asarray(model(x), np.float64)
@@ -293,7 +251,7 @@ def measure(model: keras.Model, data: SplitArrays, rows: Any) -> tuple[float, fl
 
 
 @pytest.mark.parametrize("iterations", [1, 101])
-def test_the_report_is_on_the_batch_just_trained_on_after_its_update(
+def test_report_is_of_the_last_batch_after_its_update(
     root: Store,
     train_on: TrainOn,
     initial: Checkpoint,
@@ -323,82 +281,7 @@ def test_the_report_is_on_the_batch_just_trained_on_after_its_update(
     assert reported["loss"] != pytest.approx(old[1], rel=1e-3)
 
 
-def gradients(model: keras.Model, weights: Weights, data: SplitArrays, rows: np.ndarray) -> Weights:
-    """Of the mean cross-entropy on a batch, by weight."""
-    tf = load_tensorflow()
-    variables = {
-        f"{layer.name}/{variable.name}": variable
-        for layer in model.layers
-        for variable in layer.trainable_variables
-    }
-    for name, variable in variables.items():
-        variable.assign(weights[name])
-    x = tf.cast(data.images[rows][..., np.newaxis], tf.float32) / 255.0
-    with tf.GradientTape() as tape:
-        probabilities = tf.nn.softmax(model(x))
-        chosen = tf.gather(probabilities, data.labels[rows].astype(int), axis=1, batch_dims=1)
-        loss = -tf.reduce_mean(tf.math.log(chosen))
-    found = tape.gradient(loss, variables)
-    return {name: gradient.numpy().astype(np.float64) for name, gradient in found.items()}
-
-
-def adam(
-    weights: Weights, m: Weights, v: Weights, gradient: Weights, t: int, settings: TrainingSettings
-) -> None:
-    """One step of Adam, in place, as TensorFlow writes it: with ε outside the correction."""
-    b1, b2 = settings.beta_1, settings.beta_2
-    step = settings.learning_rate * np.sqrt(1 - b2**t) / (1 - b1**t)
-    for path, g in gradient.items():
-        m[path] = b1 * m[path] + (1 - b1) * g
-        v[path] = b2 * v[path] + (1 - b2) * g**2
-        weights[path] = weights[path] - step * m[path] / (np.sqrt(v[path]) + settings.epsilon)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        # A large ε tells where it stands, and whether the loss is a mean or a sum.
-        {"learning_rate": 0.02, "beta_1": 0.7, "beta_2": 0.95, "epsilon": 0.05, "batch_size": 10},
-    ],
-    ids=["tutorial", "other"],
-)
-def test_adam_is_the_tutorials(
-    root: Store,
-    run_stage: RunStage,
-    initial: Checkpoint,
-    splits: Splits,
-    network: NetworkSettings,
-    arrays: Arrays,
-    changes: dict[str, float],
-) -> None:
-    settings = TrainingSettings.model_validate({"device": "cpu", **changes})
-    segment = run_stage(train, splits.train, splits.shape, initial, network, settings, iterations=3)
-    state = read_tensors(root.path(segment.checkpoint.file))
-
-    model = restore_network(root.path(initial.file), network, splits.shape)
-    start = by_layer(read_tensors(root.path(initial.file)), "weights")
-    weights = dict(start)
-    m, v = ({path: np.zeros_like(w) for path, w in start.items()} for _ in range(2))
-    batches = batch_indices(settings.seed, splits.train.rows, settings.batch_size, 0, 3)
-    for t, rows in enumerate(batches, start=1):
-        adam(weights, m, v, gradients(model, weights, arrays(splits.train), rows), t, settings)
-
-    after, momentum, velocity = (
-        by_layer(state, kind) for kind in ("weights", "adam/momentum", "adam/velocity")
-    )
-    for path, first in start.items():
-        moved = after[path] - first
-        expected = weights[path] - first
-        size = np.abs(expected).max()
-        assert size > 0
-        # Where a gradient is next to nothing, its rounding errors are most of it.
-        np.testing.assert_allclose(moved, expected, atol=0.01 * size, err_msg=path)
-        np.testing.assert_allclose(momentum[path], m[path], rtol=1e-3, atol=1e-6, err_msg=path)
-        np.testing.assert_allclose(velocity[path], v[path], rtol=1e-3, atol=1e-9, err_msg=path)
-
-
-def test_a_gpu_that_is_not_there_is_refused(
+def test_missing_gpu_is_refused(
     run_stage: RunStage, splits: Splits, initial: Checkpoint, network: NetworkSettings
 ) -> None:
     if load_tensorflow().config.list_physical_devices("GPU"):
@@ -420,7 +303,7 @@ def raise_time_limit(_number: int, _frame: object) -> None:
     raise TimeLimitError
 
 
-def test_time_limits_at_random_moments_change_no_weight(
+def test_time_limits_at_random_moments_do_not_change_weights(
     root: Store,
     splits: Splits,
     initial: Checkpoint,

@@ -1,4 +1,4 @@
-"""Trainer: the forward pass in training."""
+"""Tests of the trainer's forward pass."""
 
 import numpy as np
 import pytest
@@ -22,14 +22,14 @@ pytestmark = pytest.mark.tensorflow
         {"normalisation": True},
     ],
 )
-def test_forward_gives_the_logits_of_the_network(
+def test_forward_pass_equals_the_network(
     settings: dict[str, object],
 ) -> None:
     import keras
 
     network = build_network(NetworkSettings(**settings), Shape(height=27, width=27, classes=10), 1)
     random = np.random.default_rng(0)
-    for variable in network.trainable_variables:  # biases that differ, also in their sign
+    for variable in network.trainable_variables:  # biases with different values and signs
         variable.assign(random.normal(scale=0.3, size=variable.shape))
     images = random.random((5, 27, 27, 1), dtype=np.float32)
     before = keras.tree.map_structure(np.asarray, network.non_trainable_variables)

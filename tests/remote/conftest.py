@@ -2,46 +2,15 @@
 
 import os
 import signal
-import socket
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from helpers.s3 import Wire, running, s3_server, wait_for
 
 from tasks.runtime.server import free_port
-
-BUCKET = "s3://artifacts"
-
-
-@contextmanager
-def running(*command: str, **options: object) -> "Iterator[subprocess.Popen[bytes]]":
-    """Run a process until the end of the block."""
-    process = subprocess.Popen(
-        [sys.executable, *command],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        **options,  # type: ignore[call-overload]
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def wait_for(port: int) -> None:
-    """Return once something listens on a port of this machine."""
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"nothing listens on {port}")
 
 
 @pytest.fixture
@@ -88,68 +57,8 @@ def kill_holder(folder: Path, locks: str) -> None:
     raise AssertionError(f"nobody holds {folder / locks}")
 
 
-class Wire:
-    """TCP proxy between two ports of this machine, whose connections can be cut."""
-
-    def __init__(self, target: int) -> None:
-        self.target = target
-        self.whole = True
-        self.ends: list[socket.socket] = []
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self.server.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self) -> None:
-        """Accept connections and forward them to the target."""
-        with suppress(OSError):
-            while True:
-                here, _ = self.server.accept()
-                if not self.whole:
-                    here.close()
-                    continue
-                there = socket.create_connection(("127.0.0.1", self.target))
-                self.ends += [here, there]
-                for a, b in ((here, there), (there, here)):
-                    threading.Thread(target=self.carry, args=(a, b), daemon=True).start()
-
-    def carry(self, a: socket.socket, b: socket.socket) -> None:
-        """Forward bytes from one socket to another."""
-        with suppress(OSError):
-            while content := a.recv(65536):
-                b.sendall(content)
-        for end in (a, b):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def cut(self) -> None:
-        """Break all connections, and refuse new ones."""
-        self.whole = False
-        for end in self.ends:
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def mend(self) -> None:
-        """Accept connections again."""
-        self.whole = True
-
-
 @pytest.fixture(scope="module")
 def s3() -> Iterator[Wire]:
-    """Yield the proxy of an S3 server with an empty bucket; the environment has its address."""
-    port = free_port()
-    with running("-m", "moto.server", "-p", str(port)), pytest.MonkeyPatch.context() as patch:
-        wait_for(port)
-        wire = Wire(port)
-        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{wire.port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "somebody")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        bucket().mkdir(BUCKET)
+    """Yield the proxy of an S3 server; see helpers/s3.py."""
+    with s3_server() as wire:
         yield wire
-
-
-def bucket() -> "Callable[..., object]":
-    """Return the S3 file system without a cache of listings."""
-    from s3fs import S3FileSystem
-
-    return S3FileSystem(use_listings_cache=False)  # type: ignore[no-any-return]

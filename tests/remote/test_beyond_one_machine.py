@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from helpers import tiny
 from helpers.commands import STUDY, run_pipeline
+from helpers.s3 import BUCKET, Wire, bucket
 
-from tests.remote.conftest import BUCKET, Wire, bucket, kill_holder
+from tests.remote.conftest import kill_holder
 
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow, pytest.mark.slow]
 
@@ -79,7 +80,7 @@ def test_a_study_survives_the_death_of_a_worker(
     answer = json.loads((root / "studies" / "strides" / "answer.json").read_text())
     results = [result for row in answer["rows"] for result in row["results"]]
     assert [result["test_images"] for result in results] == [20, 20, 20, 20]
-    # The first is the network of the ordinary run, with the same seed.
+    # The first variant is the network of the ordinary run, with the same seed.
     checkpoints = {v for k, v in local.items() if k.endswith("checkpoint.safetensors")}
     assert results[0]["weights"] in checkpoints
     assert not list(root.glob("*/.*")), "leftovers"
@@ -118,7 +119,7 @@ def test_a_run_resumes_after_a_lost_connection(
     assert page.lower().startswith(b"<!doctype html")
     (model,) = files.glob(f"{BUCKET}/export/*/model.keras")
     files.pipe(model, files.cat(model)[:-1] + b"?")
-    # Another machine, which has nothing but the bucket: all the rest is there.
+    # Another machine, with an empty working copy of the bucket.
     asked = (*tiny.OPTIONS, *LEAN, "--source", source, "--artifacts", BUCKET, "--status")
     status = run_pipeline(*asked, XDG_CACHE_HOME=str(tmp_path / "another"))
     assert len(status.lines) > 10
@@ -126,4 +127,6 @@ def test_a_run_resumes_after_a_lost_connection(
     assert [line.split() for line in damaged] == [
         ["export", *["will", "run:", "output", "damaged:", "model.keras"]]
     ]
-    assert not list((tmp_path / "another").rglob("checkpoint.safetensors")), "fetched for nothing"
+    assert not list((tmp_path / "another").rglob("checkpoint.safetensors")), (
+        "downloaded without need"
+    )

@@ -1,4 +1,4 @@
-"""What a run leaves in Prefect's UI, on a real server."""
+"""Tests of artifacts on a real Prefect server."""
 
 import pytest
 from prefect import flow
@@ -16,7 +16,7 @@ def artifacts(image: str = "data:,1", about: str = "one") -> list[Artifact]:
     ]
 
 
-def test_only_what_has_changed_is_sent(prefect_server: str) -> None:
+def test_only_changed_artifacts_are_sent(prefect_server: str) -> None:
     send = flow(send_what_is_new)
     table, figure = send(artifacts())
     assert send(artifacts()) == [table, figure]
@@ -24,7 +24,7 @@ def test_only_what_has_changed_is_sent(prefect_server: str) -> None:
     assert same == table
     assert other != figure
     assert send(artifacts(image="data:,2", about="two"))[1] not in {figure, other}
-    # What was there once, but is not the latest, is news again.
+    # An earlier version that is not the latest one is sent again.
     assert send(artifacts())[1] not in {figure, other}
     address = link(table)
     assert address

@@ -1,8 +1,8 @@
-"""Names of users in Markdown."""
+"""Tests of texts and tables for people."""
 
 import pytest
 
-from tasks.report.formatting import escape_markdown, markdown_table, single_line
+from tasks.report.formatting import duration, escape_markdown, markdown_table, moment, single_line
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from tasks.report.formatting import escape_markdown, markdown_table, single_line
         ("T-shirt/top", "T-shirt/top"),
     ],
 )
-def test_markdown_characters_of_a_name_are_escaped(text: str, escaped: str) -> None:
+def test_markdown_characters_are_escaped(text: str, escaped: str) -> None:
     assert escape_markdown(text) == escaped
 
 
@@ -25,12 +25,21 @@ def test_control_and_direction_characters_are_removed() -> None:
     assert single_line("a\x1b[31m\u202eb\tc\r\nd") == "a[31mb c d"
 
 
-def test_a_cell_of_a_table_stays_one_cell() -> None:
+def test_markdown_table_escapes_cells() -> None:
     table = markdown_table([{"class": "a | b\n", "images": 3}])
     assert table == "| class | images |\n| --- | --- |\n| a \\| b | 3 |"
 
 
-def test_named_columns_of_a_table_are_right_aligned() -> None:
+def test_markdown_table_aligns_named_columns_right() -> None:
     rows = [{"variant": "a|b", "time": 1}]
     assert markdown_table(rows, ["time"]).splitlines()[1:] == ["| --- | ---: |", r"| a\|b | 1 |"]
     assert markdown_table([]) == ""
+
+
+def test_durations() -> None:
+    spaced = [duration(s).replace("\N{NO-BREAK SPACE}", " ") for s in (0, 59.94, 59.96, 3599.6)]
+    assert spaced == ["0.0 s", "59.9 s", "1 min 00 s", "1 h 00 min"]
+
+
+def test_moment_keeps_the_time_zone() -> None:
+    assert moment("2026-07-01T09:00:00+02:00") == "1 July 2026, 09:00 UTC+02:00"

@@ -1,4 +1,4 @@
-"""The page: whole, self-contained, and true to the summary."""
+"""Tests of the report page."""
 
 import subprocess
 import sys
@@ -14,7 +14,6 @@ import pytest
 
 from tasks.engine.executors import StageOutcome
 from tasks.records import ClassMetrics, ConfusedPair, Device, Metrics, PictureText
-from tasks.report import formatting as words
 from tasks.report import page
 from tasks.report.live.assemble import Parts, content_security_policy, live_parts
 from tasks.report.live.story import Caption
@@ -29,7 +28,7 @@ KEYS = ["ab12" * 16, "cd34" * 16]
 
 
 class Page(HTMLParser):
-    """Elements in order, with attributes and all the text inside; checks that tags are closed."""
+    """Elements of a page in order, with attributes and text; checks that tags are closed."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -60,7 +59,7 @@ class Page(HTMLParser):
         return [" ".join(element["text"].split()) for element in self.all(tag, **attributes)]
 
     def table(self, head: str) -> list[list[str]]:
-        """Rows of the table that has this column heading."""
+        """Return the rows of the table with this column heading."""
         tables: list[list[list[str]]] = []
         for element in self.elements:
             if element["tag"] == "table":
@@ -93,7 +92,7 @@ def milestone(iteration: int, correct: int, total: int = 10_000, seconds: float 
 
 
 def mnist_matrix() -> list[list[int]]:
-    """Every class has 12 images taken for the next one."""
+    """Return a confusion matrix with 12 images of each class classified as the next one."""
     matrix = [[0] * 10 for _ in DIGITS]
     for i, count in enumerate(MNIST_CLASSES):
         matrix[i][i] = count - 12
@@ -102,7 +101,7 @@ def mnist_matrix() -> list[list[int]]:
 
 
 def metrics(classes: int = 10) -> Metrics:
-    """Every class alike but for the last, of which there is no image; one confused pair."""
+    """Return equal metrics for all classes but the last, which has no images."""
     known = ClassMetrics(support=1_000, precision=0.99, recall=0.985, f1=0.9875)
     unknown = ClassMetrics(support=0, precision=None, recall=None, f1=None)
     return Metrics(
@@ -170,7 +169,7 @@ STORY = [
 def render(
     facts: Summary, pictures: Sequence[tuple[PictureText, bytes]], live: Parts | None = None
 ) -> str:
-    """The report with the live network, unless other parts are given."""
+    """Render the report with the live network or other given parts."""
     return render_page(facts, pictures, live or live_parts("{}", "", 28, 28), STORY)
 
 
@@ -179,7 +178,7 @@ def shown() -> Page:
     return Page(render(summary(), PICTURES))
 
 
-def test_nothing_is_loaded_from_anywhere(shown: Page) -> None:
+def test_page_is_self_contained(shown: Page) -> None:
     for element in shown.elements:
         assert element["tag"] not in {"iframe", "object", "embed", "base"}
         assert "style" not in element, "the policy forbids it"
@@ -198,7 +197,7 @@ def test_nothing_is_loaded_from_anywhere(shown: Page) -> None:
     assert policy["content"] == content_security_policy(styles, [script["text"]])
 
 
-def test_without_the_live_network_the_page_has_no_script_and_gives_the_reason() -> None:
+def test_page_without_the_live_network_has_no_script_and_gives_the_reason() -> None:
     shown = Page(render(summary(), PICTURES, live_parts(None, "It is too <large>.", 28, 28)))
     assert not shown.all("script")
     (policy,) = shown.all("meta", **{"http-equiv": "Content-Security-Policy"})
@@ -206,7 +205,7 @@ def test_without_the_live_network_the_page_has_no_script_and_gives_the_reason() 
     assert shown.texts("p", **{"class": "note"})[0].startswith("It is too <large>.")
 
 
-def test_the_story_links_to_the_figures_that_are_there(shown: Page) -> None:
+def test_story_links_to_existing_figures(shown: Page) -> None:
     texts = shown.texts("li")[-2:]
     assert texts == [
         "Step one It is explained. See The first.",
@@ -225,7 +224,7 @@ def test_headline_has_accuracy_counts_and_interval(shown: Page) -> None:
     assert (f"{100 * low:.2f}", f"{100 * high:.2f}") == ("98.57", "99.00")
 
 
-def test_facts_of_the_run_are_all_there(shown: Page) -> None:
+def test_facts_of_the_run_are_listed(shown: Page) -> None:
     facts = shown.texts("dd")
     assert "6 min 33 s" in facts
     assert "4711" in facts
@@ -235,7 +234,7 @@ def test_facts_of_the_run_are_all_there(shown: Page) -> None:
     assert shown.all("time")[0]["datetime"] == "2026-01-31T14:05:09+00:00"
 
 
-def test_milestones_stand_beside_the_tutorials(shown: Page) -> None:
+def test_milestones_are_compared_with_the_tutorial(shown: Page) -> None:
     table = shown.table("Iterations")
     assert table[0][:4] == ["Iterations", "Accuracy", "Correct", "Tutorial"]
     assert [row[:4] for row in table[1:]] == [
@@ -254,7 +253,7 @@ def fashion_matrix() -> list[list[int]]:
 @pytest.mark.parametrize(
     ("matrix", "total"), [(fashion_matrix(), 10_000), ([[180, 0], [0, 180]], 360)]
 )
-def test_other_data_is_not_compared_with_the_tutorial(matrix: list[list[int]], total: int) -> None:
+def test_other_data_are_not_compared_with_the_tutorial(matrix: list[list[int]], total: int) -> None:
     html = render(
         summary(
             confusion_matrix=matrix,
@@ -272,7 +271,7 @@ def test_other_data_is_not_compared_with_the_tutorial(matrix: list[list[int]], t
     assert "9,308" not in html
 
 
-def test_pictures_come_in_order_with_words_and_size(shown: Page) -> None:
+def test_figures_are_in_order_with_texts_and_sizes(shown: Page) -> None:
     images = shown.all("img")
     assert [image["alt"] for image in images] == ["Nine digits", "A matrix"]
     assert [(image["width"], image["height"]) for image in images] == [("1", "1"), ("1000", "20")]
@@ -283,7 +282,7 @@ def test_pictures_come_in_order_with_words_and_size(shown: Page) -> None:
     assert [figure["class"].split()[1:] for figure in shown.all("figure")] == [[], ["wide"]]
 
 
-def test_data_uri_holds_the_very_file() -> None:
+def test_data_uri_holds_the_file() -> None:
     uri, width, height = page.embedded(png(30, 10))
     kind, data = uri.split(",")
     assert kind == "data:image/png;base64" and b64decode(data) == png(30, 10)
@@ -292,7 +291,7 @@ def test_data_uri_holds_the_very_file() -> None:
         page.embedded(b"GIF89a")
 
 
-def test_no_pictures_no_section() -> None:
+def test_page_without_figures_has_no_section_of_figures() -> None:
     shown = Page(render(summary(), []))
     assert not shown.all("img")
     assert "Pictures" not in shown.texts("h2")
@@ -312,7 +311,7 @@ def test_confusion_matrix_is_a_table_with_headers(shown: Page) -> None:
     assert {e["scope"] for e in inside[12:22]} == {"row"}
 
 
-def test_every_heading_of_a_table_has_a_scope_and_every_scroll_box_a_name(shown: Page) -> None:
+def test_table_headings_have_a_scope_and_scroll_boxes_a_name(shown: Page) -> None:
     assert all(element.get("scope") for element in shown.all("th"))
     boxes = [e for e in shown.all("div") if "box" in e.get("class", "").split()]
     assert len(boxes) == len(shown.all("table")) == 8
@@ -320,7 +319,7 @@ def test_every_heading_of_a_table_has_a_scope_and_every_scroll_box_a_name(shown:
         assert box["tabindex"] == "0" and box["role"] == "region" and box["aria-label"]
 
 
-def test_headings_go_down_one_level_at_a_time(shown: Page) -> None:
+def test_heading_levels_are_not_skipped(shown: Page) -> None:
     levels = [int(e["tag"][1]) for e in shown.elements if e["tag"] in ("h1", "h2", "h3", "h4")]
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
@@ -330,7 +329,7 @@ def test_headings_go_down_one_level_at_a_time(shown: Page) -> None:
     assert {e["aria-labelledby"] for e in shown.elements if "aria-labelledby" in e} <= set(names)
 
 
-def test_stages_tell_what_ran_and_why(shown: Page) -> None:
+def test_stages_are_listed_with_state_times_and_reason(shown: Page) -> None:
     assert shown.table("Stage")[1:] == [
         ["download", "cached", "0.0 s", "3.0 s", "unchanged", KEYS[0][:12]],
         ["train", "ran", "2 min 05 s", "2 min 04 s", "no record", KEYS[1][:12]],
@@ -338,7 +337,7 @@ def test_stages_tell_what_ran_and_why(shown: Page) -> None:
     assert shown.all("code", title=KEYS[1])
 
 
-def test_settings_of_every_depth_are_listed_by_section(shown: Page) -> None:
+def test_nested_settings_are_listed_by_section(shown: Page) -> None:
     assert shown.table("Setting")[1:] == [
         ["run"],
         ["refresh", "no"],
@@ -351,7 +350,7 @@ def test_settings_of_every_depth_are_listed_by_section(shown: Page) -> None:
     ]
 
 
-def test_data_device_and_versions(shown: Page) -> None:
+def test_data_device_and_versions_are_listed(shown: Page) -> None:
     assert shown.table("Component")[1:] == [
         ["Data", "https://mirror.invalid/mnist/"],
         ["Device", "CPU, Imaginary 9000"],
@@ -361,13 +360,13 @@ def test_data_device_and_versions(shown: Page) -> None:
     ]
 
 
-def test_credit(shown: Page) -> None:
+def test_footer_credits_the_authors(shown: Page) -> None:
     (footer,) = shown.texts("footer")
     for name in ("Hvass Pedersen", "LeCun", "Corinna Cortes", "Burges"):
         assert name in footer
 
 
-def test_text_from_outside_is_never_markup() -> None:
+def test_external_texts_are_escaped() -> None:
     nasty = '<b onclick="x">"\'&amp;</b>'
     names = [nasty, *DIGITS[1:]]
     picture = PictureText(name="p", title=nasty, caption=nasty, alt=nasty)
@@ -394,7 +393,7 @@ def test_text_from_outside_is_never_markup() -> None:
     assert shown.table("Predicted")[2][0] == nasty
 
 
-def test_any_number_of_classes() -> None:
+def test_confusion_matrix_of_2_and_62_classes() -> None:
     for classes in (2, 62):
         names = [f"c{i}" for i in range(classes)]
         matrix = [[i * j for j in range(classes)] for i in range(classes)]
@@ -408,25 +407,14 @@ def test_any_number_of_classes() -> None:
         assert table[-1][-1] == str((classes - 1) ** 2)
 
 
-def test_a_hole_in_the_template_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_undefined_template_variable_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     templates = jinja2.DictLoader({"report.html.j2": "{{ summary.no_such_fact }}"})
     monkeypatch.setattr(page, "FileSystemLoader", lambda _: templates)
     with pytest.raises(jinja2.UndefinedError, match="no_such_fact"):
         render(summary(), [])
 
 
-def test_durations() -> None:
-    spaced = [
-        words.duration(s).replace("\N{NO-BREAK SPACE}", " ") for s in (0, 59.94, 59.96, 3599.6)
-    ]
-    assert spaced == ["0.0 s", "59.9 s", "1 min 00 s", "1 h 00 min"]
-
-
-def test_moment_keeps_the_time_zone() -> None:
-    assert words.moment("2026-07-01T09:00:00+02:00") == "1 July 2026, 09:00 UTC+02:00"
-
-
-def test_page_needs_neither_matplotlib_nor_tensorflow_nor_scipy() -> None:
+def test_page_imports_no_heavy_packages() -> None:
     code = (
         "import sys, tasks.report.page;"
         "print({'matplotlib', 'tensorflow', 'keras', 'scipy', 'numpy'} & set(sys.modules))"
@@ -473,7 +461,7 @@ def test_run_is_compared_with_the_previous_run(correct: int, same: bool, text: s
     assert text in lead
 
 
-def test_without_a_previous_run_nothing_is_compared() -> None:
+def test_first_run_is_not_compared() -> None:
     (lead,) = Page(render(summary(), [])).texts("p", **{"class": "lead"})
     assert "previous" not in lead
 
@@ -485,7 +473,7 @@ def test_classes_and_confused_pairs_are_listed(shown: Page) -> None:
     assert shown.table("Taken for")[1:] == [["0", "1", "12"]]
 
 
-def test_pictures_stand_under_the_headings_of_their_sections() -> None:
+def test_figures_are_under_the_headings_of_their_sections() -> None:
     def picture(name: str, section: str) -> tuple[PictureText, bytes]:
         words = {"title": name, "caption": "", "alt": "x", "section": section}
         return PictureText(name=name, **words), png()

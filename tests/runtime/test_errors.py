@@ -1,4 +1,4 @@
-"""What is told to people holds no secrets."""
+"""Tests of the removal of secrets from messages."""
 
 import pytest
 
@@ -16,5 +16,5 @@ from tasks.runtime.errors import without_secrets
         ("url='http://me@a.org/#secret' was", "url='http://***@a.org/?***' was"),
     ],
 )
-def test_web_addresses_are_told_without_what_may_be_secret(text: str, shown: str) -> None:
+def test_secrets_in_urls_are_replaced(text: str, shown: str) -> None:
     assert without_secrets(text) == shown

@@ -1,4 +1,4 @@
-"""Which server a run uses."""
+"""Tests of the choice of the Prefect server."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tasks.runtime.server import server_is_configured, settings_that_may_name_a_
         ("other", "", False),
     ],
 )
-def test_prefect_is_asked_if_a_file_may_name_a_server(
+def test_files_that_may_name_a_server(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: str, text: str, may: bool
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -29,7 +29,7 @@ def test_prefect_is_asked_if_a_file_may_name_a_server(
 
 
 @pytest.mark.parametrize("name", ["PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH"])
-def test_prefect_is_asked_if_the_environment_may_name_a_server(
+def test_environment_variables_that_may_name_a_server(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""TensorFlow's threads: part of the key where they are not the default."""
+"""Tests of the number of threads: cache keys and shares of the cores."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from tasks.settings import NetworkSettings
 SHAPE = Shape(height=8, width=8, classes=3)
 
 
-def test_another_number_is_another_key_of_what_uses_tensorflow(
+def test_other_number_of_threads_changes_keys_of_tensorflow_stages(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     file = FileRef(path="evaluate/0/x", sha256="0" * 64, size=1)
@@ -40,5 +40,5 @@ def test_workers_share_the_cores(cores: list[int], workers: int) -> None:
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def test_more_workers_than_cores_have_one_each() -> None:
+def test_more_workers_than_cores_get_one_core_each() -> None:
     assert [share_of([0, 1], number, 3) for number in range(3)] == [[0], [1], [0]]

@@ -1,4 +1,4 @@
-"""Lines for a terminal."""
+"""Tests of result lines for a terminal."""
 
 from tasks.scoring.answers import Answer, answer_lines, percent, plural
 
@@ -18,7 +18,7 @@ def test_each_picture_has_a_line() -> None:
     ]
 
 
-def test_many_are_counted() -> None:
+def test_many_images_are_summarised() -> None:
     answers = [Answer(f"{i}.png", str(i % 3), 0.9 + i / 1000) for i in range(20)]
     answers += [Answer("e.png", "1", 0.1, "blank"), Answer("t.png", "8", 0.2, "no digit")]
     assert answer_lines(answers) == [
@@ -37,7 +37,7 @@ def test_many_are_counted() -> None:
     ]
 
 
-def test_nothing_at_all() -> None:
+def test_no_images() -> None:
     assert answer_lines([]) == []
     assert answer_lines([Answer("e.png", "1", 0.1, "blank")] * 21)[1:] == ["21 pictures are blank"]
 

@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say."""
+"""Tests of the calibration of probabilities."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from tasks.scoring.calibrate import calibration_error, fit_temperature, softmax
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
-def test_temperature_is_found_again(temperature: float) -> None:
+def test_fitted_temperature_equals_the_true_one(temperature: float) -> None:
     """Labels are drawn with the probabilities that the temperature gives."""
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 2, (20_000, 10))

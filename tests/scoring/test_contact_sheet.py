@@ -1,4 +1,4 @@
-"""The page of pictures."""
+"""Tests of the page with pictures and fitted images."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ def test_both_pictures_are_on_the_page() -> None:
     assert (page == 200).sum() >= 0.95 * TILE * TILE * 40 / 90
 
 
-def test_page_is_bounded() -> None:
+def test_number_of_rows_is_limited() -> None:
     few = draw_contact_sheet([entry()] * MOST, "Scores").size
     assert draw_contact_sheet([entry()] * (MOST + 50), "Scores").size == few
 
@@ -27,7 +27,7 @@ def test_thin_pictures_and_long_names() -> None:
     assert page.size[0] < 1000
 
 
-def test_names_are_cut_in_their_middle() -> None:
+def test_long_names_are_shortened_in_the_middle() -> None:
     font = load_font(12)
     short = cut("folder/" + "x" * 90 + "/digit1.png", font, 200)
     assert font.getlength(short) <= 200

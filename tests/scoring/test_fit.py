@@ -1,4 +1,4 @@
-"""Bringing pictures into MNIST's form."""
+"""Tests of fitting pictures into MNIST's form."""
 
 from collections.abc import Callable
 
@@ -82,7 +82,7 @@ TROUBLES = [
 
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_digit_is_found(trouble: Trouble) -> None:
-    """Of 20 digits, the fitted picture looks most like the one that is in it."""
+    """The fitted picture is most similar to its own digit among 20."""
     known = np.stack([f.image for f in fit_images(DIGITS[:20], "mnist")])
     for i, digit in enumerate(DIGITS[:10]):
         fitted = fit_picture(np.clip(trouble(digit), 0, 1), 28, 28, "auto")
@@ -91,7 +91,7 @@ def test_digit_is_found(trouble: Trouble) -> None:
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_result_has_mnist_form_and_is_left_alone_by_a_second_pass(trouble: Trouble) -> None:
+def test_result_has_mnist_form_and_a_second_pass_keeps_it(trouble: Trouble) -> None:
     images = np.stack(
         [fit_picture(np.clip(trouble(d), 0, 1), 28, 28, "auto").image for d in DIGITS[:6]]
     )
@@ -101,7 +101,7 @@ def test_result_has_mnist_form_and_is_left_alone_by_a_second_pass(trouble: Troub
     assert (np.stack([f.image for f in again]) == images).all()
 
 
-def test_auto_leaves_mnist_form_alone_bit_for_bit() -> None:
+def test_auto_keeps_images_in_mnist_form_unchanged() -> None:
     for fitted, digit in zip(fit_images(DIGITS, "auto"), DIGITS, strict=True):
         assert (fitted.image == digit).all()
         assert fitted.summary == ""
@@ -113,12 +113,12 @@ def test_auto_only_inverts_an_inverted_digit() -> None:
     assert fitted.summary == "inverted"
 
 
-def test_mnist_fits_whatever_comes() -> None:
+def test_mnist_fits_every_picture() -> None:
     (fitted,) = fit_images(DIGITS[:1], "mnist")
     assert "scaled" in fitted.steps
 
 
-def test_none_takes_a_picture_as_it_is_or_refuses_its_size() -> None:
+def test_none_keeps_a_picture_or_refuses_its_size() -> None:
     (fitted,) = fit_images(255 - DIGITS[:1], "none")
     assert (fitted.image == 255 - DIGITS[0]).all()
     with pytest.raises(ValueError, match=r"\(56, 56\)"):
@@ -126,7 +126,7 @@ def test_none_takes_a_picture_as_it_is_or_refuses_its_size() -> None:
 
 
 @pytest.mark.parametrize(("width", "step"), [(1, "thickened"), (40, "thinned")])
-def test_strokes_are_evened_out(width: int, step: str) -> None:
+def test_stroke_widths_are_equalised(width: int, step: str) -> None:
     picture = np.zeros((200, 200))
     picture[20:180, 100 : 100 + width] = 1
     picture[20 : 20 + width, 60:140] = 1
@@ -134,7 +134,7 @@ def test_strokes_are_evened_out(width: int, step: str) -> None:
     assert step in fitted.steps
 
 
-def test_steps_say_what_was_done() -> None:
+def test_steps_describe_the_changes() -> None:
     fitted = fit_picture(np.clip(with_specks(DIGITS[0]), 0, 1), 28, 28, "auto")
     assert fitted.summary.startswith("inverted, specks removed, cropped, scaled")
 
@@ -150,22 +150,22 @@ def test_blank_paper_with_grain_is_marked() -> None:
     assert fit_picture(paper, 28, 28, "auto").mark == "blank"
 
 
-def test_noise_is_no_digit() -> None:
+def test_noise_is_not_a_digit() -> None:
     noise = np.random.default_rng(1).uniform(0, 1, (50, 50))
     assert fit_picture(noise, 28, 28, "auto").mark == "no digit"
 
 
-def test_blob_is_no_digit() -> None:
+def test_blob_is_not_a_digit() -> None:
     y, x = np.mgrid[-50:50, -50:50]
     assert fit_picture((x**2 + y**2 < 900) * 1.0, 28, 28, "auto").mark == "no digit"
 
 
-def test_two_digits_side_by_side_are_said() -> None:
+def test_two_digits_side_by_side_are_reported() -> None:
     pair = np.concatenate([enlarge(DIGITS[0]), enlarge(DIGITS[3])], axis=1)
     assert fit_picture(1 - pair, 28, 28, "auto").mark == "several digits"
 
 
-def test_parts_of_one_digit_count_once() -> None:
+def test_parts_of_one_digit_are_one_digit() -> None:
     """The bar of a 5 hangs free."""
     five = np.zeros((40, 40), bool)
     five[10:38, 5:10] = True
@@ -175,13 +175,13 @@ def test_parts_of_one_digit_count_once() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (3, 2), (300, 1), (2000, 30)])
-def test_any_size_is_taken(size: tuple[int, int]) -> None:
+def test_pictures_of_any_size_are_accepted(size: tuple[int, int]) -> None:
     picture = np.random.default_rng(0).integers(0, 256, size).astype(np.uint8)
     assert fit_picture(picture, 28, 28, "auto").image.shape == (28, 28)
 
 
 @pytest.mark.parametrize("side", [14, 20, 56])
-def test_other_sizes_of_networks(side: int) -> None:
+def test_other_image_sizes_of_networks(side: int) -> None:
     fitted = fit_picture(1 - enlarge(DIGITS[0]), side, side, "auto")
     rows = np.flatnonzero(fitted.image.any(axis=1))
     assert abs((rows[-1] - rows[0] + 1) - side * 20 / 28) <= 1
@@ -198,7 +198,7 @@ def test_other_sizes_of_networks(side: int) -> None:
     ),
     st.integers(1, 9),
 )
-def test_whatever_the_picture_there_is_an_image(picture: np.ndarray, factor: int) -> None:
+def test_every_picture_gives_an_image(picture: np.ndarray, factor: int) -> None:
     """It is in MNIST's form, unless nothing was found or the ink is far to one side."""
     fitted = fit_picture(np.kron(picture, np.ones((factor, factor), np.uint8)), 28, 28, "mnist")
     assert (fitted.image.shape, fitted.image.dtype) == ((28, 28), np.uint8)

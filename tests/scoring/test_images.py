@@ -1,4 +1,4 @@
-"""Images from files of all kinds: read in batches, or refused in one line that names the file."""
+"""Tests of images from files: reading in batches, one-line errors that name the file."""
 
 import gzip
 import zlib
@@ -21,7 +21,7 @@ PICTURES = np.random.default_rng(0).integers(0, 256, (5, 9, 7), dtype=np.uint8)
 
 
 def read(*paths: Path, size: int = 2) -> tuple[list[ImageBatch], list[str]]:
-    """Pieces, and what is said about files that are no good."""
+    """Return the batches, and the errors for invalid files."""
     problems: list[str] = []
     return list(read_batches([*map(str, paths)], SHAPE, size, problems.append)), problems
 
@@ -48,7 +48,7 @@ def as_parquet(path: Path) -> Path:
 
 @pytest.mark.parametrize("write", [as_idx, as_parquet])
 @pytest.mark.parametrize("name", ["images", "images.gz"])
-def test_files_of_many_images_come_in_pieces(
+def test_files_of_many_images_are_read_in_batches(
     tmp_path: Path, write: Callable[[Path], Path], name: str
 ) -> None:
     path = write(tmp_path / name)
@@ -63,13 +63,13 @@ def test_files_of_many_images_come_in_pieces(
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA"])
-def test_grey_pictures_of_every_mode_are_the_same(tmp_path: Path, mode: str) -> None:
+def test_grey_pictures_of_every_mode_are_equal(tmp_path: Path, mode: str) -> None:
     batches, problems = read(as_png(tmp_path / "a.png", mode))
     assert problems == []
     assert (images(batches) == PICTURES[:1]).all()
 
 
-def test_palettes_and_single_bits_are_grey(tmp_path: Path) -> None:
+def test_palette_and_1_bit_pictures_become_grey(tmp_path: Path) -> None:
     black_and_white = (PICTURES[0] > 127).astype(np.uint8) * 255
     for name, mode in [("p.png", "P"), ("1.png", "1")]:
         Image.fromarray(black_and_white).convert(mode).save(tmp_path / name)
@@ -85,7 +85,7 @@ def test_sixteen_bits_are_scaled(tmp_path: Path) -> None:
     assert (images(batches) == PICTURES[:1]).all()
 
 
-def test_a_folder_stands_for_its_pictures(tmp_path: Path) -> None:
+def test_folder_is_read_as_its_pictures(tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     for index, name in enumerate(["a.png", "b.PNG", "more/c.png"]):
         as_png(tmp_path / name, index=index)
@@ -116,7 +116,7 @@ def cut_png(path: Path) -> None:
 
 
 def bomb(path: Path) -> None:
-    """A header that promises 4 gigapixels."""
+    """Write a header that declares 4 gigapixels."""
     data = as_png(path).read_bytes()
     size = (65_000).to_bytes(4, "big")
     header = b"IHDR" + size + size + data[24:29]
@@ -171,7 +171,7 @@ def text(path: Path) -> None:
         (lambda _: None, "no such file or folder"),
     ],
 )
-def test_one_bad_file_is_named_and_loses_nothing_of_the_others(
+def test_invalid_file_is_named_and_the_others_are_read(
     tmp_path: Path, write: Callable[[Path], object], said: str
 ) -> None:
     good, bad, last = as_png(tmp_path / "a"), tmp_path / "bad", as_idx(tmp_path / "z")
@@ -190,7 +190,7 @@ def test_one_bad_file_is_named_and_loses_nothing_of_the_others(
         ("images.gz", 20, "truncated gzip"),
     ],
 )
-def test_what_came_before_a_fault_is_kept_and_said(
+def test_images_before_a_fault_are_kept_and_counted(
     tmp_path: Path, name: str, cut: int, said: str
 ) -> None:
     path = as_idx(tmp_path / name)
@@ -203,13 +203,13 @@ def test_what_came_before_a_fault_is_kept_and_said(
     assert problem.endswith(f"(the {len(kept)} images before that are scored)")
 
 
-def test_too_long_a_file_is_reported(tmp_path: Path) -> None:
+def test_too_long_file_is_reported(tmp_path: Path) -> None:
     path = as_idx(tmp_path / "images")
     path.write_bytes(path.read_bytes() + b"\0")
     assert "too long, more follows after 5 images" in read(path)[1][0]
 
 
-def test_a_damaged_gzip_is_reported(tmp_path: Path) -> None:
+def test_damaged_gzip_is_reported(tmp_path: Path) -> None:
     path = as_idx(tmp_path / "images.gz")
     data = bytearray(path.read_bytes())
     data[-6] ^= 1  # in the checksum

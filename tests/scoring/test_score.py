@@ -1,4 +1,4 @@
-"""Images scored with the champion: the right numbers, and nothing lost to a file that is bad."""
+"""Tests of scoring images with the champion."""
 
 import logging
 import shutil
@@ -32,7 +32,7 @@ IMAGES, _ = bars.draw(50, seed=0)
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An artifact root with a champion whose weights are random, but large enough to tell."""
+    """Return a root with a champion of large random weights, so that predictions differ."""
     from tasks.model.device import load_tensorflow
     from tasks.model.network import build_network
 
@@ -50,7 +50,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def expected(root: Path) -> np.ndarray:
-    """Probabilities of all images, from the model itself."""
+    """Return the model's probabilities of all images."""
     import keras
 
     logits = keras.models.load_model(root / "champion" / "current" / "model.keras")(
@@ -72,7 +72,7 @@ def probabilities(table: pa.Table) -> np.ndarray:
 
 
 def difference(table: pa.Table) -> float:
-    """How much the second five rows differ from the first."""
+    """Return the difference of rows 5 to 9 from rows 0 to 4."""
     rows = probabilities(table)
     return float(np.abs(rows[5:] - rows[:5]).max())
 
@@ -82,7 +82,7 @@ def write_idx(path: Path, images: np.ndarray = IMAGES) -> str:
     return str(path)
 
 
-def test_files_of_every_kind_give_the_model_s_numbers(
+def test_files_of_every_kind_give_the_probabilities_of_the_model(
     tmp_path: Path, settings: ScoreSettings, expected: np.ndarray, root: Path
 ) -> None:
     folder = tmp_path / "pictures"
@@ -128,7 +128,7 @@ def test_ink_on_paper_is_inverted(
 
 
 @pytest.mark.parametrize(("ground", "inverted"), [("light", 5), ("mixed", 0)])
-def test_the_champion_s_own_ground_is_not_inverted(
+def test_images_with_the_champions_background_are_not_inverted(
     tmp_path: Path, settings: ScoreSettings, root: Path, ground: Ground, inverted: int
 ) -> None:
     own = tmp_path / "own"
@@ -149,7 +149,7 @@ def test_the_champion_s_own_ground_is_not_inverted(
     assert summary_lines(result)[1:] == ["5 had a dark ground and were inverted"][:inverted]
 
 
-def test_bad_files_are_listed_and_the_rest_is_scored(
+def test_invalid_files_are_listed_and_the_others_scored(
     tmp_path: Path, settings: ScoreSettings
 ) -> None:
     (tmp_path / "text").write_text("seven")
@@ -160,9 +160,9 @@ def test_bad_files_are_listed_and_the_rest_is_scored(
     assert problem_summary(result) == "2 inputs were left out; the others are scored"
 
 
-def test_without_any_image_there_is_no_file(tmp_path: Path, settings: ScoreSettings) -> None:
+def test_without_images_no_file_is_written(tmp_path: Path, settings: ScoreSettings) -> None:
     columns = {name: ["x"] for name in ("file", "row", "predicted", "inverted", "champion")}
-    pq.write_table(pa.table(columns), settings.out)  # of an earlier run
+    pq.write_table(pa.table(columns), settings.out)  # from an earlier run
     before = settings.out.read_bytes()
     with pytest.raises(PipelineError, match=r"^no image to score: .*/nowhere: no such file or f"):
         score([f"{tmp_path}/nowhere"], settings)
@@ -170,13 +170,13 @@ def test_without_any_image_there_is_no_file(tmp_path: Path, settings: ScoreSetti
     assert [p.name for p in tmp_path.iterdir()] == ["out.parquet"]
 
 
-def test_without_a_champion_the_error_says_what_to_do(tmp_path: Path) -> None:
+def test_missing_champion_error_gives_advice(tmp_path: Path) -> None:
     settings = ScoreSettings(artifacts=tmp_path / "empty")
     with pytest.raises(PipelineError, match=r"no champion in .* yet; train one with `python flow"):
         score([write_idx(tmp_path / "a")], settings)
 
 
-def test_a_damaged_champion_is_reported_and_the_one_before_is_used(
+def test_damaged_champion_is_reported_and_the_previous_one_is_used(
     tmp_path: Path, settings: ScoreSettings, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     champions = Champions(Store(root))
@@ -194,7 +194,7 @@ def test_a_damaged_champion_is_reported_and_the_one_before_is_used(
     ]
 
 
-def test_a_full_disk_is_a_clear_error_and_leaves_nothing(
+def test_full_disk_fails_in_one_line_without_a_file(
     tmp_path: Path, settings: ScoreSettings
 ) -> None:
     with small_disk(tmp_path / "disk", "16k") as disk:
@@ -206,8 +206,8 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("kind", ["device", "folder", "input", "foreign", "link"])
-def test_an_output_that_would_lose_something_is_refused(tmp_path: Path, kind: str) -> None:
-    """Nothing but an earlier predictions file is replaced."""
+def test_output_that_would_overwrite_another_file_is_refused(tmp_path: Path, kind: str) -> None:
+    """Only an earlier predictions file is replaced."""
     out = Path("/dev/null") if kind == "device" else tmp_path / "out.png"
     if kind == "folder":
         out.mkdir()

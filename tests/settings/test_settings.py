@@ -1,4 +1,4 @@
-"""Every knob: the tutorial's values by default, and wrong values refused in words that help."""
+"""Tests of settings: defaults, valid and invalid values, presets."""
 
 import re
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def stops(iterations: int, *milestones: int) -> tuple[int, ...]:
 
 
 def fault(model: type[BaseModel], **values: object) -> str:
-    """What is said about values that are wrong; one line."""
+    """Return the error message for invalid values; one line."""
     with pytest.raises(ValidationError) as caught:
         model.model_validate(values)
     [error] = caught.value.errors()
@@ -39,7 +39,7 @@ def fault(model: type[BaseModel], **values: object) -> str:
     return message
 
 
-def test_defaults_are_the_tutorials() -> None:
+def test_defaults_equal_the_tutorial() -> None:
     settings = Settings()
     assert settings.network.model_dump() == {
         "conv_filters": (16, 36),
@@ -85,20 +85,20 @@ def test_milestones_beyond_the_iterations_are_left_out() -> None:
     assert stops(100, 0, 1, 100, 1_000, 10_000) == (0, 1, 100)
 
 
-def test_the_last_iteration_is_always_a_stop() -> None:
+def test_last_iteration_is_a_stop() -> None:
     assert stops(250, 1, 100, 1_000) == (0, 1, 100, 250)
 
 
-def test_the_first_stop_is_0() -> None:
+def test_first_stop_is_0() -> None:
     assert stops(5, 3) == (0, 3, 5)
     assert stops(5) == (0, 5)
 
 
-def test_stops_ascend_and_none_comes_twice() -> None:
+def test_stops_are_sorted_and_unique() -> None:
     assert stops(9, 7, 2, 7, 9, 0, 2) == (0, 2, 7, 9)
 
 
-def test_no_iterations_are_one_stop() -> None:
+def test_zero_iterations_have_one_stop() -> None:
     assert stops(0, 0, 1, 100) == (0,)
 
 
@@ -109,7 +109,7 @@ def test_lists_may_be_written_with_commas(written: object) -> None:
     assert ScheduleSettings.model_validate({"milestones": written}).milestones == (0, 1, 100)
 
 
-def test_every_list_may_be_written_with_commas() -> None:
+def test_all_lists_may_be_written_with_commas() -> None:
     network = NetworkSettings.model_validate(
         {"conv_filters": "8,16,32", "conv_sizes": "5,3,3", "dense": "64,32"}
     )
@@ -125,7 +125,7 @@ def test_every_list_may_be_written_with_commas() -> None:
     )
 
 
-def test_there_may_be_no_fully_connected_layer_before_the_logits() -> None:
+def test_hidden_dense_layers_may_be_empty() -> None:
     assert NetworkSettings(dense=()).dense == ()
 
 
@@ -133,14 +133,14 @@ def test_there_may_be_no_fully_connected_layer_before_the_logits() -> None:
     ("name", "values"),
     [("conv_sizes", "5,5"), ("conv_strides", "1,2"), ("pooling", "max,none,max,none")],
 )
-def test_one_value_for_all_convolutional_layers_or_one_for_each(name: str, values: str) -> None:
+def test_convolutional_settings_have_one_value_or_one_per_layer(name: str, values: str) -> None:
     message = fault(NetworkSettings, conv_filters="16,36,72", **{"conv_sizes": "5", name: values})
     assert f"--{name.replace('_', '-')} names {len(values.split(','))} layers" in message
     assert "--conv-filters 3" in message
     assert "give one for all layers, or one for each" in message
 
 
-def test_a_cycle_is_as_long_as_the_training() -> None:
+def test_one_cycle_length_is_the_number_of_iterations() -> None:
     settings = Settings.model_validate(
         {"training": {"rate_schedule": "one-cycle"}, "schedule": {"iterations": 700}}
     )
@@ -148,7 +148,7 @@ def test_a_cycle_is_as_long_as_the_training() -> None:
 
 
 @pytest.mark.parametrize("digests", ["mnist", "none", ",".join([DIGEST] * 4)])
-def test_digests_that_can_be_asked_for(digests: str) -> None:
+def test_valid_digests(digests: str) -> None:
     assert DownloadSettings(digests=digests).digests == digests
 
 
@@ -188,14 +188,14 @@ def test_class_names_are_different_printable_words(names: str) -> None:
         ",".join([DIGEST[1:]] * 4),
     ],
 )
-def test_other_digests_are_refused_with_what_is_allowed(digests: str) -> None:
+def test_invalid_digests_are_refused_with_the_allowed_values(digests: str) -> None:
     message = fault(DownloadSettings, digests=digests)
     for allowed in ("mnist", "none", "four SHA-256"):
         assert allowed in message
 
 
 @pytest.mark.parametrize("url", ["ftp://example.org/", "example.org/mnist", "/data/mnist", ""])
-def test_a_url_is_a_web_address(url: str) -> None:
+def test_url_must_be_a_web_address(url: str) -> None:
     assert "http://" in fault(DownloadSettings, url=url)
 
 
@@ -203,7 +203,7 @@ def test_a_url_is_a_web_address(url: str) -> None:
     "url",
     ["https://me:x@a.org/", "https://me@a.org/", "https://a.org/d?token=x", "http://a.org/#x"],
 )
-def test_a_url_holds_no_secrets(url: str) -> None:
+def test_url_with_secrets_is_refused(url: str) -> None:
     assert "records would show it" in fault(DownloadSettings, url=url)
     (schema,) = (s for n, s in fields(Settings.model_json_schema()) if n == "url")
     assert not re.match(schema["pattern"], url)
@@ -253,7 +253,7 @@ def test_values_out_of_range_are_refused(
     assert allowed in fault(model, **values)
 
 
-def test_a_seed_beyond_64_bits_is_refused() -> None:
+def test_seed_beyond_64_bits_is_refused() -> None:
     fault(TrainingSettings, seed=2**64)
 
 
@@ -282,20 +282,20 @@ def test_settings_are_frozen_and_know_their_fields(model: type[BaseModel]) -> No
     assert "not permitted" in fault(model, learning_speed=1)
 
 
-def test_settings_come_back_from_json_as_they_were() -> None:
+def test_settings_survive_a_json_round_trip() -> None:
     settings = Settings(training=TrainingSettings(seed=7), refresh=("train",))
     assert Settings.model_validate_json(settings.model_dump_json()) == settings
 
 
 def fields(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every option in a JSON schema: all fields but those that are models of their own."""
+    """Yield every option of a JSON schema: all fields except nested models."""
     for model in [schema, *schema.get("$defs", {}).values()]:
         for name, field in model["properties"].items():
             if "$ref" not in field:
                 yield name, field
 
 
-def test_the_form_in_the_ui_describes_every_option() -> None:
+def test_schema_describes_every_option() -> None:
     described = {
         name: field.get("description", "")
         for model in (Settings, RetrainSettings, ScoreSettings)
@@ -305,7 +305,7 @@ def test_the_form_in_the_ui_describes_every_option() -> None:
     assert [name for name, text in described.items() if not text] == []
 
 
-def test_a_preset_gives_what_is_not_said_otherwise() -> None:
+def test_explicit_options_override_the_preset() -> None:
     fast = Settings(preset="fast")
     assert (fast.schedule.iterations, fast.training.rate_schedule) == (660, "one-cycle")
     other = Settings.model_validate(
@@ -317,7 +317,7 @@ def test_a_preset_gives_what_is_not_said_otherwise() -> None:
     assert as_model.training == other.training
 
 
-def test_an_artifact_root_with_a_password_is_refused() -> None:
+def test_artifact_root_with_a_password_is_refused() -> None:
     assert "set FSSPEC_FTP_PASSWORD" in fault(Settings, artifacts="ftp://ann:secret@host/mnist")
     (pattern,) = [
         part["pattern"]
@@ -330,15 +330,15 @@ def test_an_artifact_root_with_a_password_is_refused() -> None:
         assert re.search(pattern, root)
 
 
-def test_the_preset_of_the_tutorial_is_the_default() -> None:
+def test_tutorial_preset_equals_the_defaults() -> None:
     assert Settings(preset="tutorial") == Settings()
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_presets_survive_being_written_down(preset: Preset) -> None:
+def test_presets_survive_a_json_round_trip(preset: Preset) -> None:
     settings = Settings(preset=preset)
     assert Settings.model_validate_json(settings.model_dump_json()) == settings
 
 
-def test_an_unknown_preset_is_refused_with_what_there_is() -> None:
+def test_unknown_preset_is_refused_with_the_known_names() -> None:
     assert "'tutorial', 'fast' or 'best'" in fault(Settings, preset="slow")

@@ -1,4 +1,4 @@
-"""Tests of the conclusions: they follow from the numbers and claim no more."""
+"""Tests of the conclusions of studies."""
 
 from helpers.made_up import BASE, answer, result, row, text_of
 
@@ -7,21 +7,21 @@ from tasks.study.answer import Candidate, compare
 from tasks.study.conclusions import MINUS, signed_hundredths
 
 
-def test_a_clear_difference_is_claimed_with_its_size() -> None:
+def test_significant_difference_is_stated_with_its_size() -> None:
     text = text_of(row("none", BASE), row("half", [9950, 9956, 9961]))
     assert text.startswith("Significantly better than “none”: “half” by 0.50 points (95 % interval")
     text = text_of(row("none", BASE), row("half", [9800, 9806, 9812]))
     assert text.startswith("Significantly worse than “none”: “half” by 0.99 points")
 
 
-def test_an_uncertain_difference_is_not_claimed() -> None:
+def test_insignificant_difference_is_not_stated() -> None:
     text = text_of(row("none", BASE), row("half", [9990, 9850, 9930]))
     assert (
         text == "With 3 seeds, no difference from “none” can be claimed for “half” (+0.18 points)."
     )
 
 
-def test_no_difference_has_no_sign() -> None:
+def test_zero_difference_has_no_sign() -> None:
     assert [signed_hundredths(share) for share in (0.0012, -0.0012, 0.0, -0.00004)] == [
         "+0.12",
         f"{MINUS}0.12",
@@ -30,12 +30,12 @@ def test_no_difference_has_no_sign() -> None:
     ]
 
 
-def test_one_seed_claims_nothing() -> None:
+def test_single_seed_gives_no_conclusion() -> None:
     text = text_of(row("none", [9000]), row("half", [9950]))
     assert text == "One seed has no interval: no difference from “none” can be claimed."
 
 
-def test_more_variants_need_a_clearer_difference() -> None:
+def test_more_variants_require_a_larger_difference() -> None:
     better = [9906, 9913, 9921]
     alone = compare([row("none", BASE), row("half", better)])
     assert alone[1].versus and alone[1].versus.significant
@@ -44,7 +44,7 @@ def test_more_variants_need_a_clearer_difference() -> None:
     assert among[1].versus and not among[1].versus.significant
 
 
-def test_time_is_claimed_only_if_the_interval_excludes_equality() -> None:
+def test_time_difference_is_stated_only_if_the_interval_excludes_1() -> None:
     slow = [result(right, ms) for right, ms in zip(BASE, (30.0, 31.0, 29.5), strict=True)]
     costs = Costs(parameters=1000, multiply_adds=20_000, activations=100)
     text = text_of(row("pooled", BASE), row("not pooled", slow, costs=costs))
@@ -57,7 +57,7 @@ def test_time_is_claimed_only_if_the_interval_excludes_equality() -> None:
     )
 
 
-def test_failed_runs_are_counted_and_left_out() -> None:
+def test_failed_runs_are_counted_and_excluded() -> None:
     made = answer(row("none", BASE), row("half", ["no memory", 9950, 9956]))
     assert made.conclusions[-1] == "1 of 6 runs are missing."
     assert made.rows[1].failures == ("no memory",)
@@ -97,7 +97,7 @@ def test_orders_of_pooling_and_activation_are_compared_by_weights() -> None:
     assert "the same function" not in text
 
 
-def test_equal_logits_are_the_reason_only_if_there_are_more_of_them() -> None:
+def test_equal_logits_are_given_as_reason_only_if_more_frequent() -> None:
     dead = [result(right, lowest_classes=8.0) for right in (5000, 3000, 9900)]
     text = text_of(row("as it is", BASE), row("ReLU", dead), name="relu-on-logits")
     assert "8.0 classes share the lowest logit" in text
@@ -106,7 +106,7 @@ def test_equal_logits_are_the_reason_only_if_there_are_more_of_them() -> None:
     assert "makes negative logits zero" not in text
 
 
-def test_ninety_nine_percent_is_claimed_only_if_the_whole_interval_is_above() -> None:
+def test_99_percent_is_stated_only_if_the_interval_is_above() -> None:
     high = text_of(row("best", [9950, 9956, 9961]), name="how-high")
     assert "99.56\N{NO-BREAK SPACE}% (95 % interval" in high
     assert "lies at or above 99 %" in high
@@ -115,7 +115,7 @@ def test_ninety_nine_percent_is_claimed_only_if_the_whole_interval_is_above() ->
     assert "lies below 99 %" in text_of(row("best", [9500, 9506, 9503]), name="how-high")
 
 
-def test_the_smallest_network_has_its_test_accuracy() -> None:
+def test_smallest_network_is_stated_with_its_test_accuracy() -> None:
     costs = Costs(parameters=100, multiply_adds=10_000, activations=100)
     tried = Candidate(settings="--dense 8", costs=costs, validation=0.985, on_front=True)
     rows = row("as it is", BASE), row("100 parameters", [9800, 9806, 9812], costs=costs)

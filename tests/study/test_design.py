@@ -22,7 +22,7 @@ def job(study: str, variant: int, number: int = 0, **said: object):  # type: ign
     return make_job(chosen, chosen.variants[variant], given_settings(settings), number)
 
 
-def test_all_twelve_exercises_are_there_and_can_be_built() -> None:
+def test_all_twelve_exercises_have_valid_variants() -> None:
     assert [study.number for study in STUDIES] == list(range(1, 13))
     for study in STUDIES:
         names = [variant.name for variant in study.variants]
@@ -47,7 +47,7 @@ def test_values_of_a_preset_are_not_given_settings() -> None:
     assert other.settings.training.batch_size == 32
 
 
-def test_the_same_variant_of_two_studies_is_the_same_job() -> None:
+def test_equal_variants_of_two_studies_are_one_job() -> None:
     assert job("dropout", 0).identity == job("strides", 0).identity
     assert job("dropout", 0).identity != job("dropout", 1).identity
     assert job("dropout", 0).identity != job("dropout", 0, 1).identity
@@ -56,13 +56,13 @@ def test_the_same_variant_of_two_studies_is_the_same_job() -> None:
     assert job("longer", 0).identity == job("how-high", 0).identity
 
 
-def test_twice_as_long_goes_on_from_once_as_long() -> None:
+def test_longer_training_resumes_from_the_shorter_one() -> None:
     assert job("longer", 0).settings.schedule.stops == (0, 10_000)
     assert job("longer", 1).settings.schedule.stops == (0, 10_000, 20_000)
     assert job("longer", 1, schedule={"iterations": 30}).settings.schedule.stops == (0, 30, 60)
 
 
-def test_weights_and_order_have_seeds_of_their_own() -> None:
+def test_weights_and_batch_order_have_separate_seeds() -> None:
     weights, order = (v for v in BY_NAME["repeat"].variants if v.fixed != "none")
     made = [
         (j.weights_seed, j.settings.training.seed)
@@ -80,9 +80,7 @@ def test_weights_and_order_have_seeds_of_their_own() -> None:
         ({"conv_filters": ()}, "at least 1 item"),
     ],
 )
-def test_a_network_that_cannot_be_built_gives_a_reason(
-    network: dict[str, object], reason: str
-) -> None:
+def test_invalid_network_gives_a_reason(network: dict[str, object], reason: str) -> None:
     variant = Variant(name="odd", changes={"network": network})
     study = Study(number=1, name="odd", question="?", variants=(variant,))
     context = StudyContext(Settings(), 1, MNIST, "")
@@ -97,13 +95,13 @@ def test_settings_refuse_a_network_that_is_too_large_for_known_images() -> None:
     assert Settings.model_validate(unknown).network.conv_sizes == (29,)
 
 
-def test_changes_are_written_as_options() -> None:
+def test_changes_are_formatted_as_options() -> None:
     changes = {"preset": "fast", "network": {"conv_filters": (8, 18), "dense": ()}}
     assert options(changes) == "--preset fast --conv-filters 8,18 --empty-dense"
     assert options({"network": {"activation_first": True}}) == "--activation-first"
 
 
-def test_a_search_chooses_the_same_networks_for_the_same_results() -> None:
+def test_search_is_reproducible() -> None:
     def asked(worth: float) -> list[dict[str, object]]:
         sampler = Sampler(Search(trials=10, batch_size=4))
         variants = []
@@ -115,12 +113,14 @@ def test_a_search_chooses_the_same_networks_for_the_same_results() -> None:
     assert asked(0.1) == asked(0.1)
     assert len(asked(0.1)) == 10
     filters = [changes["network"]["conv_filters"] for changes in asked(0.1)[:4]]  # type: ignore[index]
-    assert filters == [(16, 32), (8, 16), (4, 8), (2, 4)], "the tutorial's, smaller and smaller"
+    assert filters == [(16, 32), (8, 16), (4, 8), (2, 4)], (
+        "from the tutorial's network to smaller ones"
+    )
     for changes in asked(0.1):
         Settings.model_validate({"preset": "fast", **changes})
 
 
-def test_the_front_of_a_search_is_the_pareto_front() -> None:
+def test_best_networks_of_a_search_are_the_pareto_front() -> None:
     sampler = Sampler(Search(trials=6, batch_size=6))
     sampler.ask()
     sampler.tell([(100, 0.9), (200, 0.95), (150, 0.95), (300, 0.94), (100, 0.9), (400, 0.99)])
@@ -138,7 +138,7 @@ def parse(command: str) -> tuple[list[str], int, Settings]:
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
-def test_the_printed_changes_of_each_variant_are_options_of_the_command_line(study: Study) -> None:
+def test_printed_changes_of_variants_are_valid_options(study: Study) -> None:
     for variant in study.variants:
         _, _, parsed = parse(f"python flows/study.py {study.name} {options(variant.changes)}")
         expected = Settings.model_validate(variant.changes)
@@ -154,7 +154,7 @@ def test_the_printed_changes_of_each_variant_are_options_of_the_command_line(stu
         {"network": {"conv_filters": (8, 18), "activation_first": True, "dropout": 0.25}},
     ],
 )
-def test_the_printed_command_gives_the_same_settings(given: dict[str, object]) -> None:
+def test_printed_command_gives_the_same_settings(given: dict[str, object]) -> None:
     settings = Settings.model_validate(given)
     names, seeds, parsed = parse(study_command(["dropout"], settings, 5))
     assert (names, seeds) == (["dropout"], 5)

@@ -10,12 +10,9 @@ from tasks.engine import LocalExecutor
 from tasks.engine.digests import sha256
 from tasks.engine.models import FileRef
 from tasks.engine.store import Store, open_store
-from tasks.model.costs import Costs
-from tasks.records import ChartPoint
 from tasks.report.figures import save
 from tasks.report.figures.study import study
 from tasks.report.formatting import escape_markdown
-from tasks.study.answer import Candidate
 from tasks.study.pages import unbroken
 from tasks.study.publish import add_plot, chart_of, load_answers, write_answer, write_document
 
@@ -43,7 +40,7 @@ class Text(HTMLParser):
         self.text += data
 
 
-def test_the_page_of_a_study_holds_numbers_sentences_and_failures(store: Store) -> None:
+def test_page_of_a_study_shows_numbers_conclusions_and_failures(store: Store) -> None:
     one = answer(row("none <b>", BASE), row("half", [9800, "no | memory", 9812]))
     place = store.root / "plots" / "plot.png"
     place.parent.mkdir()
@@ -61,9 +58,7 @@ def test_the_page_of_a_study_holds_numbers_sentences_and_failures(store: Store) 
     assert f"{one.name}/index.html" in index.links
 
 
-def test_an_answer_at_a_url_is_read_and_shown_from_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_answer_at_a_url_is_read_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
     store = open_store(f"memory://{tmp_path.name}")
     assert store.remote
@@ -81,14 +76,14 @@ def test_an_answer_at_a_url_is_read_and_shown_from_there(
     assert f"{one.name}/index.html" in store.remote.read("studies/index.html").decode()
 
 
-def test_options_are_not_torn_apart() -> None:
+def test_options_are_not_wrapped() -> None:
     assert unbroken("half <b> (--conv-filters 8,18 --activation-first)") == (
         'half &lt;b&gt; (<span class="option">--conv-filters 8,18</span>'
         ' <span class="option">--activation-first</span>)'
     )
 
 
-def test_the_document_has_a_table_for_each_answer(store: Store, tmp_path: Path) -> None:
+def test_document_has_a_table_for_each_answer(store: Store, tmp_path: Path) -> None:
     one = answer(row("none", BASE), row("half <b> | ", [9800, "no ![memory](x)", 9812]))
     document = tmp_path / "docs" / "EXERCISES.md"
     write_document(store, [one], "python flows/study.py all", document)
@@ -102,20 +97,3 @@ def test_the_document_has_a_table_for_each_answer(store: Store, tmp_path: Path) 
     assert escape_markdown(" ".join(one.conclusions)) in lines
     assert cells[3][0].startswith(r"half \<b\> \|")
     assert r"no \!\[memory\](x)" in document.read_text(encoding="utf-8")
-
-
-def test_the_plot_can_be_drawn_of_odd_numbers(tmp_path: Path) -> None:
-    costs = Costs(parameters=100, multiply_adds=10_000, activations=100)
-    tried = [
-        Candidate(settings="", costs=costs, validation=v, on_front=v == 1.0) for v in (0.1, 1.0)
-    ]
-    one = answer(
-        row("every image is right", [10_000] * 3),
-        row("one seed, and a name that is far longer than there is space for it", [1000]),
-        candidates=tuple(tried),
-    )
-    chart = chart_of(one)
-    assert [point.error for point in chart.points] == [0.9, 0.0]
-    save(study(chart), tmp_path / "plot.png")
-    save(study(chart.model_copy(update={"rows": (), "points": ()})), tmp_path / "none.png")
-    assert chart.points[0] == ChartPoint(parameters=100, error=0.9, on_front=False, chosen=False)

@@ -23,7 +23,7 @@ CONTEXT = cloudpickle.dumps({})
 
 
 def die_if_first(times: int, calls: Path, job: Job) -> str:
-    """Kill this process in the first calls with the first job; else return a text.
+    """Kill this process in the first calls with the first job; otherwise return a text.
 
     Args:
         times: number of calls that are killed.
@@ -50,7 +50,7 @@ def save_when_interrupted(folder: Path, job: Job) -> str:
 
 
 def write_cores(folder: Path, job: Job) -> str:
-    """Write down the cores of this process."""
+    """Write the cores of this process to a file."""
     (folder / f"cores-{job.weights_seed}").write_text(json.dumps(sorted(os.sched_getaffinity(0))))
     time.sleep(1)  # so that the other worker takes the other job
     return "finished"
@@ -64,12 +64,12 @@ def outcomes(run: Any, count: int) -> list[RunResult | str]:
     return [found[job.identity] for job in JOBS]
 
 
-def test_a_job_whose_worker_is_killed_runs_again(tmp_path: Path) -> None:
+def test_job_of_a_killed_worker_runs_again(tmp_path: Path) -> None:
     assert outcomes(partial(die_if_first, 1, tmp_path / "calls"), 1) == ["finished"] * 2
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_job_that_kills_two_workers_fails_and_the_others_go_on(
+def test_job_that_kills_two_workers_fails_without_affecting_others(
     count: int, tmp_path: Path
 ) -> None:
     failed, other = outcomes(partial(die_if_first, 2, tmp_path / "calls"), count)
@@ -80,7 +80,7 @@ def test_a_job_that_kills_two_workers_fails_and_the_others_go_on(
     assert other == "finished"
 
 
-def test_an_interrupt_lets_running_jobs_save(tmp_path: Path) -> None:
+def test_interrupted_jobs_save_before_the_end(tmp_path: Path) -> None:
     def interrupt() -> None:
         while len(list(tmp_path.glob("started-*"))) < len(JOBS):
             time.sleep(0.05)

@@ -67,7 +67,7 @@ def new_figure(width: int, height: int) -> Figure:
     sheet.set(xlim=(0, width), ylim=(height, 0), zorder=-1)
     sheet.set_axis_off()
     for axis in (sheet.xaxis, sheet.yaxis):
-        axis.set_major_locator(NullLocator())  # ticks take long to make, shown or not
+        axis.set_major_locator(NullLocator())  # creating ticks is slow, even if they are hidden
     return figure
 
 

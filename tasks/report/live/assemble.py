@@ -21,15 +21,15 @@ EXPORT = re.compile(r"^export (?=(?:async )?function |const |class )", re.MULTIL
 
 @dataclass(frozen=True)
 class Parts:
-    """What the page takes of the live network."""
+    """Parts of the live network for the report page."""
 
     section: str
     """HTML, with the payload in it."""
     style: str
     """All text of a `<style>` element."""
     script: str
-    """All text of a `<script type="module">` element after the section; empty if the page does
-    without the live network."""
+    """All text of a `<script type="module">` element after the section; empty if there is no
+    live network."""
 
 
 def live_parts(payload: str | None, reason: str, height: int, width: int) -> Parts:

@@ -1,4 +1,4 @@
-// How one number of a layer's output came about. Pure: no page in here.
+// Explanation of one value of a layer's output. Pure functions, without the page.
 
 import { paddingBefore } from "./network.js";
 
@@ -7,7 +7,7 @@ import { paddingBefore } from "./network.js";
 /** @typedef {import("./network.js").Layer} Layer */
 
 /**
- * The part of a sum that one input channel gives.
+* Part of a sum from one input channel.
  *
  * @typedef {object} ChannelPart
  * @property {number} channel
@@ -31,7 +31,7 @@ import { paddingBefore } from "./network.js";
  * @property {{name: string, value: number}[]} after each step that follows
  */
 
-/** What the steps after the sum are called. */
+/** Names of the steps after the sum. */
 const STEP_NAMES = {
   max: "largest of 2 × 2 neighbours",
   average: "mean of 2 × 2 neighbours",
@@ -92,8 +92,8 @@ export function explain(network, image, index, channel, y, x) {
 export const lastOutput = (layer) => layer.steps[layer.steps.length - 1].output;
 
 /**
- * Where in the convolution's output to look: of the four places that pooling takes together, the
- * one with the largest value.
+* Return the place in the convolution's output to explain: of the four places in the pooling
+ * window, the one with the largest value.
  *
  * @param {Layer} layer
  * @param {number} channel
@@ -146,7 +146,7 @@ function convolutionParts(step, size, input, filter, top, left) {
 function denseProducts(step, input, neuron) {
   const { height, width, channels } = step.input;
   const neurons = step.shape.channels;
-  // What comes from another dense layer has one place only: each of its neurons is shown.
+  // The output of another dense layer has one place; each of its neurons is shown.
   const shown = height * width === 1 ? 1 : channels;
   const products = new Float32Array((height * width * channels) / shown);
   for (let i = 0; i < input.length; i++) {

@@ -1,4 +1,4 @@
-// The confusion matrix as a control: a cell shows its images, an image goes to the network.
+// Interactive confusion matrix: a cell shows its images, a click on an image feeds the network.
 
 import { find, make, moveWithArrows, stopAt } from "./page-parts.js";
 import { contextOf, paintInk } from "./paint.js";
@@ -59,7 +59,7 @@ function groupsOf({ groups }) {
 }
 
 /**
- * The images of each cell of the matrix.
+* Return the images of each cell of the matrix.
  *
  * @param {Payload} payload
  * @returns {[string, number[]][]}

@@ -1,4 +1,4 @@
-// The live network: everything wired together.
+// Live network: connects the parts of the page.
 
 import { makeExplorer } from "./explorer.js";
 import { asDrawn, inMnistForm } from "./mnist-form.js";
@@ -10,7 +10,7 @@ import { makeReason } from "./reason.js";
 import { Surface } from "./surface.js";
 import { makeView } from "./view.js";
 
-/** Milliseconds without a change after which a screen reader is told the answer. */
+/** Milliseconds without a change before the prediction is announced to screen readers. */
 const QUIET = 700;
 
 /** @param {import("./payload.js").Payload} payload */
@@ -58,7 +58,7 @@ function start(payload) {
     input.scrollIntoView({ block: fits ? "nearest" : "start" });
   });
 
-  /** Update with the next frame, however many strokes come before it. */
+  /** Update once with the next frame. */
   function later() {
     if (waiting) return;
     waiting = true;
@@ -84,7 +84,7 @@ function start(payload) {
     }, QUIET);
   }
 
-  /** What lies under the filter is marked once somebody has asked for it. */
+  /** Pixels under the filter are marked after the first selection of an output. */
   function showReason() {
     const under = reason.render(pixels, place, palette);
     view.mark(place, pointed ? under : undefined);

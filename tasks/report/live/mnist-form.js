@@ -1,4 +1,4 @@
-// From ink on a surface to the pixels that the network is given. Pure: no page in here.
+// Conversion of ink on a surface to input pixels of the network. Pure functions, without the page.
 //
 // MNIST's digits were scaled to fit a box of 20 × 20 pixels, their proportions kept, and put into
 // a field of 28 × 28 so that their centre of mass is its centre (LeCun, Bottou, Bengio, Haffner,
@@ -12,7 +12,7 @@
 const BOX = 20 / 28;
 
 /**
- * The whole surface, made as small as the field.
+* Return the whole surface, reduced to the size of the field.
  *
  * @param {Surface} surface
  * @param {number} height of the field
@@ -25,7 +25,7 @@ export function asDrawn(surface, height, width) {
 }
 
 /**
- * What is drawn, brought into the form of MNIST's digits.
+* Return the drawing in the form of MNIST's digits.
  *
  * @param {Surface} surface
  * @param {number} height of the field
@@ -110,7 +110,7 @@ function averages(surface, box, height, width) {
 }
 
 /**
- * Which old pixels each new pixel of a row or column covers, and its share of each.
+* Return the old pixels that each new pixel of a row or column covers, with their shares.
  *
  * @param {number} start first old pixel
  * @param {number} length old pixels

@@ -1,4 +1,4 @@
-// The network's forward pass, and the gradient of a logit by the pixels. Pure: no page in here.
+// The network's forward pass, and the gradient of a logit by the pixels. Pure functions, without the page.
 //
 // Arrays are Float32Array in the order of Keras: [height, width, channels], and
 // [height, width, inputs, filters] for the weights of a convolution.
@@ -96,7 +96,7 @@ export function softmax(logits) {
 }
 
 /**
- * What each pixel adds to the logit of a class, to first order: gradient times input.
+* Return the contribution of each pixel to a logit, to first order: gradient times input.
  *
  * @param {Network} network after `forward`
  * @param {Float32Array} image the same as there
@@ -347,7 +347,7 @@ function dense(facts, input, take) {
 }
 
 /**
- * Of each square of 2 × 2 the largest, or the mean; what is no whole square is left out.
+* Return the largest or the mean value of each 2 × 2 square, without an odd last row or column.
  *
  * @param {PoolingStep} facts
  * @param {Shape} input

@@ -1,4 +1,4 @@
-"""Stage: checkpoint × test split × predictions → what the live network of the page carries."""
+"""Stage: checkpoint × test split × predictions → payload of the page's live network."""
 
 from safetensors.numpy import load_file
 
@@ -12,7 +12,7 @@ from tasks.report.live.payload import pack
 from tasks.settings import NetworkSettings
 
 WEIGHTS = "weights/"
-"""What the names of weights begin with in a checkpoint."""
+"""Prefix of the names of weights in a checkpoint."""
 
 
 @stage(libraries=("numpy", "pandas", "pyarrow", "safetensors"))
@@ -25,7 +25,7 @@ def pack_live(
     network: NetworkSettings,
     predictions: FileRef,
 ) -> LiveNetwork:
-    """Put the trained network and some test images into one text for the report page.
+    """Pack the trained network and some test images into one text for the report page.
 
     Args:
         work: inputs and outputs.

@@ -24,7 +24,7 @@ export function paletteOf(element) {
 export const css = ([red, green, blue]) => `rgb(${red}, ${green}, ${blue})`;
 
 /**
- * The range of some values that ink stands for: from zero, or what lies below, to the largest.
+* Return the range of the grey scale: from zero, or the smallest negative value, to the largest.
  *
  * @param {ArrayLike<number>} values
  * @returns {[number, number]}
@@ -51,7 +51,7 @@ export function largest(values) {
 }
 
 /**
- * Where each channel of a layer lies in an image of all of them, one pixel apart.
+* Return the place of each channel in an image of all channels, one pixel apart.
  *
  * @param {import("./network.js").Shape} shape
  */
@@ -89,7 +89,7 @@ export function paintChannels(context, values, shape, palette) {
       let to = 4 * ((top + y) * tiles.width + left);
       for (let x = 0; x < width; x++, to += 4) {
         const share = (values[(y * width + x) * channels + c] - low) / (high - low);
-        // What no channel's pixel covers stays clear; no ink shows the paper.
+        // Pixels between channels stay transparent.
         image.data[to] = palette.ink[0];
         image.data[to + 1] = palette.ink[1];
         image.data[to + 2] = palette.ink[2];

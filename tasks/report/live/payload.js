@@ -1,4 +1,4 @@
-// What the page carries: the network and the test images.
+// Payload of the page: the network and the test images.
 
 import { makeNetwork, sizeOf } from "./network.js";
 

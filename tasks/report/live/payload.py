@@ -1,4 +1,4 @@
-"""A trained network and some test images as one JSON text that travels in the report page."""
+"""Payload of the report page: a trained network and some test images as one JSON text."""
 
 import json
 from base64 import b64encode
@@ -13,18 +13,18 @@ from tasks.report.live.steps import Step, count_weights, network_steps
 from tasks.settings import NetworkSettings
 
 PAYLOAD_LIMIT = 3_500_000
-"""Characters of the payload: with the pictures, the page stays below 5 MB."""
+"""Maximum number of characters; with the figures, the page stays below 5 MB."""
 IMAGES_LIMIT = 600_000
-"""Bytes of all images."""
+"""Maximum number of bytes of all images."""
 FIRST, ERRORS, LEAST_CERTAIN = 30, 200, 30
-"""At most so many images of each group."""
+"""Maximum number of images of each group."""
 EPSILON = 1e-3
-"""What Keras's BatchNormalization adds to the variance by default."""
+"""ε that Keras's BatchNormalization adds to the variance by default."""
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Rows of the test split that travel in the page, each group in the order of its images."""
+    """Rows of the test split in the payload, by group."""
 
     first: tuple[int, ...]
     errors: tuple[int, ...]
@@ -32,13 +32,13 @@ class Groups:
 
     @property
     def rows(self) -> list[int]:
-        """All of them, ascending, each once."""
+        """All rows, ascending, each once."""
         return sorted({*self.first, *self.errors, *self.least_certain})
 
 
 @dataclass(frozen=True)
 class Payload:
-    """The JSON text; None, and why, if it is too large."""
+    """JSON text; None with a reason if it is too large."""
 
     text: str | None
     reason: str = ""
@@ -47,7 +47,7 @@ class Payload:
 def ordered_weights(
     steps: Sequence[Step], weights: dict[str, NDArray[np.floating]]
 ) -> Iterator[NDArray[np.floating]]:
-    """Yield the weights in the order in which network.js takes them.
+    """Yield the weights in the order that network.js expects.
 
     Args:
         steps: as from `network_steps`.
@@ -107,7 +107,7 @@ def pack(
     probabilities: NDArray[np.floating],
     names: Sequence[str],
 ) -> Payload:
-    """Put everything into one text that the page's scripts read.
+    """Return network and images as one text for the page's scripts.
 
     Args:
         settings: of the network.
@@ -151,7 +151,7 @@ def pack(
         },
         "confusion": confusion.tolist(),
     }
-    # A `<` could end the element that the text stands in.
+    # A `<` could end the script element around the text.
     return Payload(json.dumps(facts, separators=(",", ":")).replace("<", "\\u003c"))
 
 

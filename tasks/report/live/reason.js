@@ -1,4 +1,4 @@
-// The panel that shows how one output came about: patch, filter, products and their sum.
+// Panel that explains one output: patch, filter, products and their sum.
 
 import { explain } from "./explain.js";
 import { find, make, signed } from "./page-parts.js";
@@ -6,7 +6,7 @@ import { largest, paintNumbers } from "./paint.js";
 
 /** @typedef {import("./view.js").Place} Place */
 
-/** Of a filter over many channels, so many are shown: those that add most. */
+/** Maximum number of input channels shown for a filter: those with the largest sums. */
 const SHOWN_CHANNELS = 3;
 
 /**

@@ -1,4 +1,4 @@
-"""The operations of a network after training, from its settings; without arrays."""
+"""Operations of a trained network, derived from its settings; without arrays."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from tasks.records import Shape
 from tasks.settings import NetworkSettings
 
 Step = dict[str, Any]
-"""One operation of the network, in the words of `StepFacts` in network.js."""
+"""One operation of the network; the type `StepFacts` in network.js."""
 
 
 def network_steps(settings: NetworkSettings, shape: Shape) -> list[Step]:
-    """List the operations of the network; dropout does nothing after training."""
+    """List the operations of the network, without dropout, which is inactive after training."""
     steps: list[Step] = []
     layers = len(settings.conv_filters)
     sizes = for_each(layers, settings.conv_sizes)
@@ -46,7 +46,7 @@ def network_steps(settings: NetworkSettings, shape: Shape) -> list[Step]:
 
 
 def count_weights(settings: NetworkSettings, shape: Shape) -> int:
-    """Count the numbers that the network has learned; as many travel in the page."""
+    """Return the number of learned weights, as in the payload."""
     channels, (height, width) = 1, (shape.height, shape.width)
     if settings.conv_filters:
         height, width = layer_sizes(settings, height, width)[-1][1]

@@ -1,4 +1,4 @@
-"""How the program works, told with the numbers of a run, in the order in which it happens."""
+"""Explanation of the network's steps in order, with the numbers of a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,32 +11,32 @@ from tasks.settings import NetworkSettings
 
 @dataclass(frozen=True)
 class RunFacts:
-    """The numbers of a run that the story needs."""
+    """Numbers of a run for the explanation."""
 
     shape: Shape
     names: Sequence[str]
-    """Of the classes."""
+    """Class names."""
     network: NetworkSettings
     training_images: int
     batch_size: int
     milestones: Sequence[tuple[int, int, int]]
     """Iterations, correct and total test images; ascending, the first one before training."""
     confused: Sequence[tuple[int, int, int]]
-    """True class, predicted class and how often; every pair with an error."""
+    """True class, predicted class and count of every pair with an error."""
 
 
 @dataclass(frozen=True)
 class Caption:
-    """One step of the story."""
+    """Text of one step."""
 
     title: str
     text: str
     picture: str
-    """How the name of the report's figure that shows it begins; not every report has one."""
+    """Prefix of the name of the report's figure that shows the step, if there is one."""
 
 
 def tell_story(run: RunFacts) -> list[Caption]:
-    """Tell the steps from an image to what the errors have in common."""
+    """Return the texts of the steps, from the image to the errors."""
     return [
         Caption("An image is numbers", image_words(run), "first-test-images"),
         Caption("A filter looks for a small pattern", filter_words(run), "convolution"),

@@ -1,4 +1,4 @@
-// The surface that one draws on with mouse, finger, pen or keys. Ink is the canvas's alpha, so
+// Drawing surface for mouse, finger, pen or keys. Ink is the canvas's alpha, so
 // that it takes any colour.
 
 import { contextOf, css } from "./paint.js";
@@ -133,7 +133,7 @@ export class Surface {
   }
 
   /**
-   * Whether a pointer erases: as chosen, or by the other end of a pen.
+  * Return whether a pointer erases: by the checkbox, or with the eraser of a pen.
    *
    * @param {PointerEvent} event
    */

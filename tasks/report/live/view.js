@@ -1,4 +1,4 @@
-// What the network makes of the input: its pixels, every layer's outputs, the probabilities.
+// View of the network: input pixels, outputs of every layer, probabilities.
 
 import { lastOutput } from "./explain.js";
 import { counted, find, make, percent } from "./page-parts.js";
@@ -16,7 +16,7 @@ import { contextOf, paintChannels, paintInk, paintSigns, tilesOf } from "./paint
  * @property {number | null} label the true class, if it is known
  */
 
-/** So many classes have a bar; of more, the most probable. */
+/** Maximum number of classes with a bar, the most probable ones. */
 const BARS = 10;
 
 /**

@@ -4,9 +4,9 @@
                 └───────────────┴────────┴──→ report
 
 `words` helps clean and count, `tally` is imported inside count's function, `accents` is
-imported by `words` from its version 2 on, `spare` is imported by nobody. Every module has a
-version that stands in its syntax; of two versions one after the other (0 and 1, 2 and 3) the
-results are the same, so that half of the edits end in the same bytes.
+imported by `words` from its version 2 on, `spare` is not imported. Every module has a version in
+its syntax; pairs of versions (0 and 1, 2 and 3) have the same results, so that half of the edits
+give the same bytes.
 """
 
 import ast

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.tensorflow
 
 @pytest.fixture(scope="module")
 def linear() -> keras.Sequential:
-    """Logits that are sums of weighted pixels of 6 × 4 images."""
+    """Return a network whose logits are weighted sums of the pixels of 6 × 4 images."""
     from tasks.model.device import load_tensorflow
 
     load_tensorflow()
@@ -114,7 +114,7 @@ def test_the_first_nine_errors_are_attributed(
     table = pq.read_table(root.path(evaluation.predictions))
     true, predicted = table["label"].to_numpy(), table["predicted"].to_numpy()
     rows = np.flatnonzero(true != predicted)[:9]
-    assert len(rows) > 1, "a network that errs"
+    assert len(rows) > 1, "the network must make errors"
     assert record.test_images == tuple(rows)
     assert record.predicted == tuple(predicted[rows])
     tensors = read_tensors(root.path(record.file))
@@ -126,7 +126,7 @@ def test_the_first_nine_errors_are_attributed(
         expected = gradient_times_input(model, images, classes[rows])
         np.testing.assert_allclose(tensors[f"gradient/{name}"], expected, atol=1e-5)
         assert tensors[f"occlusion/{name}"].shape == images.shape
-        assert not tensors[f"gradient/{name}"][images == 0].any(), "nothing where there is no ink"
+        assert not tensors[f"gradient/{name}"][images == 0].any(), "no attribution without ink"
 
 
 def test_without_errors_the_file_is_empty(

@@ -33,7 +33,9 @@ def test_sample_prefers_errors() -> None:
         assert predicted[rows].sum() >= shown
         if errors <= SAMPLE // 2:
             assert predicted[rows].sum() == errors
-    assert np.array_equal(sample(true[:297], true[:297]), np.arange(297)), "few: all of them"
+    assert np.array_equal(sample(true[:297], true[:297]), np.arange(297)), (
+        "small data sets are mapped completely"
+    )
 
 
 def clusters() -> np.ndarray:

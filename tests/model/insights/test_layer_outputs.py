@@ -28,7 +28,7 @@ pytestmark = pytest.mark.tensorflow
 def run_layer_outputs(
     run_stage: Callable[..., Any], splits: Splits, trained: Segment, network: NetworkSettings
 ) -> RunLayerOutputs:
-    """Run the stage on the trained network."""
+    """Return a function that runs the stage on rows of the test split."""
 
     def run(*rows: int) -> LayerOutputs:
         result: LayerOutputs = run_stage(

@@ -43,7 +43,7 @@ def test_texts_are_inside_the_figure_and_nothing_overlaps(name: str) -> None:
 
 
 def overlapping(seen: list[Text], boxes: list[Bbox]) -> Iterator[tuple[tuple[str, Bbox], ...]]:
-    """Pairs of texts that share more than a dot or so of the picture."""
+    """Yield pairs of texts that overlap by more than a pixel at each side."""
     edges = np.array([(box.x0 + 1, box.x1 - 1, box.y0 + 1, box.y1 - 1) for box in boxes])
     left, right, low, high = edges.T
     for i in range(len(boxes)):

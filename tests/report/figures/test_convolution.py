@@ -1,4 +1,4 @@
-"""The figure of how a convolution works shows what the layer computes."""
+"""Tests of the figure that explains a convolution."""
 
 import warnings
 from pathlib import Path
@@ -19,7 +19,7 @@ from tasks.report.figures.convolution import (
 
 
 def digit() -> np.ndarray:
-    """An image with a bar of ink."""
+    """Return an image with a bar of ink."""
     image = np.zeros((28, 28), np.uint8)
     image[6:22, 12:16] = 200
     return image
@@ -29,7 +29,7 @@ def digit() -> np.ndarray:
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("shape", [(28, 28), (9, 14)])
-def test_sums_are_those_of_keras(size: int, stride: int, shape: tuple[int, int]) -> None:
+def test_sums_equal_those_of_keras(size: int, stride: int, shape: tuple[int, int]) -> None:
     import keras
 
     pixels, weights = normal(*shape), normal(size, size)
@@ -43,7 +43,7 @@ def test_sums_are_those_of_keras(size: int, stride: int, shape: tuple[int, int])
     np.testing.assert_allclose(found, np.asarray(wanted)[0, ..., 0], atol=1e-4)
 
 
-def test_four_places_are_shown_with_products_that_add_up() -> None:
+def test_products_at_four_places_sum_to_the_outputs() -> None:
     image, weights = digit(), normal(5, 5)
     figure = how_a_convolution_works(image, weights, "A filter")
     shown = [
@@ -61,7 +61,7 @@ def test_four_places_are_shown_with_products_that_add_up() -> None:
     assert {"A filter", "Place 1", "Place 4"} <= texts
 
 
-def test_places_are_telling_and_do_not_overlap() -> None:
+def test_places_include_extremes_and_do_not_overlap() -> None:
     pixels, weights = digit() / 255, normal(5, 5)
     sums = convolve(pixels, weights)
     places = telling_places(pixels, sums, 5)
@@ -73,7 +73,7 @@ def test_places_are_telling_and_do_not_overlap() -> None:
         assert all(max(abs(y - v), abs(x - w)) >= 5 for v, w in places[:i])
 
 
-def test_the_filter_that_answers_most_is_chosen() -> None:
+def test_filter_with_the_strongest_response_is_chosen() -> None:
     weights = 0.01 * normal(3, 3, 1, 4)
     weights[..., 2] *= 100
     assert telling_filter(digit() / 255, weights) == 2
@@ -90,7 +90,9 @@ def test_the_filter_that_answers_most_is_chosen() -> None:
         (np.zeros((2, 2), np.uint8), normal(1, 1)),
     ],
 )
-def test_odd_input_is_drawn(image: np.ndarray, weights: np.ndarray, tmp_path: Path) -> None:
+def test_unusual_input_is_drawn_without_warnings(
+    image: np.ndarray, weights: np.ndarray, tmp_path: Path
+) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         save(how_a_convolution_works(image, weights, "Odd"), tmp_path / "figure.png")

@@ -116,7 +116,7 @@ def test_confused_pairs_show_their_count_and_first_images() -> None:
 
 
 def make_predictions(predicted: list[int], confidence: list[float]) -> Predictions:
-    """Predictions for images whose true class is always a."""
+    """Return predictions for images of the true class a."""
     high, classes = np.array(confidence), np.array(predicted)
     probabilities = np.where(classes[:, None] == [0, 1], high[:, None], 1 - high[:, None])
     count = len(predicted)

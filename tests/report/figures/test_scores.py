@@ -28,7 +28,7 @@ def test_confusion_matrix_has_true_classes_as_rows_and_predicted_as_columns(tmp_
     saved = saved_pixels(figure, tmp_path)
     box = axes.get_window_extent()
     lower_left = saved[round(figure.bbox.height - box.y0) - 20, round(box.x0) + 20]
-    assert tuple(lower_left) == WHITE, "no dog was taken for a cat"
+    assert tuple(lower_left) == WHITE, "no dog was classified as a cat"
 
 
 def test_single_error_is_visible_beside_a_large_diagonal(tmp_path: Path) -> None:
@@ -45,8 +45,8 @@ def test_single_error_is_visible_beside_a_large_diagonal(tmp_path: Path) -> None
 
     assert tuple(colour(2, 2)) == WHITE, "class without images"
     assert 255 - colour(0, 1).min() > 20, "one error is not white"
-    assert colour(0, 1).sum() - colour(1, 0).sum() > 100, "30 are told from 1"
-    assert colour(1, 0).sum() - colour(0, 0).sum() > 100, "and from the diagonal"
+    assert colour(0, 1).sum() - colour(1, 0).sum() > 100, "30 differs from 1"
+    assert colour(1, 0).sum() - colour(0, 0).sum() > 100, "30 differs from the diagonal"
 
 
 @pytest.mark.parametrize(("name", "shown"), [("10 classes", True), ("62 classes", False)])
@@ -83,10 +83,10 @@ def test_undefined_scores_have_no_dot() -> None:
     assert dots["Precision"][:, 0].tolist() == [0.96, 0.975]
     assert dots["Recall"][:, 0].tolist() == [0.98] and dots["F1"][:, 0].tolist() == [0.97]
     low, high = axes.get_xlim()
-    assert 0.94 < low < 0.95 and 1 < high < 1.01, "just below the lowest"
+    assert 0.94 < low < 0.95 and 1 < high < 1.01, "the scale starts just below the lowest score"
     assert {"10", "0", "Images"} <= set(texts(figure))
     figure = figures.class_scores([missing.model_copy(update={"precision": 0.3})], ["b"])
-    assert figure.axes[1].get_xlim()[0] < 0, "the whole scale where it is needed"
+    assert figure.axes[1].get_xlim()[0] < 0, "the scale starts at 0 for low scores"
 
 
 def test_calibration_shows_accuracy_interval_and_count_of_each_bin() -> None:

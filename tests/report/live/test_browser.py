@@ -1,4 +1,4 @@
-"""The live network in a real browser: exact, usable by everybody, and right about drawings."""
+"""Tests of the live network in a real browser."""
 
 import re
 from base64 import b64decode
@@ -64,7 +64,7 @@ STROKES = {
     "4": [[(0.6, 0.15), (0.25, 0.6), (0.8, 0.6)], [(0.62, 0.4), (0.6, 0.9)]],
     "7": [[(0.25, 0.2), (0.72, 0.2), (0.45, 0.85)]],
 }
-"""Points along the strokes of digits, as shares of the surface."""
+"""Points along the strokes of digits, as fractions of the surface."""
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def browser() -> Iterator[Browser]:
 
 
 def noisy_images(shape: Shape, count: int = 200) -> np.ndarray:
-    """Smooth blobs on an empty ground, uint8 [n, height, width]."""
+    """Return noise in a part of empty images, uint8 [n, height, width]."""
     random = np.random.default_rng(1)
     images = np.zeros((count, shape.height, shape.width), np.uint8)
     for image in images:
@@ -85,13 +85,13 @@ def noisy_images(shape: Shape, count: int = 200) -> np.ndarray:
 
 
 def randomise(network: Any) -> dict[str, np.ndarray]:
-    """Give every weight a random value, running statistics too; returns them by name."""
+    """Set all weights and running statistics to random values and return them by name."""
     random = np.random.default_rng(2)
     weights = {}
     for layer in network.layers:
         for variable in layer.weights:
             if variable.dtype != "float32":
-                continue  # the state of dropout's generator
+                continue  # state of dropout's random generator
             inputs = np.prod(variable.shape[:-1]) or 1
             value = random.normal(0, 1.5 / np.sqrt(inputs), variable.shape).astype(np.float32)
             if variable.name == "moving_variance":
@@ -104,7 +104,7 @@ def randomise(network: Any) -> dict[str, np.ndarray]:
 
 
 def page_of(payload: str, script: str, policy: bool = True) -> str:
-    """A page with nothing but the live network."""
+    """Return a page with the live network only."""
     style = "body { font: 1rem sans-serif; }" + assemble.style()
     rule = assemble.content_security_policy([style], [script])
     meta = f'<meta http-equiv="Content-Security-Policy" content="{rule}">' if policy else ""
@@ -117,7 +117,9 @@ def page_of(payload: str, script: str, policy: bool = True) -> str:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_page_computes_what_keras_computes(name: str, browser: Browser, tmp_path: Path) -> None:
+def test_page_computes_the_same_values_as_keras(
+    name: str, browser: Browser, tmp_path: Path
+) -> None:
     import keras
 
     settings = NetworkSettings.model_validate(NETWORKS[name])
@@ -130,14 +132,14 @@ def test_the_page_computes_what_keras_computes(name: str, browser: Browser, tmp_
     outputs = keras.Model(network.inputs[0], tensors)(inputs)
     probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(network(inputs)))
     predicted = probabilities.argmax(axis=1)
-    true = (predicted + 1) % 10  # so that all travel in the page, as errors
+    true = (predicted + 1) % 10  # all are errors, so that the page contains every image
     packed = pack(settings, shape, weights, images, true, predicted, probabilities, DIGITS)
     assert packed.text is not None
 
     with computing_page(browser, packed.text, tmp_path) as page:
         found = page.evaluate(RUN)
-        speaking = np.array(page.evaluate(SPEAKING, predicted[:20].tolist()))
-        differences = page.evaluate(EXPLAINED)
+        contributions = np.array(page.evaluate(CONTRIBUTIONS, predicted[:20].tolist()))
+        differences = page.evaluate(DIFFERENCES)
     assert found["rows"] == list(range(200))
     np.testing.assert_allclose(found["probabilities"], probabilities, rtol=0, atol=1e-4)
     assert list(found["outputs"]) == list(tensors)
@@ -145,10 +147,10 @@ def test_the_page_computes_what_keras_computes(name: str, browser: Browser, tmp_
         wanted = np.asarray(outputs[layer])
         values = np.frombuffer(b64decode(text), "<f4").reshape(wanted.shape)
         np.testing.assert_allclose(values, wanted, rtol=0, atol=1e-4)
-        assert np.ptp(wanted) > 1e-2, "the comparison means something"
-    if settings.logits_activation == "none":  # else gradients are those of what follows them
+        assert np.ptp(wanted) > 1e-2, "outputs differ"
+    if settings.logits_activation == "none":  # otherwise gradients include the activation
         wanted = gradient_times_input(network, inputs[:20, ..., 0], predicted[:20])
-        np.testing.assert_allclose(speaking.reshape(wanted.shape), wanted, rtol=0, atol=1e-4)
+        np.testing.assert_allclose(contributions.reshape(wanted.shape), wanted, rtol=0, atol=1e-4)
         assert np.abs(wanted).max() > 1e-3
     assert len(differences) >= 100 * (len(tensors) - 1)
     assert max(differences) < 1e-4
@@ -174,17 +176,17 @@ async () => {
   return { rows: live.rows, probabilities, outputs };
 }
 """
-"""Probabilities and layers' outputs of all images, as the page computes them."""
+"""Script for probabilities and layer outputs of all images."""
 
-SPEAKING = """
+CONTRIBUTIONS = """
 (classes) => classes.map((wanted, i) => {
   const pixels = Float32Array.from(live.images[i], (value) => value / 255);
   live.forward(live.network, pixels);
   return [...live.pixelsFor(live.network, pixels, wanted)];
 })
 """
-"""What each pixel of the first images adds to the logit of a class."""
-EXPLAINED = """
+"""Script for the contribution of each pixel of the first images to a logit."""
+DIFFERENCES = """
 () => {
   const pixels = Float32Array.from(live.images[0], (value) => value / 255);
   live.forward(live.network, pixels);
@@ -214,12 +216,12 @@ EXPLAINED = """
   return differences;
 }
 """
-"""How far what is explained is from the outputs, at a hundred places of each layer."""
+"""Script for differences between explained and computed outputs, at 100 places per layer."""
 
 
 @contextmanager
 def computing_page(browser: Browser, payload: str, folder: Path) -> Iterator[Page]:
-    """A page whose global `live` has the payload and the functions that compute with it."""
+    """Open a page whose global `live` has the payload and the scripts' functions."""
     script = assemble.script("payload.js", "explain.js", "mnist-form.js") + (
         "globalThis.live = {...readPayload(document.getElementById('live-payload').text),"
         " forward, softmax, lastOutput, pixelsFor, explain, inMnistForm, asDrawn};"
@@ -232,17 +234,17 @@ def computing_page(browser: Browser, payload: str, folder: Path) -> Iterator[Pag
 
 @dataclass(frozen=True)
 class Live:
-    """A page with a trained network, and what the run wrote of it."""
+    """Page, payload and predictions of a trained network."""
 
     path: Path
     payload: str
     predictions: Any
-    """Of the test split, as a pandas table."""
+    """Predictions for the test split, a pandas table."""
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Live:
-    """The network of `--preset fast`, trained on MNIST."""
+    """Train the network of `--preset fast` on MNIST."""
     root = tmp_path_factory.mktemp("live") / "artifacts"
     done = run_pipeline(
         *("--preset", "fast", "--milestones", "0", "--insights", "none", "--artifacts", root)
@@ -281,24 +283,24 @@ def draw(page: Page, digit: str, scale: float = 1.0) -> None:
 
 
 def answer(page: Page) -> list[str]:
-    """The probabilities that the page shows once it is up to date."""
+    """Return the shown probabilities after the next update of the page."""
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
     return page.locator("#live-bars .live-number").all_inner_texts()
 
 
 @pytest.mark.network
-def test_digits_drawn_with_the_mouse_are_read(browser: Browser, trained: Live) -> None:
+def test_digits_drawn_with_the_mouse_are_recognised(browser: Browser, trained: Live) -> None:
     with open_page(browser, trained.path.as_uri()) as (page, wrong):
         winner = page.locator("#live-winner")
         for digit in STROKES:
             draw(page, digit)
             expect(winner).to_have_text(digit)
-        # A small one in a corner is read only once it has MNIST's form.
+        # A small digit in a corner is recognised only in MNIST's form.
         draw(page, "3", scale=0.4)
         expect(winner).to_have_text("3")
         page.get_by_label("form of MNIST").uncheck()
         expect(winner).not_to_have_text("3")
-        # Rubbed out, the answer is the one to an empty image.
+        # After erasing, the probabilities are those of an empty image.
         page.get_by_role("button", name="Clear").click()
         empty = answer(page)
         draw(page, "1")
@@ -314,7 +316,7 @@ def test_digits_drawn_with_the_mouse_are_read(browser: Browser, trained: Live) -
     assert wrong == []
 
 
-FORMED = """
+UNCHANGED_BY_FORM = """
 (scale) => live.images.map((image) => {
   const { height, width } = live.shape;
   const ink = new Uint8ClampedArray(height * width * scale * scale);
@@ -327,21 +329,21 @@ FORMED = """
     form(surface, height, width).every((value, i) => Math.round(255 * value) === image[i]));
 })
 """
-"""Whether each image, enlarged and made small again, is what it was: in MNIST's form, as drawn."""
+"""Script that enlarges and reduces each image, and tells whether it stays the same."""
 
 
 @pytest.mark.network
-def test_mnists_own_images_have_the_form_that_drawings_are_given(
+def test_conversion_to_mnist_form_does_not_change_mnist_images(
     browser: Browser, trained: Live, tmp_path: Path
 ) -> None:
     with computing_page(browser, trained.payload, tmp_path) as page:
-        same = np.array(page.evaluate(FORMED, 10))
+        same = np.array(page.evaluate(UNCHANGED_BY_FORM, 10))
     assert len(same) > 50
     assert same.all()
 
 
 @pytest.mark.network
-def test_errors_are_explored_without_leaving_the_page(browser: Browser, trained: Live) -> None:
+def test_errors_of_a_matrix_cell_are_shown_in_the_gallery(browser: Browser, trained: Live) -> None:
     table = trained.predictions
     with open_page(browser, trained.path.as_uri()) as (page, wrong):
         cell = page.locator("#live-matrix .wrong button").first
@@ -367,7 +369,7 @@ def test_errors_are_explored_without_leaving_the_page(browser: Browser, trained:
 
 
 @pytest.mark.network
-def test_the_page_is_operated_by_keys_alone(browser: Browser, trained: Live) -> None:
+def test_page_works_with_the_keyboard_only(browser: Browser, trained: Live) -> None:
     with open_page(browser, trained.path.as_uri()) as (page, wrong):
         page.locator("#live-groups button").first.focus()
         page.keyboard.press("Tab")
@@ -392,7 +394,7 @@ def test_the_page_is_operated_by_keys_alone(browser: Browser, trained: Live) -> 
 @pytest.mark.network
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_nothing_keeps_anybody_out(
+def test_page_has_no_accessibility_violations(
     browser: Browser, trained: Live, scheme: Any, width: int
 ) -> None:
     size = {"width": width, "height": 844}
@@ -408,16 +410,14 @@ def test_nothing_keeps_anybody_out(
 
 
 @pytest.mark.network
-def test_without_javascript_a_sentence_says_what_is_missing(
-    browser: Browser, trained: Live
-) -> None:
+def test_without_javascript_a_notice_is_shown(browser: Browser, trained: Live) -> None:
     with open_page(browser, trained.path.as_uri(), java_script_enabled=False) as (page, _):
         expect(page.locator("#live-off")).to_be_visible()
         expect(page.locator("#live-app")).to_be_hidden()
 
 
 @pytest.mark.network
-def test_pointing_at_an_output_shows_its_sum(browser: Browser, trained: Live) -> None:
+def test_hovering_over_an_output_shows_its_sum(browser: Browser, trained: Live) -> None:
     with open_page(browser, trained.path.as_uri()) as (page, wrong):
         for layer, name in enumerate(("conv1", "conv2", "fc1")):
             canvas = page.locator(".live-layer canvas").nth(layer)

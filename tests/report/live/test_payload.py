@@ -16,7 +16,7 @@ SHAPE = Shape(height=28, width=28, classes=10)
 
 
 def zero_weights(settings: NetworkSettings, shape: Shape) -> dict[str, np.ndarray]:
-    """Weights of the right shapes by name, for one convolutional and no dense layer."""
+    """Return constant weights by name, for one convolutional and no hidden dense layer."""
     size, filters = settings.conv_sizes[0], settings.conv_filters[0]
     places = (shape.height // 2) * (shape.width // 2)
     return {
@@ -28,7 +28,7 @@ def zero_weights(settings: NetworkSettings, shape: Shape) -> dict[str, np.ndarra
 
 
 def pack_small_network(names: list[str], **changes: Any) -> payload.Payload:
-    """A network of one filter, and five images of 4 × 4 pixels of three classes."""
+    """Pack a network of one filter, and five images of 4 × 4 pixels in three classes."""
     settings = NetworkSettings(conv_filters=(1,), conv_sizes=(3,), dense=(), **changes)
     shape = Shape(height=4, width=4, classes=3)
     images = np.arange(5 * 16, dtype=np.uint8).reshape(5, 4, 4)

@@ -1,4 +1,4 @@
-"""The story of how the program works, true for any run."""
+"""Tests of the text that explains how the network works."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def story(**changes: Any) -> list[str]:
     return [caption.text for caption in tell_story(RunFacts(**TUTORIAL | changes))]
 
 
-def test_the_tutorials_story() -> None:
+def test_story_of_the_default_network() -> None:
     image, filters, pooling, layers, learning, errors = story()
     assert image.startswith("To a computer an image is 28 × 28 = 784 numbers")
     assert "5 × 5 weights" in filters and "moves on by 1 pixel." in filters
@@ -53,7 +53,7 @@ def test_the_tutorials_story() -> None:
     assert "Three of the 45 possible pairs of classes make up 110 of the 120 errors." in errors
 
 
-def test_the_story_of_a_deep_untrained_network_of_other_classes() -> None:
+def test_story_of_a_deep_untrained_network() -> None:
     _, filters, pooling, layers, learning, _ = story(
         network=DEEP,
         names=["cat", "dog"],
@@ -70,7 +70,7 @@ def test_the_story_of_a_deep_untrained_network_of_other_classes() -> None:
     assert "this run has not trained them: it gets 51 of 100 test images right" in learning
 
 
-def test_without_errors_there_is_nothing_in_common() -> None:
+def test_story_with_no_error_and_with_one_error() -> None:
     assert story(milestones=[(0, 1, 9), (1, 9, 9)], confused=[])[-1] == (
         "None of the 9 test images is wrong."
     )
@@ -79,7 +79,7 @@ def test_without_errors_there_is_nothing_in_common() -> None:
     assert "0 and 1: once." in one
 
 
-def test_a_network_without_pooling_says_so() -> None:
+def test_story_of_a_network_without_pooling() -> None:
     assert story(network=NetworkSettings(pooling=("none",)))[2].startswith(
         "This network does not pool"
     )
