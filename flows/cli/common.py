@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from tasks.engine.store import PROJECT
 from tasks.runtime.console import console, print_log_lines
-from tasks.runtime.errors import PipelineError, without_secrets
+from tasks.runtime.errors import PipelineError, is_lost_server, without_secrets
 from tasks.runtime.prefect_logging import quiet_prefect
 from tasks.settings import (
     ConvertSettings,
@@ -175,7 +175,7 @@ def run_to_exit_code(job: Callable[[], object]) -> int:
     except TerminatedError:
         return fail(f"terminated; {RESUME}", 143)
     except Exception as error:
-        from tasks.runtime.server import is_lost_server, leave
+        from tasks.runtime.server import leave
 
         if is_lost_server(error):
             leave(fail(f"the Prefect server no longer answers; start it again; {RESUME}", 1))

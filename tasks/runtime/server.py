@@ -7,6 +7,7 @@ Prefect then tries to reach it for minutes. And it stays behind when the run is 
 has a session of its own and ends with the run.
 """
 
+import asyncio
 import contextlib
 import os
 import secrets
@@ -24,6 +25,7 @@ from typing import IO, NoReturn
 from urllib.parse import unquote, urlsplit
 
 import httpx
+from filelock import FileLock
 
 from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
@@ -64,7 +66,7 @@ def server_for_this_run() -> Iterator[None]:
     check_home(get_current_settings().home)
     password = f"run:{secrets.token_urlsafe(32)}"
     with (
-        temporary_server(password) as url,
+        temporary_server(password, get_current_settings().home) as url,
         temporary_settings(
             {
                 PREFECT_API_URL: url,
@@ -145,7 +147,8 @@ def ui_location() -> str:
     from prefect.runtime import flow_run
     from prefect.settings import get_current_settings
 
-    if get_current_settings().server.ui.enabled and flow_run.ui_url:
+    shown = get_current_settings().server.ui.enabled and get_current_settings().ui_url
+    if shown and flow_run.ui_url:
         return f"in the Prefect UI: {flow_run.ui_url}"
     return HOW_TO_SEE_RUNS
 
@@ -160,17 +163,22 @@ def flush_prefect() -> None:
 
 
 @contextmanager
-def temporary_server(password: str) -> Iterator[str]:
+def temporary_server(password: str, home: Path) -> Iterator[str]:
     """Run a Prefect server on a free port of this machine, and yield the URL of its API.
 
     The port is bound here and handed to the server, so nobody else can take it.
 
     Args:
         password: `user:password` that clients must send.
+        home: Prefect's home; servers that start in it take turns, since a first one creates the
+            database.
     """
+    home.mkdir(parents=True, exist_ok=True)
+    starting = FileLock(home / "start.lock")
     with socket.socket() as listener, tempfile.TemporaryFile() as messages:
         listener.bind((HOST, 0))
         url = f"http://{HOST}:{listener.getsockname()[1]}"
+        starting.acquire()
         server = subprocess.Popen(
             [
                 *(sys.executable, "-P", "-c", START),
@@ -195,8 +203,10 @@ def temporary_server(password: str) -> Iterator[str]:
         )
         try:
             wait_until_ready(server, f"{url}/api", messages)
+            starting.release()
             yield f"{url}/api"
         finally:
+            starting.release()
             server.terminate()
             try:
                 server.wait(timeout=5)
@@ -260,6 +270,11 @@ def wait_until_ready(
     while time.monotonic() < until:
         if server.poll() is not None:
             reason = last_message(messages) if messages else f"exit code {server.returncode}"
+            if "Can't locate revision" in reason:
+                raise PipelineError(
+                    "PREFECT_HOME: a newer Prefect has changed the database in it; set PREFECT_HOME"
+                    " to another folder"
+                )
             raise PipelineError(
                 f"the temporary Prefect server did not start: {reason}; set PREFECT_HOME to another"
                 " folder, or start a server with `prefect server start` and set PREFECT_API_URL"
@@ -297,9 +312,18 @@ def serve(listener: int, owner: int) -> None:
         "prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on"
     )
     server = uvicorn.Server(config)
-    server.run(sockets=[socket.socket(fileno=listener)])
+    with contextlib.suppress(SystemExit):  # how uvicorn says that it has not started
+        server.run(sockets=[socket.socket(fileno=listener)])
     if not server.started:
+        asyncio.run(create_database())  # raises what the server has not said
         sys.exit(3)
+
+
+async def create_database() -> None:
+    """Create or migrate Prefect's database."""
+    from prefect.server.database import provide_database_interface
+
+    await provide_database_interface().create_db()
 
 
 def check_server() -> None:
@@ -337,19 +361,6 @@ def check_server() -> None:
             f"no Prefect server answers at {url}; start one with `make server` in another"
             " terminal, or set PREFECT_API_URL"
         ) from error
-
-
-def is_lost_server(error: BaseException | None) -> bool:
-    """Return whether an error comes from a Prefect server that has stopped answering.
-
-    Prefect tries a request several times, for about a minute, and then raises the error of its HTTP
-    client.
-    """
-    while error is not None:
-        if isinstance(error, httpx.TransportError) or "Failed to reach API at" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def leave(code: int) -> NoReturn:

@@ -1,10 +1,11 @@
-"""A Prefect server that dies in the middle of a run."""
+"""Prefect servers that start at the same time, cannot start, or die in the middle of a run."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,36 @@ def test_a_run_goes_on_with_the_server_or_ends_with_one_line(tmp_path: Path) -> 
     assert last.startswith("error: the Prefect server no longer answers; start it again; finished")
     assert not [line for line in lines.splitlines() if "Traceback" in line or "ERROR" in line]
     assert len(list(gone.glob("records/count-*.json"))) == 2
+
+
+def start(script: Path, root: Path, home: Path) -> "subprocess.Popen[str]":
+    """Start a run with a temporary server."""
+    return subprocess.Popen(
+        [sys.executable, script, PROJECT, root],
+        env={**os.environ, "PREFECT_HOME": str(home)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_first_runs_at_once_and_the_database_of_a_newer_prefect(tmp_path: Path) -> None:
+    """Four runs share an empty home and, two each, an artifact root."""
+    script, home = tmp_path / "two.py", tmp_path / "home"
+    script.write_text(TWO_STAGES)
+    runs = [start(script, tmp_path / f"artifacts{number % 2}", home) for number in range(4)]
+    ends = [(run.communicate(timeout=300)[1], run.returncode) for run in runs]
+    assert [code for _, code in ends] == [0, 0, 0, 0], ends
+    began = [line for text, _ in ends for line in text.splitlines() if ": running (" in line]
+    assert len(began) == 4, "each stage is computed once in each root"
+
+    with closing(sqlite3.connect(home / "prefect.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
+    run = start(script, tmp_path / "artifacts0", home)
+    _, lines = run.communicate(timeout=300)
+    assert lines == (
+        "error: PREFECT_HOME: a newer Prefect has changed the database in it; set PREFECT_HOME to"
+        " another folder\n"
+    )
+    assert run.returncode == 1
