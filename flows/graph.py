@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tasks.data.audit import audit
 from tasks.data.convert import convert
 from tasks.data.download import download
+from tasks.data.drawn import add_drawn
 from tasks.data.drop import drop
 from tasks.engine.stage import Executor
 from tasks.model.check_labels import check_labels
@@ -19,7 +20,17 @@ from tasks.model.insights.excite import excite
 from tasks.model.insights.layer_outputs import layer_outputs
 from tasks.model.metrics import measure
 from tasks.model.train import initialise, train
-from tasks.records import Audit, Checkpoint, Download, Evaluation, Results, Segment, Splits
+from tasks.records import (
+    Audit,
+    Checkpoint,
+    Download,
+    Evaluation,
+    Results,
+    Segment,
+    Shape,
+    Split,
+    Splits,
+)
 from tasks.report.draw import draw
 from tasks.report.live.pack import pack_live
 from tasks.settings import Settings
@@ -50,14 +61,34 @@ def prepare_data(executor: Executor, settings: Settings) -> PreparedData:
     return PreparedData(downloaded, converted, found, splits)
 
 
+def training_images(
+    executor: Executor, settings: Settings, downloaded: Download, splits: Splits
+) -> Split:
+    """Return the images to train on: the training split, with drawn digits if that is MNIST's."""
+    if not settings.training.drawn:
+        return splits.train
+    return add_drawn(
+        executor,
+        files=downloaded.files,
+        split=splits.train,
+        share=settings.training.drawn,
+        seed=settings.training.seed,
+    )
+
+
 def train_to(
-    executor: Executor, settings: Settings, splits: Splits, checkpoint: Checkpoint, iterations: int
+    executor: Executor,
+    settings: Settings,
+    images: Split,
+    shape: Shape,
+    checkpoint: Checkpoint,
+    iterations: int,
 ) -> Segment:
     """Train from a checkpoint to a total number of iterations."""
     return train(
         executor,
-        split=splits.train,
-        shape=splits.shape,
+        split=images,
+        shape=shape,
         checkpoint=checkpoint,
         network=settings.network,
         training=settings.training,
@@ -70,6 +101,7 @@ def compute_results(executor: Executor, settings: Settings) -> Results:
     """Run all stages from download to figures; each milestone trains on from the one before."""
     data = prepare_data(executor, settings)
     splits = data.splits
+    images = training_images(executor, settings, data.download, splits)
     test, shape, network = splits.test, splits.shape, settings.network
 
     def evaluate_at(checkpoint: Checkpoint, iteration: int) -> Evaluation:
@@ -87,7 +119,7 @@ def compute_results(executor: Executor, settings: Settings) -> Results:
     segments = []
     evaluations = [evaluate_at(checkpoint, 0)]
     for iterations in settings.schedule.stops[1:]:
-        segment = train_to(executor, settings, splits, checkpoint, iterations)
+        segment = train_to(executor, settings, images, shape, checkpoint, iterations)
         checkpoint = segment.checkpoint
         segments.append(segment)
         evaluations.append(evaluate_at(checkpoint, iterations))
@@ -173,7 +205,7 @@ def compute_results(executor: Executor, settings: Settings) -> Results:
 
 def variant_dependencies() -> dict[str, str]:
     """Return the dependencies of `train_and_score`; see `Stage.dependencies`."""
-    stages = (download, convert, audit, drop, initialise, train, evaluate)
+    stages = (download, convert, audit, drop, add_drawn, initialise, train, evaluate)
     return {name: value for stage in stages for name, value in stage.dependencies().items()}
 
 
@@ -185,13 +217,15 @@ def train_and_score(executor: Executor, settings: Settings, weights_seed: int) -
         settings: `schedule.stops` are the iterations after which training pauses.
         weights_seed: seed of the initial weights; the seed in the settings orders the images.
     """
-    splits = prepare_data(executor, settings).splits
+    data = prepare_data(executor, settings)
+    splits = data.splits
+    images = training_images(executor, settings, data.download, splits)
     checkpoint = initialise(
         executor, shape=splits.shape, network=settings.network, seed=weights_seed
     )
     segments = []
     for iterations in settings.schedule.stops[1:]:
-        segment = train_to(executor, settings, splits, checkpoint, iterations)
+        segment = train_to(executor, settings, images, splits.shape, checkpoint, iterations)
         checkpoint = segment.checkpoint
         segments.append(segment)
     validation, test = (

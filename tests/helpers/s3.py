@@ -1,7 +1,8 @@
 """An S3 server on this machine, behind a proxy whose connections can be cut.
 
 The server is moto's. It handles one request at a time, once it has received all of it: moto by
-itself checks the condition of a conditional write in one step and writes in another.
+itself checks the condition of a conditional write in one step and writes in another. Below
+`without-conditions/` it ignores the conditions, as other servers do.
 """
 
 import socket
@@ -29,6 +30,9 @@ def one_at_a_time(environ, start_response):
     chunked = environ.get("wsgi.input_terminated")
     size = -1 if chunked else int(environ.get("CONTENT_LENGTH") or 0)
     environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(size))
+    if "/without-conditions/" in environ["PATH_INFO"]:
+        environ.pop("HTTP_IF_MATCH", None)
+        environ.pop("HTTP_IF_NONE_MATCH", None)
     with lock:
         return application(environ, start_response)
 
