@@ -15,10 +15,11 @@ import numpy as np
 
 from tasks.data.idx import decompress, loads
 from tasks.model.device import load_tensorflow
-from tasks.model.features import Reader, compile_reader
-from tasks.scoring.calibrate import calibration_error, fit_temperature, softmax
+from tasks.model.familiar import Familiar, choose_rows, distances, learn_familiar
+from tasks.model.features import Reader, compile_reader, read_all
+from tasks.model.temperature import calibration_error, fit_temperature, softmax
 from tasks.scoring.fit import Fitted, Mark, fit_images, fit_picture
-from tasks.scoring.unusual import Familiar, choose_rows, distances, learn_familiar, mark_unlike
+from tasks.scoring.score import mark_unfamiliar
 
 SEED = 20260101
 EACH = 300  # pictures of each kind
@@ -303,19 +304,13 @@ def as_before(picture: Picture) -> np.ndarray:
     return 255 - image if np.median(edge) >= 128 else image
 
 
-def read_all(read: Reader, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return features and logits of any number of images."""
-    parts = [read(images[i : i + 1024]) for i in range(0, len(images), 1024)]
-    return np.concatenate([f for f, _ in parts]), np.concatenate([x for _, x in parts])
-
-
 def answers(
     read: Reader, familiar: Familiar, fitted: list[Fitted]
 ) -> tuple[np.ndarray, list[Mark]]:
     """Return the class and the mark of each picture."""
     features, logits = read_all(read, np.stack([f.image for f in fitted]))
-    far = distances(features, familiar)
-    return logits.argmax(axis=1), mark_unlike([f.mark for f in fitted], far, familiar.limit)
+    far = distances(features, familiar) > familiar.limit
+    return logits.argmax(axis=1), mark_unfamiliar([f.mark for f in fitted], far)
 
 
 def measure(read: Reader, data: Path, fashion: Path | None) -> Iterator[str]:
@@ -335,7 +330,7 @@ def measure(read: Reader, data: Path, fashion: Path | None) -> Iterator[str]:
     test_images, test_labels = (load(data / f"{name}.gz") for name in names)
     validation, training = images[:5000], images[5000:]
     features, logits = read_all(read, validation)
-    chosen = training[choose_rows(len(training))]
+    chosen = training[choose_rows(len(training), features.shape[1])]
     familiar = learn_familiar(read_all(read, chosen)[0], features)
     temperature = fit_temperature(logits, labels[:5000])
 

@@ -5,6 +5,7 @@ Nothing here knows of Prefect: the executor decides what a call of a stage does.
 
 from tasks.data.convert import convert
 from tasks.data.download import download
+from tasks.data.drawn import add_drawn
 from tasks.engine.stage import Executor
 from tasks.model.evaluate import evaluate
 from tasks.model.export import export
@@ -14,10 +15,10 @@ from tasks.model.insights.excite import excite
 from tasks.model.insights.layer_outputs import layer_outputs
 from tasks.model.metrics import measure
 from tasks.model.train import initialise, train
-from tasks.records import Checkpoint, Download, Evaluation, Results, Segment, Splits
+from tasks.records import Checkpoint, Download, Evaluation, Results, Segment, Shape, Split, Splits
 from tasks.report.draw import draw
 from tasks.report.live.pack import pack_live
-from tasks.settings import FigureSettings, Settings
+from tasks.settings import Settings
 from tasks.study.result import RunResult, summarise_run
 
 
@@ -28,26 +29,34 @@ def prepare_data(executor: Executor, settings: Settings) -> tuple[Download, Spli
     return downloaded, splits
 
 
-def images_to_show(settings: FigureSettings, rows: int) -> tuple[int, ...]:
-    """Return the test images whose layer outputs are shown: of the default ones, those there are.
-
-    Args:
-        settings: images that were asked for.
-        rows: number of images in the test split.
-    """
-    if settings.test_images != FigureSettings().test_images:
-        return settings.test_images
-    return tuple(row for row in settings.test_images if row < rows)
+def training_images(
+    executor: Executor, settings: Settings, downloaded: Download, splits: Splits
+) -> Split:
+    """Return the images to train on: the training split, with drawn digits if that is MNIST's."""
+    if not settings.training.drawn:
+        return splits.train
+    return add_drawn(
+        executor,
+        files=downloaded.files,
+        split=splits.train,
+        share=settings.training.drawn,
+        seed=settings.training.seed,
+    )
 
 
 def train_to(
-    executor: Executor, settings: Settings, splits: Splits, checkpoint: Checkpoint, iterations: int
+    executor: Executor,
+    settings: Settings,
+    images: Split,
+    shape: Shape,
+    checkpoint: Checkpoint,
+    iterations: int,
 ) -> Segment:
     """Train from a checkpoint to a total number of iterations."""
     return train(
         executor,
-        split=splits.train,
-        shape=splits.shape,
+        split=images,
+        shape=shape,
         checkpoint=checkpoint,
         network=settings.network,
         training=settings.training,
@@ -59,6 +68,7 @@ def train_to(
 def compute_results(executor: Executor, settings: Settings) -> Results:
     """Run all stages from download to figures; each milestone trains on from the one before."""
     downloaded, splits = prepare_data(executor, settings)
+    images = training_images(executor, settings, downloaded, splits)
     test, shape, network = splits.test, splits.shape, settings.network
 
     def evaluate_at(checkpoint: Checkpoint, iteration: int) -> Evaluation:
@@ -76,7 +86,7 @@ def compute_results(executor: Executor, settings: Settings) -> Results:
     segments = []
     evaluations = [evaluate_at(checkpoint, 0)]
     for iterations in settings.schedule.stops[1:]:
-        segment = train_to(executor, settings, splits, checkpoint, iterations)
+        segment = train_to(executor, settings, images, shape, checkpoint, iterations)
         checkpoint = segment.checkpoint
         segments.append(segment)
         evaluations.append(evaluate_at(checkpoint, iterations))
@@ -91,7 +101,7 @@ def compute_results(executor: Executor, settings: Settings) -> Results:
         shape=shape,
         checkpoint=checkpoint,
         network=network,
-        test_images=images_to_show(settings.figures, test.rows),
+        test_images=settings.figures.test_images,
     )
     live = pack_live(
         executor,
@@ -144,7 +154,7 @@ def compute_results(executor: Executor, settings: Settings) -> Results:
 
 def variant_dependencies() -> dict[str, str]:
     """Return the dependencies of `train_and_score`; see `Stage.dependencies`."""
-    stages = (download, convert, initialise, train, evaluate)
+    stages = (download, convert, add_drawn, initialise, train, evaluate)
     return {name: value for stage in stages for name, value in stage.dependencies().items()}
 
 
@@ -156,13 +166,14 @@ def train_and_score(executor: Executor, settings: Settings, weights_seed: int) -
         settings: `schedule.stops` are the iterations after which training pauses.
         weights_seed: seed of the initial weights; the seed in the settings orders the images.
     """
-    _, splits = prepare_data(executor, settings)
+    downloaded, splits = prepare_data(executor, settings)
+    images = training_images(executor, settings, downloaded, splits)
     checkpoint = initialise(
         executor, shape=splits.shape, network=settings.network, seed=weights_seed
     )
     segments = []
     for iterations in settings.schedule.stops[1:]:
-        segment = train_to(executor, settings, splits, checkpoint, iterations)
+        segment = train_to(executor, settings, images, splits.shape, checkpoint, iterations)
         checkpoint = segment.checkpoint
         segments.append(segment)
     validation, test = (

@@ -10,10 +10,13 @@ if __name__ == "__main__":
     # Import this checkout's code, not a copy installed in the environment.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-    # Scoring by hand needs no Prefect; `score_batch` is for deployments.
-    from flows.cli.predict import predict_main
+    try:
+        # Scoring by hand needs no Prefect; `score_batch` is for deployments.
+        from flows.cli.predict import predict_main
 
-    sys.exit(predict_main(sys.argv[1:]))
+        sys.exit(predict_main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
@@ -21,31 +24,33 @@ from prefect.artifacts import create_markdown_artifact
 from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
 from tasks.runtime.hooks import publish_failure_reason
-from tasks.scoring.score import problem_summary, score, summary_lines
+from tasks.scoring.score import problem_summary, score_files, summary_lines
 from tasks.settings import ScoreSettings
+from tasks.settings.scoring import DEFAULT_OUT
 
 
 @flow(name="score-batch", on_failure=[publish_failure_reason], on_crashed=[publish_failure_reason])
 def score_batch(paths: list[str], settings: ScoreSettings = ScoreSettings()) -> int:
-    """Score images with the champion, and write class probabilities as Parquet.
+    """Score pictures with the champion, and write class probabilities as Parquet.
 
     Args:
-        paths: PNG, IDX or Parquet files, or folders of PNG files, as the worker sees them.
-        settings: output file and options.
+        paths: pictures, IDX or Parquet files, or folders of pictures, as the worker sees them.
+        settings: output files and options.
 
     Returns:
-        Number of images scored.
+        Number of pictures scored.
 
     Raises:
         PipelineError: some files could not be read; the scores of the others are written.
     """
-    result = score(paths, settings)
-    summary = summary_lines(result)
-    log.info("\n".join([*summary, *result.problems]))
+    result = score_files(paths, settings.model_copy(update={"out": settings.out or DEFAULT_OUT}))
+    summary = [*summary_lines(result), *result.tally.mark_lines()]
+    others = [*result.reports.notes, *result.problems]
+    log.info("\n".join([*result.tally.lines(), *summary, *others]))
     create_markdown_artifact(
         key="scores",
-        markdown="\n".join([*summary, "", *(f"- {problem}" for problem in result.problems)]),
-        description="Number of images scored, and files that were left out",
+        markdown="\n".join([*summary, "", *(f"- {line}" for line in others)]),
+        description="Number of pictures scored, and files that were left out",
     )
     if result.problems:
         raise PipelineError(problem_summary(result))

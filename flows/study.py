@@ -10,10 +10,13 @@ if __name__ == "__main__":
     # This checkout's code, wherever the environment's own copy lies.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-    # Options are read before Prefect is imported, which takes seconds.
-    from flows.cli.study import study_main
+    try:
+        # Options are read before Prefect is imported, which takes seconds.
+        from flows.cli.study import study_main
 
-    sys.exit(study_main(sys.argv[1:]))
+        sys.exit(study_main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 from collections.abc import Mapping, Sequence
 

@@ -206,6 +206,14 @@ class Model(Record):
     """From float32 [n, height, width, 1] in [0, 1] to logits float32 [n, classes]."""
 
 
+class Calibration(Record):
+    """How the answers of a model are to be read."""
+
+    file: FileRef
+    """Safetensors: `familiar` float16 [n, neurons], features of training images, each of length 1;
+    `limit` float64, largest distance from them; `temperature` float64, divisor of the logits."""
+
+
 class PictureText(Record):
     """Title, caption and alternative text of a figure."""
 

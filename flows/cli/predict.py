@@ -8,6 +8,7 @@ from cyclopts import App, Parameter
 from flows.cli.common import fail, make_app, parse
 from tasks.runtime.console import print_log_lines
 from tasks.settings import ScoreSettings
+from tasks.settings.scoring import DEFAULT_OUT
 
 
 def predict_main(arguments: list[str]) -> int:
@@ -26,20 +27,21 @@ def predict_app() -> App:
         *,
         settings: Annotated[ScoreSettings, Parameter(name="*")] = ScoreSettings(),
     ) -> int:
-        """Score images with the champion, and write class probabilities as Parquet.
+        """Say which class the champion sees in pictures, and how sure it is.
 
         Args:
-            paths: PNG, IDX (gzipped or not) or Parquet files, or folders of PNG files.
-            settings: Output file and options.
+            paths: Pictures (PNG, JPEG, WebP, BMP, TIFF, GIF), folders of them, IDX files (gzipped
+                or not), or Parquet files.
+            settings: Output files and options.
         """
-        from tasks.scoring.score import problem_summary, score, summary_lines
+        from tasks.scoring.score import problem_summary, score_files, summary_lines
 
         print_log_lines()
-        result = score(paths, settings)
-        print("\n".join(summary_lines(result)))
-        if not result.problems:
-            return 0
-        print("\n".join(result.problems), file=sys.stderr)
-        return fail(problem_summary(result), 1)
+        out = settings.out or (None if sys.stdout.isatty() else DEFAULT_OUT)
+        result = score_files(paths, settings.model_copy(update={"out": out}))
+        print("\n".join([*result.tally.lines(), *summary_lines(result)]))
+        if lines := [*result.reports.notes, *result.problems]:
+            print("\n".join(lines), file=sys.stderr)
+        return fail(problem_summary(result), 1) if result.problems else 0
 
     return app

@@ -4,11 +4,16 @@ import getpass
 import platform
 from dataclasses import dataclass
 
+from tasks.champion.change import DataChange, compare_data
 from tasks.champion.data import TrainingData, challenger_data, check_same_task, data_differences
+from tasks.champion.kept_out import record_kept_out
 from tasks.champion.registry import Accuracy, Champion, Champions, Facts
 from tasks.champion.rule import Decision, Pairs, decide, decide_first, pair
+from tasks.data.sources.mnist import is_mnists_train_file
+from tasks.engine.models import FileRef
 from tasks.engine.stage import Executor
 from tasks.engine.store import Store
+from tasks.model.calibrate import calibrate
 from tasks.model.evaluate import classify
 from tasks.model.prediction_table import read_predictions
 from tasks.records import Classification, Model, Results
@@ -28,6 +33,8 @@ class PromotionResult:
     """About the challenger."""
     problems: tuple[str, ...]
     """One line for each damaged champion that had to be skipped."""
+    change: DataChange | None = None
+    """How the data have changed since the champion; None if they have not."""
 
 
 def promote_if_not_worse(
@@ -60,16 +67,41 @@ def promote_if_not_worse(
     data = challenger_data(executor.store, results.download, results.splits)
     if found.champion and not retrain.new_task:
         check_same_task(found.champion, data, settings.download)
+    change = (
+        compare_data(executor.store, found.champion, results.splits) if found.champion else None
+    )
     decision, challenger = compare_with_champion(
         executor, results, settings, retrain, champions, found.champion, data
     )
     facts = facts_about(results, summary, challenger, data)
     after = found.champion
     if decision.verdict == "promoted":
+        calibration = calibrate_model(executor, results)
         after = champions.promote(
-            results.model.file, facts, by, decision.reason, expected_current=current
+            results.model.file,
+            facts,
+            by,
+            decision.reason,
+            expected_current=current,
+            calibration=calibration,
         )
-    return PromotionResult(decision, found.champion, after, facts, found.problems)
+    elif decision.challenger:  # not the champion itself
+        stays = found.champion.id if found.champion else None
+        digest = results.model.file.sha256
+        record_kept_out(champions, digest, facts, by, decision.reason, champion=stays)
+    return PromotionResult(decision, found.champion, after, facts, found.problems, change)
+
+
+def calibrate_model(executor: Executor, results: Results) -> FileRef:
+    """Return the calibration of the model of a run."""
+    splits, model = results.splits, results.model
+    return calibrate(
+        executor,
+        train=splits.train,
+        validation=splits.validation,
+        shape=splits.shape,
+        model=model,
+    ).file
 
 
 def compare_with_champion(
@@ -126,7 +158,7 @@ def facts_about(
     results: Results, summary: Summary, validation: Classification, data: TrainingData
 ) -> Facts:
     """Return the facts that are recorded with a champion."""
-    splits = results.splits
+    splits, files = results.splits, results.download.files
     return Facts(
         shape=splits.shape,
         validation=Accuracy(
@@ -140,6 +172,7 @@ def facts_about(
         source=data.source,
         train=splits.train.file.sha256,
         ground=data.ground,
+        mnist=is_mnists_train_file(files.train_images.sha256),
         class_names=data.class_names,
     )
 

@@ -42,6 +42,9 @@ AT_A_TIME = 8
 Ground = Literal["dark", "light", "mixed"]
 """Brightness of the pixels around the object in the images of a data set."""
 
+MAX_IMAGES = 2**32
+"""Upper bound of the number of images of a split: IDX counts with 32 bits."""
+
 
 class DamagedError(PipelineError):
     """A champion's record or files are missing or damaged."""
@@ -50,8 +53,8 @@ class DamagedError(PipelineError):
 class Accuracy(Record):
     """Accuracy of a model on a split, with the digest of the split."""
 
-    correct: int
-    total: int
+    correct: int = Field(ge=0, le=MAX_IMAGES)
+    total: int = Field(ge=1, le=MAX_IMAGES)
     data: str
     """SHA-256 of the split."""
 
@@ -76,6 +79,8 @@ class Facts(Record):
     """SHA-256 of the training split; empty in records of earlier versions."""
     ground: Ground | None = None
     """Ground of the images; None in records of earlier versions."""
+    mnist: bool = False
+    """Whether the training images are MNIST's; False in records of earlier versions."""
     class_names: tuple[str, ...] = ()
     """In the order of the classes; empty in records of earlier versions."""
 
@@ -91,6 +96,8 @@ class Champion(Record):
     """Number and first 12 digits of the model's SHA-256; also the name of its folder."""
     action: Literal["promoted", "rolled back"]
     model: FileRef
+    calibration: FileRef | None = None
+    """File of the stage `calibrate` for the model; None in records of earlier versions."""
     facts: Facts
     by: str
     """Flow run or user that promoted it."""
@@ -320,7 +327,13 @@ class Champions:
         )
 
     def promote(
-        self, model: FileRef, facts: Facts, by: str, why: str, expected_current: str | None
+        self,
+        model: FileRef,
+        facts: Facts,
+        by: str,
+        why: str,
+        expected_current: str | None,
+        calibration: FileRef | None = None,
     ) -> Champion:
         """Copy a model into the registry and make it the current champion.
 
@@ -330,6 +343,7 @@ class Champions:
             by: flow run or user that asks for it.
             why: reason in one sentence.
             expected_current: result of `current_name` when the decision was made.
+            calibration: file of the stage `calibrate` for this model.
 
         Raises:
             PipelineError: the disk fails, or another champion was promoted in the meantime and
@@ -339,6 +353,7 @@ class Champions:
             id="",
             action="promoted",
             model=model,
+            calibration=calibration,
             facts=facts,
             by=by,
             when="",
@@ -463,18 +478,6 @@ def withdrawn_by(champions: list[Champion]) -> set[str]:
             digits.add(short_digest_of(champion.replaced))
         digits.discard(champion.short_digest)
     return digits
-
-
-def histories(store: Store) -> list[str]:
-    """Return the lines of all registries, each under its name if there are several."""
-    names = registry_names(store) or [DEFAULT_CHAMPION]
-    if names == [DEFAULT_CHAMPION]:
-        return history_lines(Champions(store))
-    return [
-        line
-        for name in names
-        for line in (f"champion {name}:", *history_lines(Champions(store, name)))
-    ]
 
 
 def history_lines(champions: Champions) -> list[str]:

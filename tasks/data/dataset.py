@@ -1,5 +1,6 @@
 """Read Parquet splits as arrays, and compute the order of training batches."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +23,10 @@ class SplitArrays:
 
 def image_shape(field: pa.Field) -> tuple[int, int] | None:
     """Return height and width of the images in a column; None if it has another form."""
-    shape = (field.metadata or {}).get(b"shape", b"").split(b",")
-    if not pa.types.is_fixed_size_binary(field.type) or len(shape) != 2:
+    shape = re.fullmatch(rb"(\d{1,5}),(\d{1,5})", (field.metadata or {}).get(b"shape", b""))
+    if not pa.types.is_fixed_size_binary(field.type) or not shape:
         return None
-    height, width = map(int, shape)
+    height, width = map(int, shape.groups())
     return (height, width) if height * width == field.type.byte_width else None
 
 

@@ -6,7 +6,7 @@ import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -41,6 +41,7 @@ OTHER_FILES = {  # first bytes of files that people take for pictures
     b"PK\x03\x04": "a ZIP archive; unpack it",
     b"\x1f\x8b": "gzip; unpack it",
 }
+ORIENTATION = 0x0112  # EXIF tag
 START = 32  # bytes that tell a format
 
 
@@ -56,6 +57,8 @@ class Decoded:
 
 def printable(name: str | Path) -> str:
     r"""Return a file's name as it can be printed anywhere: `\xff` for bytes that are not UTF-8."""
+    if (text := str(name)).isprintable():
+        return text
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
@@ -79,61 +82,59 @@ def describe_format(start: bytes) -> str:
     for magic, what in OTHER_FILES.items():
         if text.startswith(magic):
             return what
-    return f"no picture that is known, begins with {start[:4].hex(' ')}"
+    return f"neither a picture, IDX nor Parquet; begins with {start[:4].hex(' ')}"
 
 
-def read_regular(path: Path) -> bytes:
-    """Read a whole file, but never a pipe, socket or device, which could block.
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read, but never a pipe, socket or device, which could block.
 
     Raises:
-        PipelineError: it cannot be read, is no regular file or too large; one line.
+        PipelineError: it cannot be opened or is no regular file; one line.
     """
     name = printable(path)
     try:
         check_regular(path.stat(), name)
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            check_regular(os.fstat(descriptor), name)  # the name may mean another file by now
-            return file.read(MOST_BYTES + 1)[:MOST_BYTES]
+        file = os.fdopen(descriptor, "rb")
+        check_regular(os.fstat(descriptor), name)  # the name may mean another file by now
     except OSError as error:
         raise PipelineError(f"{name}: {(error.strerror or 'unreadable').lower()}") from error
     except ValueError as error:  # a null byte in the name
         raise PipelineError(f"{name}: {error}") from error
+    return file
 
 
 def check_regular(facts: os.stat_result, name: str) -> None:
-    """Refuse what is no regular file, or too large to be a picture.
+    """Refuse what is no regular file.
 
     Raises:
-        PipelineError: it is.
+        PipelineError: it is a folder, pipe, socket or device.
     """
     if stat.S_ISDIR(facts.st_mode):
         raise PipelineError(f"{name}: a folder, not a picture")
     if not stat.S_ISREG(facts.st_mode):
         raise PipelineError(f"{name}: a {special_kind(facts.st_mode)}, not a file; not opened")
-    if facts.st_size > MOST_BYTES:
+
+
+def read_whole(file: BinaryIO, name: str) -> bytes:
+    """Read an open file from its start, if it is not too large to be a picture.
+
+    Raises:
+        PipelineError: it is.
+    """
+    size = os.fstat(file.fileno()).st_size
+    if size > MOST_BYTES:
         raise PipelineError(
-            f"{name}: {facts.st_size / 2**20:,.0f} MiB; pictures of up to"
-            f" {MOST_BYTES // 2**20} MiB are read"
+            f"{name}: {size / 2**20:,.0f} MiB; pictures of up to {MOST_BYTES // 2**20} MiB are read"
         )
+    file.seek(0)
+    return file.read(MOST_BYTES)
 
 
 def special_kind(mode: int) -> str:
     """Name the kind of a special file."""
     kinds = ((stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"))
     return next((kind for test, kind in kinds if test(mode)), "device")
-
-
-def read_picture(path: Path) -> Decoded:
-    """Read one picture.
-
-    Args:
-        path: of a file; its content tells the format, not its name.
-
-    Raises:
-        PipelineError: it is no picture, damaged or too large; one line that names the file.
-    """
-    return decode_picture(read_regular(path), printable(path))
 
 
 def decode_picture(data: bytes, name: str) -> Decoded:
@@ -223,7 +224,8 @@ def turn_upright(picture: "Image.Image") -> "Image.Image":
     from PIL import ImageOps
 
     try:
-        return ImageOps.exif_transpose(picture)
+        upright = picture.getexif().get(ORIENTATION, 1) == 1
+        return picture if upright else ImageOps.exif_transpose(picture)
     except Exception:  # damaged EXIF raises whatever its parser's line happens to raise
         return picture
 
@@ -233,7 +235,7 @@ def to_grey(picture: "Image.Image") -> np.ndarray:
     if picture.mode.startswith(("I", "F")):
         return scale_levels(np.asarray(picture))
     if picture.mode in {"1", "L"} and "transparency" not in picture.info:
-        return np.array(picture.convert("L"))
+        return np.array(picture if picture.mode == "L" else picture.convert("L"))
     if picture.mode in {"RGB", "CMYK", "YCbCr"} and "transparency" not in picture.info:
         return colour_to_grey(np.asarray(picture.convert("RGB")))
     return flatten(np.asarray(picture.convert("RGBA")))

@@ -1,14 +1,23 @@
 """Digits drawn from strokes, in MNIST's form: extra training images for pictures from people.
 
 MNIST holds few of the forms that people outside the United States write, such as a 1 with an
-upstroke, which a network trained on MNIST alone reads as 7. Pure functions of arrays.
+upstroke, which a network trained on MNIST alone reads as 7. All functions but the stage
+`add_drawn` are pure functions of arrays.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from tasks.data.convert import to_table, write_parquet
 from tasks.data.mnist_form import BOX, FIELD, put_in_field, reduce_by
+from tasks.data.sources.mnist import is_mnists_train_file
+from tasks.engine.stage import stage
+from tasks.engine.store import Workspace
+from tasks.records import IdxFiles, Split
+from tasks.runtime.console import log
 
 FINE = 4  # working pixels per pixel of the result
 
@@ -23,7 +32,7 @@ class Stroke:
     curved: bool = False
 
 
-def line(*points: tuple[float, float]) -> Stroke:
+def polyline(*points: tuple[float, float]) -> Stroke:
     """Return straight lines from point to point."""
     return Stroke(points)
 
@@ -50,19 +59,19 @@ FORMS: dict[int, tuple[tuple[Stroke, ...], ...]] = {
         ),
     ),
     1: (
-        (line((0.5, 0), (0.5, 1)),),
-        (line((0.15, 0.3), (0.6, 0), (0.6, 1)),),
-        (line((0.15, 0.3), (0.55, 0), (0.55, 1)), line((0.1, 1), (0.95, 1))),
-        (line((0.2, 0.2), (0.5, 0), (0.5, 1)),),
-        (curve((0.1, 0.35), (0.4, 0.2), (0.62, 0)), line((0.62, 0), (0.58, 1))),
-        (line((0, 0.22), (0.6, 0), (0.6, 1)),),
-        (line((0.25, 0.45), (0.6, 0), (0.55, 1)),),
-        (line((0, 0.4), (0.7, 0), (0.6, 1)),),
+        (polyline((0.5, 0), (0.5, 1)),),
+        (polyline((0.15, 0.3), (0.6, 0), (0.6, 1)),),
+        (polyline((0.15, 0.3), (0.55, 0), (0.55, 1)), polyline((0.1, 1), (0.95, 1))),
+        (polyline((0.2, 0.2), (0.5, 0), (0.5, 1)),),
+        (curve((0.1, 0.35), (0.4, 0.2), (0.62, 0)), polyline((0.62, 0), (0.58, 1))),
+        (polyline((0, 0.22), (0.6, 0), (0.6, 1)),),
+        (polyline((0.25, 0.45), (0.6, 0), (0.55, 1)),),
+        (polyline((0, 0.4), (0.7, 0), (0.6, 1)),),
     ),
     2: (
         (
             curve((0.1, 0.25), (0.4, 0), (0.85, 0.2), (0.6, 0.6), (0.05, 1)),
-            line((0.05, 1), (0.95, 1)),
+            polyline((0.05, 1), (0.95, 1)),
         ),
         (
             curve((0.1, 0.2), (0.5, 0), (0.9, 0.25), (0.5, 0.7), (0.15, 0.95)),
@@ -76,23 +85,26 @@ FORMS: dict[int, tuple[tuple[Stroke, ...], ...]] = {
             curve((0.4, 0.48), (0.9, 0.65), (0.6, 1), (0.05, 0.9)),
         ),
         (
-            line((0.1, 0), (0.85, 0), (0.4, 0.4)),
+            polyline((0.1, 0), (0.85, 0), (0.4, 0.4)),
             curve((0.4, 0.4), (0.9, 0.6), (0.7, 0.98), (0.05, 0.95)),
         ),
     ),
     4: (
-        (line((0.55, 0), (0.05, 0.65), (0.95, 0.65)), line((0.7, 0.35), (0.68, 1))),
-        (line((0.7, 1), (0.7, 0), (0.05, 0.65), (1, 0.65)),),
-        (line((0.1, 0), (0.08, 0.5), (0.9, 0.5)), line((0.75, 0), (0.75, 1))),
-        (curve((0.15, 0), (0.1, 0.45), (0.3, 0.55), (0.85, 0.45)), line((0.8, 0.05), (0.75, 1))),
+        (polyline((0.55, 0), (0.05, 0.65), (0.95, 0.65)), polyline((0.7, 0.35), (0.68, 1))),
+        (polyline((0.7, 1), (0.7, 0), (0.05, 0.65), (1, 0.65)),),
+        (polyline((0.1, 0), (0.08, 0.5), (0.9, 0.5)), polyline((0.75, 0), (0.75, 1))),
+        (
+            curve((0.15, 0), (0.1, 0.45), (0.3, 0.55), (0.85, 0.45)),
+            polyline((0.8, 0.05), (0.75, 1)),
+        ),
     ),
     5: (
         (
-            line((0.9, 0), (0.2, 0), (0.15, 0.45)),
+            polyline((0.9, 0), (0.2, 0), (0.15, 0.45)),
             curve((0.15, 0.45), (0.6, 0.38), (0.9, 0.7), (0.6, 1), (0.05, 0.9)),
         ),
         (
-            line((0.9, 0.02), (0.2, 0.02), (0.12, 0.5)),
+            polyline((0.9, 0.02), (0.2, 0.02), (0.12, 0.5)),
             curve((0.12, 0.5), (0.55, 0.38), (0.92, 0.7), (0.55, 1), (0.05, 0.92)),
         ),
     ),
@@ -120,11 +132,11 @@ FORMS: dict[int, tuple[tuple[Stroke, ...], ...]] = {
         ),
     ),
     7: (
-        (line((0.05, 0.03), (0.9, 0), (0.4, 1)),),
-        (line((0.05, 0.03), (0.9, 0), (0.45, 1)), line((0.3, 0.5), (0.85, 0.48))),
+        (polyline((0.05, 0.03), (0.9, 0), (0.4, 1)),),
+        (polyline((0.05, 0.03), (0.9, 0), (0.45, 1)), polyline((0.3, 0.5), (0.85, 0.48))),
         (curve((0.05, 0.05), (0.9, 0), (0.6, 0.5), (0.4, 1)),),
-        (line((0.08, 0.2), (0.05, 0), (0.9, 0), (0.5, 1)),),
-        (line((0.05, 0), (0.85, 0.02), (0.75, 1)),),
+        (polyline((0.08, 0.2), (0.05, 0), (0.9, 0), (0.5, 1)),),
+        (polyline((0.05, 0), (0.85, 0.02), (0.75, 1)),),
     ),
     8: (
         (
@@ -144,7 +156,7 @@ FORMS: dict[int, tuple[tuple[Stroke, ...], ...]] = {
         ),
         (
             curve((0.85, 0.25), (0.5, 0), (0.15, 0.25), (0.5, 0.5), (0.85, 0.25)),
-            line((0.85, 0.1), (0.85, 1)),
+            polyline((0.85, 0.1), (0.85, 1)),
         ),
         (
             curve((0.8, 0.25), (0.5, 0), (0.15, 0.22), (0.45, 0.48), (0.8, 0.25)),
@@ -154,7 +166,7 @@ FORMS: dict[int, tuple[tuple[Stroke, ...], ...]] = {
 }
 
 
-def draw_digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def draw_many(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw digits, each class as often as the others.
 
     Args:
@@ -258,3 +270,29 @@ def draw_lines(paths: list[np.ndarray], pen: float) -> np.ndarray:
         for x, y in points:
             draw.ellipse([x - pen / 2, y - pen / 2, x + pen / 2, y + pen / 2], fill=1)
     return np.asarray(picture, dtype=np.float64)
+
+
+@stage(libraries=("numpy", "pillow", "pyarrow"))
+def add_drawn(work: Workspace, files: IdxFiles, split: Split, share: float, seed: int) -> Split:
+    """Add drawn digits to MNIST's training split.
+
+    Args:
+        work: inputs and outputs.
+        files: the data set that the split is from.
+        split: the training split.
+        share: drawn digits per image of the split.
+        seed: of the drawn digits.
+
+    Returns:
+        The split with the drawn digits at its end, whose `index` continues the largest one; a
+        copy of the split, and a log line, if the data set is not MNIST.
+    """
+    if not is_mnists_train_file(files.train_images.sha256):
+        log.info(f"--drawn {share:g}: no digits are added, since the data set is not MNIST")
+        share = 0
+    table = pq.ParquetFile(work.input(split.file)).read()
+    images, labels = draw_many(round(share * split.rows), seed)
+    drawn = to_table(images, labels, first=int(table["index"].to_numpy().max()) + 1)
+    result = pa.concat_tables([table, drawn]).combine_chunks()
+    write_parquet(result, work.output("train.parquet"))
+    return Split(rows=len(result), file=work.finished("train.parquet"))

@@ -13,6 +13,7 @@ import logging
 import os
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ NO_TAG = '"0"'
 IDLE_SECONDS = 30.0
 """After this time without a request, a thread connects again: FTP servers close idle connections,
 some after one minute."""
+
+
+CREATE_ALONE = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory")
+"""Protocols whose file systems create a file by one conditional request."""
 
 
 class RemoteError(PipelineError):
@@ -223,6 +228,21 @@ class Remote:
                 return False
             raise
         return True
+
+    @functools.cached_property
+    def creates_alone(self) -> bool:
+        """Whether `create` lets only one of several processes create a file.
+
+        Other file systems, and S3 servers that ignore the condition, look first and then write.
+        """
+        if self.url.partition("://")[0] not in CREATE_ALONE:
+            return False
+        probe = f".probe-{uuid.uuid4().hex}"
+        self.write(probe, b"")
+        try:
+            return not self.create(probe, b"")
+        finally:
+            self.remove(probe)
 
     def remove(self, name: str) -> None:
         """Remove a file if it is there."""

@@ -15,6 +15,10 @@ Reader = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 [n, classes]."""
 
 
+BATCH = 1024
+"""Images per call of a reader, to bound memory."""
+
+
 def compile_reader(network: "keras.Model", height: int, width: int) -> Reader:
     """Compile a network that gives features beside its logits.
 
@@ -41,3 +45,14 @@ def compile_reader(network: "keras.Model", height: int, width: int) -> Reader:
         return features.numpy(), logits.numpy()
 
     return read
+
+
+def read_all(read: Reader, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return features and logits of any number of images, one at least.
+
+    Args:
+        read: from `compile_reader`.
+        images: uint8 [n, height, width].
+    """
+    parts = [read(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
+    return np.concatenate([f for f, _ in parts]), np.concatenate([x for _, x in parts])

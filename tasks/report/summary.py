@@ -76,7 +76,7 @@ def keys_of_latest(store: Store) -> frozenset[str]:
         return frozenset()
     try:
         return frozenset(stage["key"] for stage in json.loads(store.read(name))["stages"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise PipelineError(
             f"{store.address}/{name} cannot be read, so nothing is removed: make it again with a"
             " run"

@@ -26,6 +26,8 @@ def quiet_prefect() -> None:
         logging.getLogger(name).addFilter(shorten_expected_error)
     # Prefect counts unsent events when it stops, after the last line of the run.
     logging.getLogger("EventsWorker").setLevel(logging.ERROR)
+    # Tracebacks about events that a dead server has not taken; `prefect.events` warns of it, too.
+    logging.getLogger("prefect._internal.concurrency").setLevel(logging.CRITICAL)
 
 
 quiet_prefect()  # a worker's process loads the flow without a command line

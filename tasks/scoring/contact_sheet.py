@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.scoring.answers import Answer, say_answer
+from tasks.scoring.answers import PictureAnswer, say_answer
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFont
 
 COLUMNS = 5
 MOST = 200  # pictures on a page
+SOFTWARE = ("Software", "mnist-pipeline contact sheet")
+"""Text in the PNG by which a contact sheet is recognised, so that no other picture is replaced."""
 TILE = 112  # pixels of each picture's side
 GAP = 12
 TEXT_HEIGHT = 44
@@ -27,15 +29,16 @@ class Entry:
     """uint8 [h, w], of any size."""
     seen: np.ndarray
     """uint8 [height, width], light on dark, as the network saw it."""
-    answer: Answer
+    answer: PictureAnswer
 
 
-def draw_contact_sheet(entries: list[Entry], title: str) -> "Image.Image":
+def draw_contact_sheet(entries: list[Entry], title: str, total: int) -> "Image.Image":
     """Draw the first `MOST` pictures on one page.
 
     Args:
         entries: at least one.
         title: of the page.
+        total: number of pictures, of which the entries are the first.
 
     Returns:
         A Pillow image in colour.
@@ -53,8 +56,8 @@ def draw_contact_sheet(entries: list[Entry], title: str) -> "Image.Image":
     large, small = load_font(17), load_font(12)
     draw.text((GAP, GAP), cut(title, large, size[0] - 2 * GAP), INK, large)
     explanation = "left: as it came · right: as the network saw it · answer and probability"
-    if len(entries) > MOST:
-        explanation += f" · the first {MOST} of {len(entries):,} pictures"
+    if len(shown) < total:
+        explanation += f" · the first {len(shown):,} of {total:,} pictures"
     draw.text((GAP, GAP + 26), explanation, GREY, small)
     for i, entry in enumerate(shown):
         x = GAP + (i % columns) * cell
@@ -66,6 +69,30 @@ def draw_contact_sheet(entries: list[Entry], title: str) -> "Image.Image":
         draw.text((x, y + TILE + 3), said, colour, large)
         draw.text((x, y + TILE + 25), cut(entry.answer.name, small, cell - 2 * GAP), GREY, small)
     return page
+
+
+def write_contact_sheet(entries: list[Entry], title: str, total: int, path: Path) -> None:
+    """Draw a contact sheet and write it as PNG; see `draw_contact_sheet`."""
+    from PIL.PngImagePlugin import PngInfo
+
+    text = PngInfo()
+    text.add_text(*SOFTWARE)
+    draw_contact_sheet(entries, title, total).save(path, "PNG", pnginfo=text)
+
+
+def is_contact_sheet(png: bytes) -> bool:
+    """Tell a file of `write_contact_sheet` by its first bytes."""
+    return "\0".join(SOFTWARE).encode() in png[:200]
+
+
+def thumbnail(picture: np.ndarray) -> np.ndarray:
+    """Reduce a picture to the size that the page shows, so that many take little memory."""
+    scale = max(picture.shape) // TILE
+    if scale < 2:
+        return picture
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(picture).reduce(scale))
 
 
 def load_font(size: int) -> "ImageFont.FreeTypeFont":

@@ -13,7 +13,8 @@ import numpy as np
 from tasks.data.mnist_form import BOX, has_mnist_form, put_in_field, reduce_by
 
 Fit = Literal["auto", "mnist", "none"]
-Mark = Literal["", "blank", "no digit", "several digits"]
+Mark = Literal["", "blank", "no digit", "unfamiliar", "several digits"]
+"""Reason not to take a picture for one digit; `unfamiliar` is set by score.py."""
 
 WORKING_SIDE = 512  # pixels; larger pictures are reduced to this
 SMALLEST_SHEET = 10  # pixels; what is smaller has no frame around it
@@ -121,7 +122,7 @@ def fit_to_mnist(picture: np.ndarray, height: int, width: int) -> Fitted:
     ink, dropped = drop_specks(ink)
     if dropped:
         steps.append("specks removed")
-    image, stroke, change = place(crop(ink), height, width)
+    image, stroke, change = place_ink(crop(ink), height, width)
     steps += ["cropped", "scaled", *([change] if change else []), "centred"]
     if count_digits(ink > 0.25) > 1:
         return Fitted(image, tuple(steps), "several digits")
@@ -163,7 +164,7 @@ def ring(picture: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def spread(values: np.ndarray) -> float:
+def robust_deviation(values: np.ndarray) -> float:
     """Return a standard deviation that outliers do not change (from the median deviation)."""
     return float(1.4826 * np.median(np.abs(values - np.median(values))))
 
@@ -182,7 +183,7 @@ def estimate_ground(picture: np.ndarray) -> Ground:
     values = small.ravel()
     edge = ring(small)
     level = np.full(values.shape, np.median(edge))
-    scale = spread(edge)
+    scale = robust_deviation(edge)
     coefficients = np.zeros(basis.shape[1])
     coefficients[0] = level[0]
     for terms in (3, 6, 6, 6):  # a plane first, then second degree
@@ -192,11 +193,11 @@ def estimate_ground(picture: np.ndarray) -> Ground:
         fitted = np.linalg.lstsq(basis[ground, :terms], values[ground], rcond=None)[0]
         coefficients = np.pad(fitted, (0, basis.shape[1] - terms))
         level = basis @ coefficients
-        scale = spread((values - level)[ground])
+        scale = robust_deviation((values - level)[ground])
     full = (surface_basis(*picture.shape) @ coefficients).reshape(picture.shape)
     rest = picture - full
     near = np.abs(rest) <= 0.5 * np.abs(rest).max()  # without ink
-    return Ground(full, spread(rest[near] if near.any() else rest))
+    return Ground(full, robust_deviation(rest[near] if near.any() else rest))
 
 
 def surface_basis(height: int, width: int) -> np.ndarray:
@@ -253,7 +254,7 @@ def find_ink(picture: np.ndarray) -> tuple[np.ndarray, bool]:
     rest = picture - ground.level
     if max(picture.shape) > 100:
         rest = ndimage.gaussian_filter(rest, max(picture.shape) / 250)
-    noise = min(ground.noise, spread(rest))
+    noise = min(ground.noise, robust_deviation(rest))
     beyond = rest[np.abs(rest) > NOISE_FACTOR * noise]
     light_ground = bool((beyond**3).sum() < 0)
     rest = np.maximum(-rest if light_ground else rest, 0)
@@ -379,7 +380,7 @@ def crop(ink: np.ndarray) -> np.ndarray:
     return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def place(ink: np.ndarray, height: int, width: int) -> tuple[np.ndarray, float, str]:
+def place_ink(ink: np.ndarray, height: int, width: int) -> tuple[np.ndarray, float, str]:
     """Scale ink to the box, even out its stroke width, and put it into the field.
 
     Args:

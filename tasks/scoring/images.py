@@ -1,183 +1,227 @@
-"""Read images in batches from PNG, IDX (gzipped or not) and Parquet files.
+"""Read pictures in batches from files: pictures of any usual format, IDX, and Parquet.
 
-The content of a file determines its format, not its name. Files with other images than the network
-takes are reported in one line that names the file; nothing is resized.
+The content of a file determines its format, not its name. A file that cannot be read is reported
+in one line that names it.
 """
 
 import gzip
-import struct
+import os
+import stat
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from tasks.data.dataset import image_shape, to_pixels
+from tasks.data.decode import (
+    MOST_PIXELS,
+    START,
+    SUFFIXES,
+    decode_picture,
+    describe_format,
+    open_regular,
+    picture_format,
+    printable,
+    read_whole,
+)
 from tasks.data.idx import GZIP_MAGIC, IDX_START, IMAGE_RANK, LABEL_RANK, parse_header
 from tasks.records import Shape
 from tasks.runtime.errors import PipelineError
+from tasks.scoring.answers import say_count
+from tasks.scoring.contact_sheet import is_contact_sheet
+from tasks.scoring.tables import PARQUET_MAGIC, read_parquet
 
-PNG_MAGIC = b"\x89PNG\r\n\x1a\n"  # W3C, Portable Network Graphics, section 5.2
-PARQUET_MAGIC = b"PAR1"
-LEVELS_16_TO_8 = 257  # 65,535 / 255
+NAMED = 3  # files of other kinds whose names are said
 
 
 @dataclass(frozen=True)
 class ImageBatch:
-    """Consecutive images of one file."""
+    """Pictures of one file."""
 
     file: str
-    first_row: int
-    images: np.ndarray
-    """uint8 [n, height, width]."""
+    """Path, printable."""
+    rows: np.ndarray
+    """int64 [n]: place of each picture in the file, from 0."""
+    images: Sequence[np.ndarray] | np.ndarray
+    """uint8 [h, w] each, of any size."""
+    single: bool = False
+    """Whether the file is one picture."""
+    notes: str = ""
+    """Facts about decoding, for the column `fit`."""
 
 
-def find_files(paths: list[str]) -> Iterator[Path]:
-    """Yield the files; a folder stands for all PNG files in it, at any depth.
+@dataclass
+class Reports:
+    """What there is to say about files that were not scored, one line each."""
+
+    problems: list[str] = field(default_factory=list)
+    """Files, or parts of files, that were meant to be scored."""
+    notes: list[str] = field(default_factory=list)
+    """Files in folders that are no pictures."""
+
+
+def find_files(path: Path, reports: Reports) -> Iterator[Path]:
+    """Yield a file, or the pictures in a folder at any depth, sorted.
+
+    Hidden files and folders (`.ipynb_checkpoints`) are skipped. Links are followed, but no folder
+    is read twice.
+
+    Args:
+        path: a file or a folder.
+        reports: gets a line about the other files of a folder, and about folders within it that
+            cannot be read.
 
     Raises:
-        PipelineError: a path does not exist, or a folder holds no PNG file. This ends the
-            generator: pass one path at a time to go on with the next.
+        PipelineError: it does not exist, or is a folder without pictures.
+        OSError: it cannot be read.
     """
-    for path in map(Path, paths):
-        if path.is_dir():
-            pictures = sorted(p for p in path.rglob("*") if p.suffix.lower() == ".png")
-            if not pictures:
-                raise PipelineError(f"{path}: no PNG file in this folder")
-            yield from pictures
-        elif path.exists():
-            yield path
-        else:
-            raise PipelineError(f"{path}: no such file or folder")
+    try:
+        facts = path.stat()
+    except FileNotFoundError as error:
+        raise PipelineError(f"{printable(path)}: no such file or folder") from error
+    if not stat.S_ISDIR(facts.st_mode):
+        yield path
+        return
+    pictures: list[Path] = []
+    others: list[Path] = []
+    for file in walk(path, reports):
+        (pictures if file.suffix.lower() in SUFFIXES else others).append(file)
+    if not pictures:
+        found = f"; {name_others(others)}" if others else ""
+        raise PipelineError(f"{printable(path)}: no picture in this folder{found}")
+    if others:
+        reports.notes.append(f"{printable(path)}: {name_others(others)}")
+    yield from pictures
+
+
+def walk(folder: Path, reports: Reports) -> Iterator[Path]:
+    """Yield the files of a folder at any depth, sorted, without hidden ones."""
+
+    def add_problem(error: OSError) -> None:
+        reports.problems.append(f"{printable(error.filename)}: {say_error(error)}")
+
+    seen = set()
+    for place, folders, files in os.walk(folder, onerror=add_problem, followlinks=True):
+        facts = Path(place).stat()
+        if (facts.st_dev, facts.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((facts.st_dev, facts.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(place, name) for name in sorted(files) if not name.startswith("."))
+
+
+def name_others(files: list[Path]) -> str:
+    """Return words about files of a folder that are no pictures."""
+    names = ", ".join(printable(file.name) for file in files[:NAMED])
+    more = ", …" if len(files) > NAMED else ""
+    return f"{say_count(len(files), 'other file')} left out ({names}{more})"
+
+
+def say_error(error: OSError) -> str:
+    """Return the system's words for an error."""
+    return (error.strerror or "unreadable").lower()
 
 
 def read_batches(
-    paths: list[str], shape: Shape, size: int, report_problem: Callable[[str], None]
+    paths: list[str], shape: Shape, size: int, reports: Reports
 ) -> Iterator[ImageBatch]:
-    """Yield the images of files and folders, at most `size` at a time.
+    """Yield the pictures of files and folders, at most `size` at a time.
 
     Args:
         paths: files and folders.
-        shape: expected size of the images.
-        size: largest number of images in a batch.
-        report_problem: called with one line for each file that cannot be read.
+        shape: size of the champion's images, for tables that do not tell their own.
+        size: largest number of pictures in a batch.
+        reports: gets a line for each file that cannot be read.
     """
     for path in paths:
         try:
-            for file in find_files([path]):
-                yield from read_file(file, shape, size, report_problem)
+            for file in find_files(Path(path), reports):
+                yield from read_file(file, shape, size, reports)
         except OSError as error:
-            report_problem(f"{path}: {(error.strerror or 'unreadable').lower()}")
+            name = printable(error.filename or path)
+            reports.problems.append(f"{name}: {say_error(error)}")
+        except ValueError as error:  # a null byte in the name
+            reports.problems.append(f"{printable(path)}: {error}")
         except PipelineError as error:
-            report_problem(str(error))
+            reports.problems.append(str(error))
 
 
-def read_file(
-    path: Path, shape: Shape, size: int, report_problem: Callable[[str], None]
-) -> Iterator[ImageBatch]:
-    """Yield the images of one file; those before a damaged place are yielded too."""
-    row = 0
+def read_file(path: Path, shape: Shape, size: int, reports: Reports) -> Iterator[ImageBatch]:
+    """Yield the pictures of one file; those before a damaged place are yielded too."""
+    count = 0
     try:
-        for images in open_images(path, shape, size):
-            yield ImageBatch(str(path), row, images)
-            row += len(images)
+        for batch in open_images(path, shape, size, reports):
+            yield batch
+            count += len(batch.images)
     except (PipelineError, OSError) as error:
-        reason = f"{path}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
-        report_problem(reason + (f" (the {row:,} images before that are scored)" if row else ""))
+        name = printable(path)
+        reason = f"{name}: {say_error(error)}" if isinstance(error, OSError) else str(error)
+        before = say_count(count, "image before that is", "images before that are")
+        reports.problems.append(reason + (f" ({before} scored)" if count else ""))
 
 
-def open_images(path: Path, shape: Shape, size: int) -> Iterator[np.ndarray]:
-    """Yield the images of one file as uint8 [n, height, width], n up to `size`.
-
-    Raises:
-        PipelineError: the format is unknown, the file is damaged, or the images have another size.
-    """
-    with path.open("rb") as file:
-        start = file.read(len(PNG_MAGIC))
-    if start == PNG_MAGIC:
-        yield read_png(path, shape)[np.newaxis]
-    elif start.startswith(PARQUET_MAGIC):
-        yield from read_parquet(path, shape, size)
-    elif start.startswith(GZIP_MAGIC):
-        yield from read_gzip(path, shape, size)
-    elif start.startswith(IDX_START):
-        with path.open("rb") as file:
-            yield from read_idx(file, path, shape, size)
-    else:
-        what = f"begins with {start[:4].hex(' ')}" if start else "the file is empty"
-        raise PipelineError(f"{path}: neither PNG, IDX nor Parquet, {what}")
-
-
-def check_shape(path: Path, height: int, width: int, shape: Shape) -> None:
-    """Check that images have the size that the champion takes.
+def open_images(path: Path, shape: Shape, size: int, reports: Reports) -> Iterator[ImageBatch]:
+    """Yield the pictures of one file.
 
     Raises:
-        PipelineError: they have another size.
+        PipelineError: the format is unknown, or the file is damaged.
+        OSError: it cannot be read.
     """
-    if (height, width) != (shape.height, shape.width):
-        raise PipelineError(
-            f"{path}: {height} × {width} pixels; the champion takes {shape.height} × {shape.width}"
-        )
+    name = printable(path)
+    with open_regular(path) as file:
+        start = file.read(START)
+        if picture_format(start):
+            data = read_whole(file, name)
+            if is_contact_sheet(data):
+                reports.notes.append(f"{name}: a contact sheet, left out")
+                return
+            decoded = decode_picture(data, name)
+            notes = ", ".join(decoded.notes)
+            yield ImageBatch(name, np.zeros(1, np.int64), [decoded.pixels], True, notes)
+        elif start.startswith(PARQUET_MAGIC):
+            for rows, images in read_parquet(path, shape, size, reports.problems.append):
+                yield ImageBatch(name, rows, images)
+        elif start.startswith((GZIP_MAGIC, IDX_START)):
+            file.seek(0)
+            first = 0
+            for part in read_idx_or_gzip(file, start, name, size):
+                yield ImageBatch(name, np.arange(first, first + len(part)), part)
+                first += len(part)
+        else:
+            raise PipelineError(f"{name}: {describe_format(start)}")
 
 
-def read_png(path: Path, shape: Shape) -> np.ndarray:
-    """Return a grey PNG as uint8 [height, width].
-
-    Palettes, RGB with equal channels and opaque alpha count as grey; 16 bits are scaled to 8.
-
-    Raises:
-        PipelineError: it is damaged, of another size, in colour or partly transparent.
-    """
-    from PIL import Image, UnidentifiedImageError
-
+def read_idx_or_gzip(file: BinaryIO, start: bytes, name: str, size: int) -> Iterator[np.ndarray]:
+    """Yield the images of an IDX file, gzipped or not; see `read_idx`."""
+    if not start.startswith(GZIP_MAGIC):
+        yield from read_idx(file, name, size)
+        return
     try:
-        with Image.open(path) as picture:
-            check_shape(path, picture.height, picture.width, shape)  # before decoding
-            mode = picture.mode
-            if mode.startswith("I"):
-                wide = np.asarray(picture).astype(np.float64)
-                return np.rint(wide / LEVELS_16_TO_8).astype(np.uint8)
-            channels = np.asarray(picture.convert("RGBA"))
-    except (UnidentifiedImageError, SyntaxError, ValueError, zlib.error, struct.error) as error:
-        raise PipelineError(f"{path}: damaged PNG ({error})") from error
-    except Image.DecompressionBombError as error:
-        raise PipelineError(f"{path}: far too large for a picture of a digit") from error
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise PipelineError(f"{path}: damaged PNG ({error})") from error
-    if (channels[..., 3] != 255).any():
-        raise PipelineError(f"{path}: partly transparent; save it without an alpha channel")
-    if (channels[..., :3] != channels[..., :1]).any():
-        raise PipelineError(f"{path}: in colour; save it in shades of grey")
-    return np.ascontiguousarray(channels[..., 0])
-
-
-def read_gzip(path: Path, shape: Shape, size: int) -> Iterator[np.ndarray]:
-    """Yield the images of a gzipped IDX file."""
-    try:
-        with gzip.open(path, "rb") as file:
-            yield from read_idx(file, path, shape, size)
+        with gzip.open(file) as unpacked:
+            yield from read_idx(unpacked, name, size)
     except EOFError as error:
-        raise PipelineError(f"{path}: truncated gzip") from error
+        raise PipelineError(f"{name}: truncated gzip") from error
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise PipelineError(f"{path}: damaged gzip ({error})") from error
+        raise PipelineError(f"{name}: damaged gzip ({error})") from error
 
 
-def read_idx(
-    file: BinaryIO | gzip.GzipFile, path: Path, shape: Shape, size: int
-) -> Iterator[np.ndarray]:
-    """Yield the images of an open IDX file, read batch by batch."""
-    header = parse_header(file, str(path))
+def read_idx(file: BinaryIO | gzip.GzipFile, name: str, size: int) -> Iterator[np.ndarray]:
+    """Yield the images of an open IDX file, uint8 [n, height, width], n up to `size`.
+
+    Raises:
+        PipelineError: it is damaged or holds no images.
+    """
+    header = parse_header(file, name)
     if header.rank != IMAGE_RANK:
         kind = "labels" if header.rank == LABEL_RANK else f"arrays of rank {header.rank}"
-        raise PipelineError(f"{path}: holds {kind}, not images")
+        raise PipelineError(f"{name}: holds {kind}, not images")
     count, height, width = header.shape
-    check_shape(path, height, width, shape)
+    if not 0 < height * width <= MOST_PIXELS:
+        raise PipelineError(f"{name}: images of {height:,} × {width:,} pixels")
+    size = max(1, min(size, MOST_PIXELS // (height * width)))
     for first in range(0, count, size):
         wanted = min(size, count - first)
         data = file.read(wanted * height * width)
@@ -187,29 +231,6 @@ def read_idx(
                 whole, height, width
             )
         if whole < wanted:
-            raise PipelineError(f"{path}: truncated, {first + whole:,} of {count:,} images")
+            raise PipelineError(f"{name}: truncated, {first + whole:,} of {count:,} images")
     if file.read(1):
-        raise PipelineError(f"{path}: too long, more follows after {count:,} images")
-
-
-def read_parquet(path: Path, shape: Shape, size: int) -> Iterator[np.ndarray]:
-    """Yield the images of a Parquet file with a column `image` as in the project's splits."""
-    try:
-        with pq.ParquetFile(path) as file:
-            field = file.schema_arrow.field("image")
-            image_size = image_shape(field)
-            if image_size is None:
-                raise PipelineError(
-                    f"{path}: its column `image` holds {field.type}; expected are the"
-                    " bytes of each image (fixed_size_binary) and the metadata `shape`"
-                )
-            check_shape(path, *image_size, shape)
-            for batch in file.iter_batches(size, columns=["image"]):
-                column = batch.column("image")
-                if column.null_count:
-                    raise PipelineError(f"{path}: images are missing (null)")
-                yield to_pixels(column, image_size)
-    except KeyError as error:
-        raise PipelineError(f"{path}: no column `image`") from error
-    except (pa.ArrowException, OSError) as error:
-        raise PipelineError(f"{path}: damaged Parquet ({str(error).splitlines()[0]})") from error
+        raise PipelineError(f"{name}: too long, more follows after {count:,} images")

@@ -1,9 +1,8 @@
-"""Score images with the champion, in batches of bounded memory."""
+"""Score pictures with the champion, in batches of bounded memory."""
 
 import os
 import secrets
-import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,30 +10,48 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.champion.data import has_light_ground
-from tasks.champion.registry import Champion, Champions, Ground, registry_names
+from tasks.champion.registry import Champion, Champions, registry_names
+from tasks.data.decode import printable
 from tasks.engine.store import disk_errors, open_store
 from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
-from tasks.scoring.images import ImageBatch, read_batches
+from tasks.scoring.answers import PictureAnswer, Tally, say_count
+from tasks.scoring.contact_sheet import MOST, Entry, thumbnail, write_contact_sheet
+from tasks.scoring.fit import Fit, Mark
+from tasks.scoring.images import Reports, read_batches
+from tasks.scoring.outputs import check_output, check_sheet
+from tasks.scoring.prepare import Fitter, Prepared, merge_batches
+from tasks.scoring.tables import PREDICTIONS
 from tasks.settings import ScoreSettings
 
-FIRST_COLUMNS = ["file", "row", "predicted", "inverted", "champion"]
-"""First columns of every predictions file, which identify one."""
+ANOTHER = "name another file with --out"
+Scores = tuple[np.ndarray, list[Mark]]
+"""Probabilities, float32 [n, classes], and marks."""
 
 
 @dataclass
 class ScoreResult:
-    """Counts of the scored images, and problems with the others."""
+    """Answers to the scored pictures, and what there is to say about the other files."""
 
     champion: str
-    out: Path
-    ground: Ground = "dark"
-    """Ground of the images that the champion was trained on."""
-    images: int = 0
-    inverted: int = 0
-    problems: list[str] = field(default_factory=list)
-    """One line for each file that cannot be scored."""
+    out: Path | None
+    sheet: Path | None = None
+    changed: int = 0
+    """Pictures that the network saw changed."""
+    tally: Tally = field(default_factory=Tally)
+    reports: Reports = field(default_factory=Reports)
+    entries: list[Entry] = field(default_factory=list)
+    """For the contact sheet."""
+
+    @property
+    def images(self) -> int:
+        """Number of scored pictures."""
+        return self.tally.count
+
+    @property
+    def problems(self) -> list[str]:
+        """One line for each file that could not be scored."""
+        return self.reports.problems
 
 
 def current_champion(champions: Champions) -> Champion:
@@ -56,185 +73,211 @@ def current_champion(champions: Champions) -> Champion:
     return found.champion
 
 
-def merge_batches(batches: Iterator[ImageBatch], size: int) -> Iterator[list[ImageBatch]]:
-    """Merge small batches, so that single pictures are not classified one by one."""
-    waiting: list[ImageBatch] = []
-    count = 0
-    for batch in batches:
-        if waiting and count + len(batch.images) > size:
-            yield waiting
-            waiting, count = [], 0
-        waiting.append(batch)
-        count += len(batch.images)
-    if waiting:
-        yield waiting
+def fit_mode(champion: Champion, wanted: Fit) -> Fit:
+    """Return how pictures are fitted: `auto` fits to MNIST's form only for a champion of MNIST."""
+    facts = champion.facts
+    download = facts.settings.get("download", {})
+    # Records of earlier versions hold the settings alone.
+    mnist = facts.mnist or (download.get("digests"), download.get("source")) == ("mnist", None)
+    return "none" if wanted == "auto" and not mnist else wanted
 
 
-def scores_to_table(
-    batches: list[ImageBatch], inverted: np.ndarray, probabilities: np.ndarray, champion: str
-) -> pa.Table:
-    """Return the scores as an Arrow table.
+def load_scorer(champions: Champions, champion: Champion) -> Callable[[Prepared], Scores]:
+    """Load a champion's model and its calibration.
 
     Args:
-        batches: files and rows of the images.
-        inverted: bool [n], which images were inverted.
-        probabilities: float32 [n, classes].
-        champion: id of the champion.
+        champions: registry that holds it.
+        champion: to score with. Without a calibration its probabilities are those of training, and
+            no picture is marked as unfamiliar; this is logged.
+
+    Raises:
+        PipelineError: the model does not fit its record.
+    """
+    from tasks.model.calibrate import load_calibration
+    from tasks.model.familiar import distances
+    from tasks.model.features import compile_reader
+    from tasks.model.predictions import load_network
+    from tasks.model.temperature import softmax
+
+    shape, store, file = champion.facts.shape, champions.store, champion.calibration
+    network = load_network(store.path(champion.model), shape)
+    read = compile_reader(network, shape.height, shape.width)
+    calibrated = load_calibration(store.path(file)) if file else None
+    if calibrated is None:
+        log.warning(
+            f"champion {champion.id} has no calibration: unfamiliar pictures are not marked"
+        )
+
+    def score_images(prepared: Prepared) -> Scores:
+        features, logits = read(prepared.images)
+        if calibrated is None:
+            return softmax(logits).astype(np.float32), prepared.marks
+        far = distances(features, calibrated.familiar) > calibrated.familiar.limit
+        marks = mark_unfamiliar(prepared.marks, far)
+        return softmax(logits, calibrated.temperature).astype(np.float32), marks
+
+    return score_images
+
+
+def mark_unfamiliar(marks: Sequence[Mark], far: np.ndarray) -> list[Mark]:
+    """Mark pictures that are unlike all training images, where they have no mark yet.
+
+    Args:
+        marks: of each picture, by its ink.
+        far: bool [n], whether it is beyond the limit of the distance.
+    """
+    return [
+        mark or ("unfamiliar" if distant else "") for mark, distant in zip(marks, far, strict=True)
+    ]
+
+
+def scores_table(prepared: Prepared, scores: Scores, champion: str) -> pa.Table:
+    """Return scores as an Arrow table.
 
     Returns:
-        Columns `file`, `row` (int64, from 0), `predicted` (uint8), `inverted`, `champion`,
-        `p0`, `p1`, …
+        Columns `file`, `row` (int64, from 0), `predicted` (uint8), `fit` (what was done to the
+        picture), `mark` (reason not to trust the class), `champion`, and the probabilities `p0`,
+        `p1`, … (float32).
     """
-    counts = [len(batch.images) for batch in batches]
-    files = np.repeat([batch.file for batch in batches], counts)
-    rows = [np.arange(n) + batch.first_row for batch, n in zip(batches, counts, strict=True)]
+    probabilities, marks = scores
+    text = pa.dictionary(pa.int32(), pa.string())
     columns = {
-        "file": pa.array(files, pa.string()).dictionary_encode(),
-        "row": np.concatenate(rows),
+        "file": pa.array(prepared.files, pa.string()).dictionary_encode(),
+        "row": pa.array(prepared.rows, pa.int64()),
         "predicted": probabilities.argmax(axis=1).astype(np.uint8),
-        "inverted": inverted,
-        "champion": pa.array([champion] * len(files), pa.string()).dictionary_encode(),
+        "fit": pa.array(prepared.fits, pa.string()).dictionary_encode(),
+        "mark": pa.array(marks, pa.string()).dictionary_encode(),
+        "champion": pa.array([champion] * len(marks), pa.string()).cast(text),
     }
     for c in range(probabilities.shape[1]):
         columns[f"p{c}"] = np.ascontiguousarray(probabilities[:, c])
-    return pa.table(columns)
-
-
-def other_ground(images: np.ndarray, ground: Ground) -> np.ndarray:
-    """Return which images have another ground than the champion's training images.
-
-    Args:
-        images: uint8 [n, height, width].
-        ground: ground of the champion's training images.
-
-    Returns:
-        bool [n]; all False for a mixed ground.
-    """
-    if ground == "mixed":
-        return np.zeros(len(images), bool)
-    light = has_light_ground(images)
-    return ~light if ground == "light" else light
+    return pa.table(columns).replace_schema_metadata({PREDICTIONS: b"2"})
 
 
 def score_tables(
-    paths: list[str], champion: Champion, model: Path, settings: ScoreSettings, result: ScoreResult
+    paths: list[str],
+    champions: Champions,
+    champion: Champion,
+    settings: ScoreSettings,
+    result: ScoreResult,
 ) -> Iterator[pa.Table]:
-    """Yield the scores of all readable images, and count them in `result`."""
+    """Yield the scores of all readable pictures, and add them to `result`."""
     shape = champion.facts.shape
-    classify = None
-    batches = read_batches(paths, shape, settings.batch, result.problems.append)
+    # Champions of earlier versions record no ground; MNIST's is dark.
+    ground = "mixed" if settings.fit == "none" else champion.facts.ground or "dark"
+    alone = len(paths) == 1 and Path(paths[0]).is_dir()
+    base = f"{printable(paths[0]).rstrip(os.sep)}{os.sep}" if alone else ""
+    fitter = Fitter(shape, fit_mode(champion, settings.fit), ground, result.reports, base)
+    score_images = None
+    batches = read_batches(paths, shape, settings.batch, result.reports)
     for group in merge_batches(batches, settings.batch):
-        if classify is None:  # not before there is an image
-            from tasks.model.predictions import load_classifier
-
-            classify = load_classifier(model, shape)
-        images = np.concatenate([batch.images for batch in group])
-        inverted = other_ground(images, "mixed" if settings.as_is else result.ground)
-        images[inverted] = 255 - images[inverted]
-        yield scores_to_table(group, inverted, classify(images), champion.id)
-        result.images += len(images)
-        result.inverted += int(inverted.sum())
+        prepared = fitter.prepare(group)
+        if not prepared.names:
+            continue
+        if score_images is None:  # not before there is an image
+            score_images = load_scorer(champions, champion)
+        scores = score_images(prepared)
+        add_answers(result, prepared, scores, champion.facts.named_classes())
+        yield scores_table(prepared, scores, champion.id)
 
 
-def check_output(out: Path, paths: list[str]) -> None:
-    """Refuse an output path that would lose something of the user's.
-
-    Raises:
-        PipelineError: it is a folder, a device, one of the inputs, or a file that is not a
-            predictions file.
-    """
-    advice = "name another file with --out"
-    try:
-        info = out.stat()
-    except FileNotFoundError:
-        if out.is_symlink():
-            raise PipelineError(f"{out}: a symbolic link to nothing; {advice}") from None
-        return
-    except OSError as error:
-        raise PipelineError(
-            f"{out}: {(error.strerror or 'unreadable').lower()}; {advice}"
-        ) from error
-    if stat.S_ISDIR(info.st_mode):
-        raise PipelineError(f"{out}: a folder, not a file; {advice}")
-    if out.is_symlink() or not stat.S_ISREG(info.st_mode):
-        raise PipelineError(f"{out}: not a regular file; {advice}")
-    for path in map(Path, paths):
-        if path.exists() and (path.samefile(out) or is_in_folder(out, path)):
-            raise PipelineError(f"{out}: is one of the inputs and would be lost; {advice}")
-    if not is_predictions_file(out):
-        raise PipelineError(
-            f"{out}: exists, is not a predictions file, and would be lost"
-            f" ({info.st_size:,} bytes); {advice}"
-        )
+def add_answers(
+    result: ScoreResult, prepared: Prepared, scores: Scores, classes: Sequence[str]
+) -> None:
+    """Add the answers to some pictures to a result."""
+    probabilities, marks = scores
+    if result.sheet:
+        for i in range(min(len(marks), MOST - len(result.entries))):
+            best = int(probabilities[i].argmax())
+            share = float(probabilities[i, best])
+            answer = PictureAnswer(prepared.names[i], classes[best], share, marks[i])
+            original = thumbnail(prepared.originals[i])
+            result.entries.append(Entry(original, prepared.images[i], answer))
+    result.changed += sum(map(bool, prepared.fits))
+    result.tally.add(prepared.names, probabilities, marks, classes)
 
 
-def is_in_folder(file: Path, folder: Path) -> bool:
-    """Tell whether a file is one of the PNG files that a folder stands for."""
-    inside = folder.is_dir() and file.resolve().is_relative_to(folder.resolve())
-    return inside and file.suffix.lower() == ".png"
-
-
-def is_predictions_file(path: Path) -> bool:
-    """Tell whether a file is an earlier output of `score`."""
-    try:
-        names = pq.read_schema(path).names
-    except (pa.ArrowException, OSError):
-        return False
-    return bool(names[: len(FIRST_COLUMNS)] == FIRST_COLUMNS)
-
-
-def score(paths: list[str], settings: ScoreSettings) -> ScoreResult:
-    """Score images and write a complete Parquet file or none.
+def score_files(paths: list[str], settings: ScoreSettings) -> ScoreResult:
+    """Score pictures, and write a complete Parquet file or none.
 
     Files that cannot be read are listed in the result; the others are scored.
 
+    Args:
+        paths: files and folders.
+        settings: options; without `out` nothing is written.
+
     Raises:
-        PipelineError: there is no champion, no image could be read, or the disk fails.
+        PipelineError: there is no champion, no picture could be read, or the disk fails.
     """
-    check_output(settings.out, paths)
+    out, sheet = settings.out, settings.contact_sheet
+    if out:
+        check_output(out, paths)
+    if sheet:
+        check_sheet(sheet, paths)
     champions = Champions(open_store(settings.artifacts), settings.champion)
     champion = current_champion(champions)
-    # Champions of earlier versions record no ground; MNIST's is dark.
-    result = ScoreResult(champion.id, settings.out, champion.facts.ground or "dark")
-    model = champions.store.path(champion.model)
-    unique = f"{os.getpid()}-{secrets.token_hex(4)}"
-    part = settings.out.with_name(f".{settings.out.name}.{unique}.tmp")
-    writer = None
-    with disk_errors("scores", settings.out, "name another file with --out"):
-        try:
-            for table in score_tables(paths, champion, model, settings, result):
-                if writer is None:
-                    part.parent.mkdir(parents=True, exist_ok=True)
-                    writer = pq.ParquetWriter(part, table.schema, compression="zstd")
-                writer.write_table(table)
-            if writer is None:
-                raise PipelineError(nothing_scored(result.problems))
-            writer.close()
-            check_output(settings.out, paths)  # a file may have been created since
-            part.replace(settings.out)
-        finally:
-            if writer is not None:
-                writer.close()
-            part.unlink(missing_ok=True)
+    result = ScoreResult(champion.id, out, sheet)
+    tables = score_tables(paths, champions, champion, settings, result)
+    if out:
+        with disk_errors("scores", out, ANOTHER):
+            write_tables(tables, out, paths)
+    else:
+        for _ in tables:
+            pass
+    if not result.images:
+        raise PipelineError(nothing_scored(result.problems))
+    if sheet:
+        title = f"{say_count(result.images, 'picture')} scored with champion {champion.id}"
+        with disk_errors("contact sheet", sheet, "name another file with --contact-sheet"):
+            write_contact_sheet(result.entries, title, result.images, sheet)
     return result
 
 
+def write_tables(tables: Iterator[pa.Table], out: Path, paths: list[str]) -> None:
+    """Write tables as one Parquet file, which appears when it is complete; none for no table.
+
+    Args:
+        tables: of one schema.
+        out: the file.
+        paths: inputs, which must not be replaced.
+    """
+    part = out.with_name(f".{out.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    writer = None
+    try:
+        for table in tables:
+            if writer is None:
+                part.parent.mkdir(parents=True, exist_ok=True)
+                writer = pq.ParquetWriter(part, table.schema, compression="zstd")
+            writer.write_table(table)
+        if writer is not None:
+            writer.close()
+            check_output(out, paths)  # a file may have been created since
+            part.replace(out)
+    finally:
+        if writer is not None:
+            writer.close()
+        part.unlink(missing_ok=True)
+
+
 def nothing_scored(problems: list[str]) -> str:
-    """Return one line about inputs without any readable image."""
+    """Return one line about inputs without any readable picture."""
     more = f"; and {len(problems) - 1} more" if len(problems) > 1 else ""
-    return f"no image to score: {problems[0]}{more}" if problems else "no image to score"
+    return f"no picture to score: {problems[0]}{more}" if problems else "no picture to score"
 
 
 def summary_lines(result: ScoreResult) -> list[str]:
-    """Return what was scored and inverted, one line each."""
-    text = [f"{result.images:,} images scored with champion {result.champion}: {result.out}"]
-    if result.inverted:
-        other = "dark" if result.ground == "light" else "light"
-        text.append(f"{result.inverted:,} had a {other} ground and were inverted")
-    return text
+    """Return the number of pictures that were scored and changed, one line each."""
+    where = f": {result.out}" if result.out else ""
+    lines = [f"{say_count(result.images, 'picture')} scored with champion {result.champion}{where}"]
+    if result.changed:
+        changed = say_count(result.changed, "picture was", "pictures were")
+        lines.append(f"{changed} fitted to the form of the training images")
+    if result.sheet:
+        lines.append(f"contact sheet: {result.sheet}")
+    return lines
 
 
 def problem_summary(result: ScoreResult) -> str:
     """Return one line about the files that could not be scored."""
-    n = len(result.problems)
-    return f"{n} {'input was' if n == 1 else 'inputs were'} left out; the others are scored"
+    left_out = say_count(len(result.problems), "input was", "inputs were")
+    return f"{left_out} left out; the others are scored"

@@ -47,6 +47,22 @@ def test_promoted_model_is_a_copy_with_its_record(
 
 
 @EVERYWHERE
+def test_calibration_is_copied_with_its_champion(
+    champions: Champions, model: Callable[[str], FileRef], promote: Promote
+) -> None:
+    first = champions.promote(
+        model("a"), facts(), "a test", "good", None, calibration=model("calibration")
+    )
+    promote("b")
+    back = champions.rollback(None, "a test")
+    for champion in (first, back):
+        assert champion.calibration
+        assert champion.calibration.path.startswith(f"champion/{champion.id}/")
+        assert champion.calibration.sha256 == model("calibration").sha256
+        assert champions.problem(champion) is None
+
+
+@EVERYWHERE
 def test_history_lists_all_champions(champions: Champions, promote: Promote) -> None:
     first, second = promote("first"), promote("second", 99)
     assert champions.history() == [first, second]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from helpers.s3 import Wire
 
-from tasks.champion.registry import Champions, histories, registry_names
+from tasks.champion.kept_out import histories
+from tasks.champion.registry import Champions, registry_names
 from tasks.champion.storage import open_storage
 from tasks.engine.digests import sha256
 from tasks.engine.models import FileRef

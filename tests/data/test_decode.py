@@ -14,10 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tasks.data.decode import decode_picture, printable, read_picture
+from tasks.data.decode import Decoded, decode_picture, open_regular, printable, read_whole
 from tasks.runtime.errors import PipelineError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+
+
+def read_picture(path: Path) -> Decoded:
+    """Read and decode a file."""
+    with open_regular(path) as file:
+        return decode_picture(read_whole(file, printable(path)), printable(path))
 
 
 def sample(height: int = 20, width: int = 30) -> np.ndarray:

@@ -1,16 +1,30 @@
-"""Tests of result lines for a terminal."""
+"""Lines for a terminal."""
 
-from tasks.scoring.answers import Answer, answer_lines, percent, plural
+import numpy as np
+
+from tasks.scoring.answers import PictureAnswer, Tally, probability_text, say_count
+
+
+def lines(answers: list[PictureAnswer]) -> list[str]:
+    """Lines of a tally that got the answers in two batches."""
+    tally = Tally()
+    classes = sorted({a.answer for a in answers})
+    for part in (answers[:3], answers[3:]):
+        probabilities = np.zeros((len(part), max(len(classes), 1)))
+        for row, a in zip(probabilities, part, strict=True):
+            row[classes.index(a.answer)] = a.probability
+        tally.add([a.name for a in part], probabilities, [a.mark for a in part], classes)
+    return tally.lines()
 
 
 def test_each_picture_has_a_line() -> None:
     answers = [
-        Answer("digit1.png", "7", 0.9984),
-        Answer("b.png", "3", 0.51),
-        Answer("empty.png", "1", 0.2, "blank"),
-        Answer("12.png", "1", 0.6, "several digits"),
+        PictureAnswer("digit1.png", "7", 0.9984),
+        PictureAnswer("b.png", "3", 0.51),
+        PictureAnswer("empty.png", "1", 0.2, "blank"),
+        PictureAnswer("12.png", "1", 0.6, "several digits"),
     ]
-    assert answer_lines(answers) == [
+    assert lines(answers) == [
         "digit1.png  7  99.8 %",
         "b.png       3  51.0 %",
         "empty.png   –          blank",
@@ -19,10 +33,12 @@ def test_each_picture_has_a_line() -> None:
 
 
 def test_many_images_are_summarised() -> None:
-    answers = [Answer(f"{i}.png", str(i % 3), 0.9 + i / 1000) for i in range(20)]
-    answers += [Answer("e.png", "1", 0.1, "blank"), Answer("t.png", "8", 0.2, "no digit")]
-    assert answer_lines(answers) == [
-        "22 pictures",
+    answers = [PictureAnswer(f"{i}.png", str(i % 3), 0.9 + i / 1000) for i in range(20)]
+    answers += [
+        PictureAnswer("e.png", "1", 0.1, "blank"),
+        PictureAnswer("t.png", "8", 0.2, "no digit"),
+    ]
+    assert lines(answers) == [
         "  0  7",
         "  1  7",
         "  2  6",
@@ -38,12 +54,17 @@ def test_many_images_are_summarised() -> None:
 
 
 def test_no_images() -> None:
-    assert answer_lines([]) == []
-    assert answer_lines([Answer("e.png", "1", 0.1, "blank")] * 21)[1:] == ["21 pictures are blank"]
+    assert lines([]) == []
+    assert lines([PictureAnswer("e.png", "1", 0.1, "blank")] * 21) == ["21 pictures are blank"]
 
 
 def test_numbers() -> None:
-    assert percent(0.99999) == "99.9 %"
-    assert percent(1.0) == "100.0 %"
-    assert (plural(1, "picture"), plural(2000, "picture")) == ("1 picture", "2,000 pictures")
-    assert plural(2, "input was", "inputs were") == "2 inputs were"
+    assert probability_text(0.99999) == "99.9 %"
+    assert probability_text(1.0) == "100.0 %"
+    assert (say_count(1, "picture"), say_count(2000, "picture")) == ("1 picture", "2,000 pictures")
+    assert say_count(2, "input was", "inputs were") == "2 inputs were"
+
+
+def test_classes_are_in_the_order_of_their_numbers() -> None:
+    answers = [PictureAnswer("a", name, 0.9) for name in ("10", "9", "cat", "2")] * 6
+    assert [line.split()[0] for line in lines(answers)[:4]] == ["2", "9", "10", "cat"]

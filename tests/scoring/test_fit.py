@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from tasks.data.drawn import draw_digits
+from tasks.data.drawn import draw_many
 from tasks.data.mnist_form import has_mnist_form
 from tasks.scoring.fit import count_digits, fit_images, fit_picture
 
 Trouble = Callable[[np.ndarray], np.ndarray]
 
-DRAWN = draw_digits(40, seed=3)[0]
+DRAWN = draw_many(40, seed=3)[0]
 DIGITS = DRAWN[has_mnist_form(DRAWN)]
 
 

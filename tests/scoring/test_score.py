@@ -11,6 +11,7 @@ import pytest
 from helpers import bars
 from helpers.commands import small_disk
 from PIL import Image
+from scipy.special import softmax
 
 from tasks.champion.registry import Champions, Ground
 from tasks.data import idx
@@ -20,7 +21,8 @@ from tasks.engine.models import FileRef
 from tasks.engine.store import Store
 from tasks.records import Shape
 from tasks.runtime.errors import PipelineError
-from tasks.scoring.score import check_output, problem_summary, score, summary_lines
+from tasks.scoring.outputs import check_output, check_sheet
+from tasks.scoring.score import problem_summary, score_files, summary_lines
 from tasks.settings import NetworkSettings, ScoreSettings
 
 from ..champion.conftest import facts
@@ -32,7 +34,7 @@ IMAGES, _ = bars.draw(50, seed=0)
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a root with a champion of large random weights, so that predictions differ."""
+    """An artifact root with a champion whose weights are random, but large enough to tell."""
     from tasks.model.device import load_tensorflow
     from tasks.model.network import build_network
 
@@ -50,7 +52,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def expected(root: Path) -> np.ndarray:
-    """Return the model's probabilities of all images."""
+    """Probabilities of all images, from the model itself."""
     import keras
 
     logits = keras.models.load_model(root / "champion" / "current" / "model.keras")(
@@ -72,7 +74,7 @@ def probabilities(table: pa.Table) -> np.ndarray:
 
 
 def difference(table: pa.Table) -> float:
-    """Return the difference of rows 5 to 9 from rows 0 to 4."""
+    """How much the second five rows differ from the first."""
     rows = probabilities(table)
     return float(np.abs(rows[5:] - rows[:5]).max())
 
@@ -91,12 +93,12 @@ def test_files_of_every_kind_give_the_probabilities_of_the_model(
         Image.fromarray(IMAGES[n]).save(folder / f"{n}.png")
     write_idx(tmp_path / "a.idx", IMAGES[10:30])
     write_parquet(to_table(IMAGES[30:], np.zeros(20, np.uint8), 0), tmp_path / "b.parquet")
-    result = score([str(folder), f"{tmp_path}/a.idx", f"{tmp_path}/b.parquet"], settings)
+    result = score_files([str(folder), f"{tmp_path}/a.idx", f"{tmp_path}/b.parquet"], settings)
     assert result.problems == []
     assert result.images == 50
 
     table = pq.read_table(settings.out)
-    assert table.column_names == ["file", "row", "predicted", "inverted", "champion"] + [
+    assert table.column_names == ["file", "row", "predicted", "fit", "mark", "champion"] + [
         f"p{c}" for c in range(3)
     ]
     assert np.abs(probabilities(table) - expected).max() < 1e-5
@@ -104,9 +106,9 @@ def test_files_of_every_kind_give_the_probabilities_of_the_model(
     assert table["row"].to_pylist() == [0] * 10 + [*range(20)] + [*range(20)]
     assert table["file"].to_pylist()[9:11] == [str(folder / "9.png"), f"{tmp_path}/a.idx"]
     assert set(table["champion"].to_pylist()) == {Champions(Store(root)).current_name()}
-    assert not any(table["inverted"].to_pylist())
+    assert not any(table["fit"].to_pylist() + table["mark"].to_pylist())
     assert summary_lines(result) == [
-        f"50 images scored with champion {result.champion}: {tmp_path}/out.parquet"
+        f"50 pictures scored with champion {result.champion}: {tmp_path}/out.parquet"
     ]
 
 
@@ -114,16 +116,15 @@ def test_ink_on_paper_is_inverted(
     tmp_path: Path, settings: ScoreSettings, expected: np.ndarray
 ) -> None:
     both = np.concatenate([IMAGES[:5], 255 - IMAGES[:5]])
-    result = score([write_idx(tmp_path / "a", both)], settings)
-    assert result.inverted == 5
-    assert summary_lines(result)[1] == "5 had a light ground and were inverted"
+    result = score_files([write_idx(tmp_path / "a", both)], settings)
+    assert summary_lines(result)[1] == "5 pictures were fitted to the form of the training images"
     table = pq.read_table(settings.out)
-    assert table["inverted"].to_pylist() == [False] * 5 + [True] * 5
+    assert table["fit"].to_pylist() == [""] * 5 + ["inverted"] * 5
     assert difference(table) < 1e-4
 
-    score([f"{tmp_path}/a"], settings.model_copy(update={"as_is": True}))
+    score_files([f"{tmp_path}/a"], settings.model_copy(update={"fit": "none"}))
     table = pq.read_table(settings.out)
-    assert not any(table["inverted"].to_pylist())
+    assert not any(table["fit"].to_pylist())
     assert difference(table) > 0.1
 
 
@@ -140,13 +141,94 @@ def test_images_with_the_champions_background_are_not_inverted(
     known = facts().model_copy(update={"ground": ground})
     champions.promote(model, known, "a test", "good", expected_current=None)
     both = np.concatenate([IMAGES[:5], 255 - IMAGES[:5]])
-    result = score(
+    result = score_files(
         [write_idx(tmp_path / "a", both)], settings.model_copy(update={"artifacts": own})
     )
-    marked = pq.read_table(settings.out)["inverted"].to_pylist()
-    assert marked == [inverted > 0] * 5 + [False] * 5
-    assert result.inverted == inverted
-    assert summary_lines(result)[1:] == ["5 had a dark ground and were inverted"][:inverted]
+    steps = pq.read_table(settings.out)["fit"].to_pylist()
+    assert steps == ["inverted" if inverted else ""] * 5 + [""] * 5
+    assert result.changed == inverted
+
+
+def test_pictures_of_another_size_need_a_fit(tmp_path: Path, settings: ScoreSettings) -> None:
+    folder = tmp_path / "digits"
+    folder.mkdir()
+    for name, shape in (("a.png", (8, 8)), ("b.png", (40, 30)), ("c.bmp", (8, 8))):
+        picture = np.full(shape, 255, np.uint8)
+        picture[2:-2, shape[1] // 2] = 0
+        Image.fromarray(picture).save(folder / name)
+    result = score_files([str(folder)], settings)
+    assert result.problems == [f"{folder}/b.png: 40 × 30 pixels; the champion takes 8 × 8"]
+    assert [a.name for a in result.tally.first] == ["a.png", "c.bmp"]
+
+    result = score_files([str(folder)], settings.model_copy(update={"fit": "mnist"}))
+    assert result.problems == []
+    assert result.images == 3
+    assert all("inverted" in fit for fit in pq.read_table(settings.out)["fit"].to_pylist())
+
+
+def test_without_out_nothing_is_written(tmp_path: Path, settings: ScoreSettings) -> None:
+    before = write_idx(tmp_path / "a", IMAGES[:2])
+    result = score_files([before], settings.model_copy(update={"out": None}))
+    assert [a.name for a in result.tally.first] == [f"{before} row 0", f"{before} row 1"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+    with pytest.raises(PipelineError, match="no picture to score"):
+        score_files([f"{tmp_path}/nowhere"], settings.model_copy(update={"out": None}))
+
+
+def test_only_an_earlier_contact_sheet_is_replaced(tmp_path: Path, settings: ScoreSettings) -> None:
+    Image.fromarray(IMAGES[0]).save(tmp_path / "digit.png")
+    with_sheet = settings.model_copy(update={"contact_sheet": tmp_path / "sheet.png"})
+    for _ in range(2):  # the second time it lies among the inputs
+        assert score_files([str(tmp_path)], with_sheet).images == 1
+    assert Image.open(tmp_path / "sheet.png").size[0] > 500
+    for path, said in (
+        (tmp_path / "digit.png", "is one of the inputs and would be lost; name another file with"),
+        (tmp_path / "sheet.jpg", "should end in .png"),
+    ):
+        with pytest.raises(PipelineError, match=said):
+            check_sheet(path, [str(tmp_path)])
+
+
+def test_images_unlike_the_training_images_are_marked(
+    tmp_path: Path, root: Path, settings: ScoreSettings
+) -> None:
+    """Familiar are the first 25 images; the temperature makes answers less sure."""
+    from tasks.model.checkpoint import write_tensors
+    from tasks.model.familiar import unit_rows
+    from tasks.model.features import compile_reader
+    from tasks.model.predictions import load_network
+
+    own = tmp_path / "own"
+    champions = Champions(Store(own))
+    champions.store.prepare()
+    shutil.copy(root / "model.keras", own)
+    read = compile_reader(load_network(own / "model.keras", facts().shape), 8, 8)
+    features, logits = read(IMAGES)
+    write_tensors(
+        {
+            "familiar": unit_rows(features[:25]).astype(np.float16),
+            "limit": np.array(1e-3),
+            "temperature": np.array(2.0),
+        },
+        own / "calibration.safetensors",
+    )
+    model, calibration = (
+        FileRef(path=p.name, sha256=sha256(p), size=p.stat().st_size)
+        for p in (own / "model.keras", own / "calibration.safetensors")
+    )
+    champion = champions.promote(
+        model, facts(), "a test", "good", expected_current=None, calibration=calibration
+    )
+    assert champion.calibration
+    images = write_idx(tmp_path / "a")
+    settings = settings.model_copy(update={"artifacts": own})
+    result = score_files([images], settings)
+    table = pq.read_table(settings.out)
+    marks = table["mark"].to_pylist()
+    assert marks[:25] == [""] * 25
+    assert "unfamiliar" in marks[25:]
+    assert result.tally.marks["unfamiliar"] == marks.count("unfamiliar")
+    assert np.allclose(probabilities(table), softmax(logits / 2, axis=1), atol=1e-5)
 
 
 def test_invalid_files_are_listed_and_the_others_scored(
@@ -154,7 +236,7 @@ def test_invalid_files_are_listed_and_the_others_scored(
 ) -> None:
     (tmp_path / "text").write_text("seven")
     paths = [f"{tmp_path}/text", write_idx(tmp_path / "a"), f"{tmp_path}/nowhere"]
-    result = score(paths, settings)
+    result = score_files(paths, settings)
     assert result.images == pq.read_metadata(settings.out).num_rows == 50
     assert len(result.problems) == 2
     assert problem_summary(result) == "2 inputs were left out; the others are scored"
@@ -162,10 +244,10 @@ def test_invalid_files_are_listed_and_the_others_scored(
 
 def test_without_images_no_file_is_written(tmp_path: Path, settings: ScoreSettings) -> None:
     columns = {name: ["x"] for name in ("file", "row", "predicted", "inverted", "champion")}
-    pq.write_table(pa.table(columns), settings.out)  # from an earlier run
+    pq.write_table(pa.table(columns), settings.out)  # of an earlier version
     before = settings.out.read_bytes()
-    with pytest.raises(PipelineError, match=r"^no image to score: .*/nowhere: no such file or f"):
-        score([f"{tmp_path}/nowhere"], settings)
+    with pytest.raises(PipelineError, match=r"^no picture to score: .*/nowhere: no such file or f"):
+        score_files([f"{tmp_path}/nowhere"], settings)
     assert settings.out.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["out.parquet"]
 
@@ -173,7 +255,7 @@ def test_without_images_no_file_is_written(tmp_path: Path, settings: ScoreSettin
 def test_missing_champion_error_gives_advice(tmp_path: Path) -> None:
     settings = ScoreSettings(artifacts=tmp_path / "empty")
     with pytest.raises(PipelineError, match=r"no champion in .* yet; train one with `python flow"):
-        score([write_idx(tmp_path / "a")], settings)
+        score_files([write_idx(tmp_path / "a")], settings)
 
 
 def test_damaged_champion_is_reported_and_the_previous_one_is_used(
@@ -188,9 +270,10 @@ def test_damaged_champion_is_reported_and_the_previous_one_is_used(
     second = champions.promote(other, facts(), "a test", "good", expected_current=whole.id).id
     (champions.folder / second / "model.keras").write_bytes(b"OTHER")
     with caplog.at_level(logging.WARNING, logger="mnist"):
-        assert score([write_idx(tmp_path / "a")], settings).champion == whole.id
+        assert score_files([write_idx(tmp_path / "a")], settings).champion == whole.id
     assert caplog.messages == [
-        f"champion {second}: model damaged: model.keras; using {whole.id}, the one before"
+        f"champion {second}: model damaged: model.keras; using {whole.id}, the one before",
+        f"champion {whole.id} has no calibration: unfamiliar pictures are not marked",
     ]
 
 
@@ -201,13 +284,13 @@ def test_full_disk_fails_in_one_line_without_a_file(
         (disk / "filler").write_bytes(bytes(8_000))
         full = settings.model_copy(update={"out": disk / "out.parquet", "batch": 2})
         with pytest.raises(PipelineError, match=r"scores: cannot write to .*; free some space, or"):
-            score([write_idx(tmp_path / "a")], full)
+            score_files([write_idx(tmp_path / "a")], full)
         assert [p.name for p in disk.iterdir()] == ["filler"]
 
 
 @pytest.mark.parametrize("kind", ["device", "folder", "input", "foreign", "link"])
 def test_output_that_would_overwrite_another_file_is_refused(tmp_path: Path, kind: str) -> None:
-    """Only an earlier predictions file is replaced."""
+    """Nothing but an earlier predictions file is replaced."""
     out = Path("/dev/null") if kind == "device" else tmp_path / "out.png"
     if kind == "folder":
         out.mkdir()

@@ -71,6 +71,7 @@ def test_defaults_equal_the_tutorial() -> None:
         "shift": 0.0,
         "rotation": 0.0,
         "zoom": 0.0,
+        "drawn": 0.0,
     }
     assert settings.cycle is None
     assert settings.schedule.stops == (0, 1, 100, 1_000, 10_000)
@@ -208,6 +209,11 @@ def test_url_with_secrets_is_refused(url: str) -> None:
     (schema,) = (s for n, s in fields(Settings.model_json_schema()) if n == "url")
     assert not re.match(schema["pattern"], url)
     assert re.match(schema["pattern"], "https://a.org:80/data/")
+
+
+@pytest.mark.parametrize("url", ["s3://KEY:SECRET@bucket/x", "ftp://me@host/x"])
+def test_an_artifact_root_holds_no_secrets(url: str) -> None:
+    assert "no user name and password" in fault(Settings, artifacts=url)
 
 
 @pytest.mark.parametrize(

@@ -69,3 +69,8 @@ MIRRORS = (
     "https://raw.githubusercontent.com/fgnt/mnist/master/",  # for networks that allow GitHub
 )
 """Base URLs of the four archives, tried in this order."""
+
+
+def is_mnists_train_file(sha256: str) -> bool:
+    """Tell MNIST's training images by the SHA-256 of their extracted file."""
+    return sha256 == MNIST[0].sha256

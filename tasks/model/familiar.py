@@ -1,30 +1,27 @@
-"""Pictures that are nothing like a digit, by what the network's last hidden layer sees.
+"""Distance of images from the training images, in the outputs of the last hidden layer.
 
-A picture is marked if it is farther from all training images than 99 % of the validation images
+An image is unfamiliar if it is farther from all training images than 99 % of the validation images
 are (nearest neighbours: Sun et al. 2022, "Out-of-distribution detection with deep nearest
-neighbors"). What the ink alone tells, fit.py has marked before: blank pictures, blobs, several
-digits. All functions are pure.
+neighbors"). All functions are pure.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.scoring.fit import Mark
-
-NEIGHBOURS = 2000  # training images that are kept to compare with
+NEIGHBOURS = 2000  # training images that are kept to compare with, at most
+MOST_VALUES = 4_000_000  # of all kept images together: 8 MB
 FALSE_ALARMS = 0.01  # share of validation images beyond the limit
 
 
 @dataclass(frozen=True)
 class Familiar:
-    """Features of training images, and how far from them a digit may be."""
+    """Features of training images, and the limit of the distance from them."""
 
     features: np.ndarray
     """float16 [n, neurons], each row of length 1."""
     limit: float
-    """Largest distance of a digit, 1 minus the cosine."""
+    """Largest distance of a familiar image, 1 minus the cosine."""
 
 
 def unit_rows(features: np.ndarray) -> np.ndarray:
@@ -38,10 +35,20 @@ def unit_rows(features: np.ndarray) -> np.ndarray:
     return rows
 
 
-def choose_rows(count: int, seed: int = 0) -> np.ndarray:
-    """Choose the training images that are kept, int [min(count, NEIGHBOURS)], ascending."""
+def choose_rows(count: int, neurons: int, seed: int = 0) -> np.ndarray:
+    """Choose the training images that are kept.
+
+    Args:
+        count: of training images.
+        neurons: of the last hidden layer.
+        seed: of the choice.
+
+    Returns:
+        int [n], ascending; n is `NEIGHBOURS`, or less for a small data set or a very wide layer.
+    """
     rng = np.random.default_rng(seed)
-    return np.sort(rng.choice(count, min(count, NEIGHBOURS), replace=False))
+    kept = min(count, NEIGHBOURS, max(1, MOST_VALUES // neurons))
+    return np.sort(rng.choice(count, kept, replace=False))
 
 
 def learn_familiar(
@@ -52,7 +59,7 @@ def learn_familiar(
     Args:
         training: float [n, neurons], features of training images; see `choose_rows`.
         validation: float [m, neurons], features of images that were not trained on.
-        false_alarms: share of digits that may be marked.
+        false_alarms: share of validation images beyond the limit.
     """
     kept = Familiar(unit_rows(training).astype(np.float16), 2.0)
     limit = np.quantile(distances(validation, kept), 1 - false_alarms)
@@ -73,17 +80,3 @@ def distances(features: np.ndarray, familiar: Familiar) -> np.ndarray:
     closest = (rows @ familiar.features.astype(np.float32).T).max(axis=1)
     distance: np.ndarray = 1 - closest
     return distance
-
-
-def mark_unlike(marks: Sequence[Mark], far: np.ndarray, limit: float) -> list[Mark]:
-    """Mark pictures that are unlike any training image, where they have no mark yet.
-
-    Args:
-        marks: `Fitted.mark` of each picture.
-        far: float [n], `distances`.
-        limit: of the distance.
-    """
-    return [
-        mark or ("no digit" if distance > limit else "")
-        for mark, distance in zip(marks, far, strict=True)
-    ]
