@@ -21,6 +21,7 @@ if __name__ == "__main__":
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
+from tasks.report.formatting import escape_markdown
 from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
 from tasks.runtime.hooks import publish_failure_reason
@@ -49,7 +50,7 @@ def score_batch(paths: list[str], settings: ScoreSettings = ScoreSettings()) -> 
     log.info("\n".join([*result.tally.lines(), *summary, *others]))
     create_markdown_artifact(
         key="scores",
-        markdown="\n".join([*summary, "", *(f"- {line}" for line in others)]),
+        markdown="\n".join([*summary, "", *(f"- {escape_markdown(line)}" for line in others)]),
         description="Number of pictures scored, and files that were left out",
     )
     if result.problems:

@@ -64,8 +64,8 @@ def mnist_study(
     store = open_store(settings.artifacts)
     with store.in_use():
         executor = PrefectExecutor(store, frozenset(settings.refresh))
-        downloaded, splits = prepare_data(executor, settings)
-        context = StudyContext(settings, seeds, splits.shape, downloaded.source)
+        data = prepare_data(executor, settings)
+        context = StudyContext(settings, seeds, data.splits.shape, data.download.source)
         answers = []
         with start_workers(settings, workers, Training(train_job, variant_dependencies)) as pool:
             runner = JobRunner(pool)

@@ -24,6 +24,7 @@ from tasks.runtime.console import console, print_log_lines
 from tasks.runtime.errors import PipelineError, is_lost_server, without_secrets
 from tasks.runtime.prefect_logging import quiet_prefect
 from tasks.settings import (
+    AuditSettings,
     ConvertSettings,
     DownloadSettings,
     EvaluationSettings,
@@ -56,6 +57,7 @@ class SettingsOptions(Settings):
     network: Annotated[NetworkSettings, option_group("Network")] = NetworkSettings()
     download: Annotated[DownloadSettings, option_group("Data")] = DownloadSettings()
     convert: Annotated[ConvertSettings, option_group("Data")] = ConvertSettings()
+    audit: Annotated[AuditSettings, option_group("Data")] = AuditSettings()
     evaluation: Annotated[EvaluationSettings, option_group("Evaluation")] = EvaluationSettings()
     figures: Annotated[FigureSettings, option_group("Report")] = FigureSettings()
 

@@ -37,7 +37,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort, LogSort
 from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.states import Cancelled, Crashed
+from prefect.states import Cancelled, Cancelling, Crashed
 
 from tasks.runtime.console import log
 from tasks.runtime.hooks import FAILURE_KEY, publish_reason
@@ -52,6 +52,8 @@ CRASHED_RUNS = 20
 """Newest crashed runs that are looked at."""
 GAP_POLLS = 4
 """After so many missed looks at the server, the silence of every run is measured anew."""
+
+ASKED_AGAIN = "Asked the worker again to cancel this run."
 
 ACTIVE = FlowRunFilterState(
     type=FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING, StateType.CANCELLING])
@@ -104,7 +106,8 @@ class Watch:
         for id in self.signs.keys() - runs.keys():
             del self.signs[id]
         for id, run in runs.items():
-            sign = (run.state_id, beats[id])
+            # The process of a run that is being cancelled may live on: its heartbeats do not count.
+            sign = (run.state_id, None if is_cancelling(run) else beats[id])
             if id not in self.signs or self.signs[id][0] != sign:
                 self.signs[id] = (sign, now)
             elif now - self.signs[id][1] >= self.silence + expected_wait(run):
@@ -148,16 +151,27 @@ class Watch:
                     yield run
 
     def mark(self, client: SyncPrefectClient, run: FlowRun) -> None:
-        """Mark a silent run as crashed, or as cancelled if it was being cancelled."""
+        """Mark a silent run as crashed, or as cancelled if it was being cancelled.
+
+        A server that is killed may lose the message to the worker that a run is to be cancelled. So
+        the state is first set once more, which sends the message again.
+        """
         assert run.state
+        if is_cancelling(run) and run.state.message != ASKED_AGAIN:
+            client.set_flow_run_state(run.id, Cancelling(message=ASKED_AGAIN), force=True)
+            return
         message = (
             f"{run.state.name} without a sign of life for {self.silence:.0f} s; its process or"
             " machine seems to be gone."
         )
-        cancelling = run.state.type == StateType.CANCELLING
-        state: State[Any] = (Cancelled if cancelling else Crashed)(message=message)
+        state: State[Any] = (Cancelled if is_cancelling(run) else Crashed)(message=message)
         client.set_flow_run_state(run.id, state)
         leave_reason(client, run.id)
+
+
+def is_cancelling(run: FlowRun) -> bool:
+    """Return whether a run is being cancelled."""
+    return run.state_type == StateType.CANCELLING
 
 
 def newest_heartbeat(client: SyncPrefectClient, run_id: UUID) -> UUID | None:

@@ -50,15 +50,16 @@ def test_promoted_model_is_a_copy_with_its_record(
 def test_calibration_is_copied_with_its_champion(
     champions: Champions, model: Callable[[str], FileRef], promote: Promote
 ) -> None:
-    first = champions.promote(
-        model("a"), facts(), "a test", "good", None, calibration=model("calibration")
-    )
+    path = champions.store.root / "calibration.safetensors"
+    path.write_text("calibration")
+    file = FileRef(path=path.name, sha256=sha256(path), size=path.stat().st_size)
+    first = champions.promote(model("a"), facts(), "a test", "good", None, calibration=file)
     promote("b")
     back = champions.rollback(None, "a test")
     for champion in (first, back):
         assert champion.calibration
-        assert champion.calibration.path.startswith(f"champion/{champion.id}/")
-        assert champion.calibration.sha256 == model("calibration").sha256
+        assert champion.calibration.path == f"champion/{champion.id}/calibration.safetensors"
+        assert champion.calibration.sha256 == file.sha256
         assert champions.problem(champion) is None
 
 

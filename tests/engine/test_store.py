@@ -64,7 +64,7 @@ def test_files_of_a_killed_run_are_not_among_the_outputs(store: Store) -> None:
     assert [path.name for path in (store.root / "stage" / KEY[:12]).iterdir()] == ["whole"]
 
 
-def test_scratch_folder_survives_failure_but_not_success(store: Store) -> None:
+def test_scratch_folder_survives_failure_but_not_the_cache_entry(store: Store) -> None:
     with pytest.raises(RuntimeError), store.workspace("stage", KEY) as work:
         work.scratch.mkdir()
         (work.scratch / "half").write_text("half")

@@ -73,7 +73,7 @@ class Wire:
     def __init__(self, target: int) -> None:
         self.target = target
         self.whole = True
-        self.ends: list[socket.socket] = []
+        self.ends: set[socket.socket] = set()
         self.server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.server.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -87,7 +87,7 @@ class Wire:
                     here.close()
                     continue
                 there = socket.create_connection(("127.0.0.1", self.target))
-                self.ends += [here, there]
+                self.ends |= {here, there}
                 for end in (here, there):
                     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 for a, b in ((here, there), (there, here)):
@@ -101,11 +101,13 @@ class Wire:
         for end in (a, b):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+            end.close()  # otherwise a long test runs out of file descriptors
+            self.ends.discard(end)
 
     def cut(self) -> None:
         """Break all connections, and refuse new ones."""
         self.whole = False
-        for end in self.ends:
+        for end in tuple(self.ends):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 

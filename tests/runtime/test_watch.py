@@ -88,7 +88,6 @@ def test_silent_runs_end_and_leave_a_reason(
     runs = {
         start(Pending()): "Crashed",
         start(Pending(), Running()): "Crashed",
-        start(Pending(), Running(), Cancelling()): "Cancelled",
         start(): "Scheduled",
         start(Pending(), Running(), Completed()): "Completed",
     }
@@ -97,6 +96,18 @@ def test_silent_runs_end_and_leave_a_reason(
     for run, name in runs.items():
         keys = [artifact.key for artifact in artifacts_of(client, run)]
         assert keys == ["flow-failure"] * (name == "Crashed")
+
+
+def test_run_that_stays_cancelling_is_cancelled_once_more_before_it_ends(
+    client: SyncPrefectClient, watch: Watch, start: Start
+) -> None:
+    run = start(Pending(), Running(), Cancelling())
+    before = client.read_flow_run(run).state_id
+    look_again_after_the_silence(watch, client)
+    assert name_of(client, run) == "Cancelling"
+    assert client.read_flow_run(run).state_id != before
+    look_again_after_the_silence(watch, client)
+    assert name_of(client, run) == "Cancelled"
 
 
 def test_a_heartbeat_is_a_sign_of_life(

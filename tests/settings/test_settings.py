@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from flows.cli.common import SettingsOptions
 from tasks.settings import (
     ConvertSettings,
     DownloadSettings,
@@ -348,3 +349,13 @@ def test_presets_survive_a_json_round_trip(preset: Preset) -> None:
 
 def test_unknown_preset_is_refused_with_the_known_names() -> None:
     assert "'tutorial', 'fast' or 'best'" in fault(Settings, preset="slow")
+
+
+def test_every_group_of_settings_has_options_on_the_command_line() -> None:
+    groups = {
+        name
+        for name, field in Settings.model_fields.items()
+        if isinstance(field.default, StageSettings)
+    }
+    assert "audit" in groups
+    assert groups <= SettingsOptions.__annotations__.keys()
