@@ -26,27 +26,25 @@ test: $(VENV)/installed-dev ## run every test that should pass on your machine
 quick: $(VENV)/installed-dev ## run the tests without a server, the network and TensorFlow
 	@$(BIN)/pytest $(PARALLEL) -m "not server and not network and not tensorflow" $(ARGS)
 
-proofs: $(VENV)/installed-dev ## run longer tests of the cache: 10,000 random edit sequences, 140 kills
+proofs: $(VENV)/installed-dev ## run longer tests: 10,000 edit sequences, 140 kills, every outage, a week
 	@CACHE_SEQUENCES=10000 $(BIN)/pytest tests/engine/cache/test_properties.py $(ARGS)
 	@KILLS=40 $(BIN)/pytest tests/flows/test_kills.py -s $(ARGS)
 	@CHAMPION_KILLS=100 $(BIN)/pytest tests/champion/test_kills.py $(ARGS)
+	@PROOFS=1 $(BIN)/pytest tests/e2e/test_outages.py tests/e2e/test_week.py -s $(ARGS)
+	@MUTATIONS=1000000 $(BIN)/pytest tests/test_mutations.py -s $(ARGS)
 
 # Scheduled retraining, on the server of `make server` unless PREFECT_API_URL names another.
 deploy worker: export PREFECT_API_URL ?= http://127.0.0.1:4200/api
-PREFECT := $(BIN)/prefect --no-prompt
 
 server: $(VENV)/installed ## start a Prefect server on this machine, until Ctrl-C
-	@$(PREFECT) server start
+	@$(BIN)/prefect --no-prompt server start
 
 deploy: $(VENV)/installed ## create or update work pool, deployments and automations on the server
-	@$(BIN)/python -m tasks.runtime.server check
-	@$(PREFECT) work-pool create mnist --type process >/dev/null 2>&1 || $(PREFECT) work-pool inspect mnist >/dev/null
-	@$(PREFECT) deploy --all
-	@$(BIN)/python -m tasks.runtime.automations automations.yaml
+	@$(BIN)/python -m tasks.runtime.deploy
 
 worker: $(VENV)/installed ## run what is scheduled or asked for, until Ctrl-C
 	@$(BIN)/python -m tasks.runtime.server check
-	@$(PREFECT) worker start --pool mnist
+	@$(BIN)/python -m tasks.runtime.worker
 
 benchmarks: $(VENV)/installed-dev ## compare with other ways to do the same; ARGS="--help" lists options
 	@$(BIN)/python -m benchmarks.run $(ARGS)

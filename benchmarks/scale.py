@@ -89,7 +89,7 @@ def main() -> None:
         set_prefect_defaults()
         os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "WARNING"
         os.environ["PREFECT_API_AUTH_STRING"] = password = "run:benchmark"
-        with temporary_server(password) as url:
+        with temporary_server(password, home) as url:
             os.environ["PREFECT_API_URL"] = url
             found = measure(asked.artifacts or f"{folder}/artifacts", home, asked.runs)
     for name, value in found.items():

@@ -3,10 +3,15 @@
 Nothing here knows of Prefect: the executor decides what a call of a stage does.
 """
 
+from dataclasses import dataclass
+
+from tasks.data.audit import audit
 from tasks.data.convert import convert
 from tasks.data.download import download
 from tasks.data.drawn import add_drawn
+from tasks.data.drop import drop
 from tasks.engine.stage import Executor
+from tasks.model.check_labels import check_labels
 from tasks.model.evaluate import evaluate
 from tasks.model.export import export
 from tasks.model.insights.attribute import attribute
@@ -15,18 +20,45 @@ from tasks.model.insights.excite import excite
 from tasks.model.insights.layer_outputs import layer_outputs
 from tasks.model.metrics import measure
 from tasks.model.train import initialise, train
-from tasks.records import Checkpoint, Download, Evaluation, Results, Segment, Shape, Split, Splits
+from tasks.records import (
+    Audit,
+    Checkpoint,
+    Download,
+    Evaluation,
+    Results,
+    Segment,
+    Shape,
+    Split,
+    Splits,
+)
 from tasks.report.draw import draw
 from tasks.report.live.pack import pack_live
-from tasks.settings import FigureSettings, Settings
+from tasks.settings import Settings
 from tasks.study.result import RunResult, summarise_run
 
 
-def prepare_data(executor: Executor, settings: Settings) -> tuple[Download, Splits]:
-    """Download the data set and convert it to three splits."""
+@dataclass(frozen=True)
+class PreparedData:
+    """The data set before training."""
+
+    download: Download
+    converted: Splits
+    """All images."""
+    audit: Audit
+    """Findings about all images."""
+    splits: Splits
+    """The images to train on and to test with."""
+
+
+def prepare_data(executor: Executor, settings: Settings) -> PreparedData:
+    """Download the data set, convert it, look at it, and drop what the settings say."""
     downloaded = download(executor, settings=settings.download)
-    splits = convert(executor, files=downloaded.files, settings=settings.convert)
-    return downloaded, splits
+    converted = convert(executor, files=downloaded.files, settings=settings.convert)
+    found = audit(executor, splits=converted)
+    splits = converted
+    if settings.audit.drop:
+        splits = drop(executor, splits=converted, audit=found, settings=settings.audit)
+    return PreparedData(downloaded, converted, found, splits)
 
 
 def training_images(
@@ -42,18 +74,6 @@ def training_images(
         share=settings.training.drawn,
         seed=settings.training.seed,
     )
-
-
-def images_to_show(settings: FigureSettings, rows: int) -> tuple[int, ...]:
-    """Return the test images whose layer outputs are shown: of the default ones, those there are.
-
-    Args:
-        settings: images that were asked for.
-        rows: number of images in the test split.
-    """
-    if settings.test_images != FigureSettings().test_images:
-        return settings.test_images
-    return tuple(row for row in settings.test_images if row < rows)
 
 
 def train_to(
@@ -79,8 +99,9 @@ def train_to(
 
 def compute_results(executor: Executor, settings: Settings) -> Results:
     """Run all stages from download to figures; each milestone trains on from the one before."""
-    downloaded, splits = prepare_data(executor, settings)
-    images = training_images(executor, settings, downloaded, splits)
+    data = prepare_data(executor, settings)
+    splits = data.splits
+    images = training_images(executor, settings, data.download, splits)
     test, shape, network = splits.test, splits.shape, settings.network
 
     def evaluate_at(checkpoint: Checkpoint, iteration: int) -> Evaluation:
@@ -107,13 +128,21 @@ def compute_results(executor: Executor, settings: Settings) -> Results:
     insights = settings.figures.insights
     model = export(executor, shape=shape, checkpoint=checkpoint, network=network)
     metrics = measure(executor, predictions=predictions, classes=shape.classes)
+    label_issues = check_labels(
+        executor,
+        splits=splits,
+        checkpoint=checkpoint,
+        network=network,
+        settings=settings.evaluation,
+        predictions=predictions,
+    )
     layers = layer_outputs(
         executor,
         split=test,
         shape=shape,
         checkpoint=checkpoint,
         network=network,
-        test_images=images_to_show(settings.figures, test.rows),
+        test_images=settings.figures.test_images,
     )
     live = pack_live(
         executor,
@@ -147,8 +176,9 @@ def compute_results(executor: Executor, settings: Settings) -> Results:
         )
     pictures = draw(
         executor,
-        split=test,
-        class_names=splits.class_names,
+        splits=data.converted,
+        audit=data.audit,
+        label_issues=label_issues,
         evaluations=tuple(evaluations),
         curves=tuple(segment.curve for segment in segments),
         metrics=metrics,
@@ -160,13 +190,22 @@ def compute_results(executor: Executor, settings: Settings) -> Results:
         settings=settings.figures,
     )
     return Results(
-        downloaded, splits, tuple(segments), tuple(evaluations), metrics, model, live, pictures
+        download=data.download,
+        splits=splits,
+        audit=data.audit,
+        segments=tuple(segments),
+        evaluations=tuple(evaluations),
+        metrics=metrics,
+        label_issues=label_issues,
+        model=model,
+        live=live,
+        pictures=pictures,
     )
 
 
 def variant_dependencies() -> dict[str, str]:
     """Return the dependencies of `train_and_score`; see `Stage.dependencies`."""
-    stages = (download, convert, add_drawn, initialise, train, evaluate)
+    stages = (download, convert, audit, drop, add_drawn, initialise, train, evaluate)
     return {name: value for stage in stages for name, value in stage.dependencies().items()}
 
 
@@ -178,8 +217,9 @@ def train_and_score(executor: Executor, settings: Settings, weights_seed: int) -
         settings: `schedule.stops` are the iterations after which training pauses.
         weights_seed: seed of the initial weights; the seed in the settings orders the images.
     """
-    downloaded, splits = prepare_data(executor, settings)
-    images = training_images(executor, settings, downloaded, splits)
+    data = prepare_data(executor, settings)
+    splits = data.splits
+    images = training_images(executor, settings, data.download, splits)
     checkpoint = initialise(
         executor, shape=splits.shape, network=settings.network, seed=weights_seed
     )

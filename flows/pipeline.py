@@ -10,10 +10,13 @@ if __name__ == "__main__":
     # This checkout's code, wherever the environment's own copy lies.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-    # Options are read before Prefect is imported, which takes seconds.
-    from flows.cli.pipeline import pipeline_main
+    try:
+        # Options are read before Prefect is imported, which takes seconds.
+        from flows.cli.pipeline import pipeline_main
 
-    sys.exit(pipeline_main(sys.argv[1:]))
+        sys.exit(pipeline_main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 from prefect import flow
 
@@ -28,6 +31,7 @@ from tasks.runtime.hooks import publish_failure_reason
 from tasks.runtime.server import ui_location
 from tasks.runtime.threads import use_threads
 from tasks.settings import Settings
+from tasks.settings.form import FormSettings
 from tasks.settings.runners import task_runner
 
 
@@ -45,6 +49,28 @@ def mnist_pipeline(settings: Settings = Settings()) -> Summary:
     Returns:
         The numbers of the run, as in `artifacts/latest/report/metrics.json`.
     """
+    return run_pipeline(settings)
+
+
+@flow(
+    name="mnist-pipeline",
+    on_failure=[publish_failure_reason],
+    on_crashed=[publish_failure_reason],
+)
+def train_on_demand(settings: FormSettings = FormSettings()) -> Summary:
+    """Download, convert, train, evaluate and report, with the settings of a form.
+
+    Args:
+        settings: a preset, and values that replace the preset's.
+
+    Returns:
+        The numbers of the run, as in `artifacts/latest/report/metrics.json`.
+    """
+    return run_pipeline(settings.settings())
+
+
+def run_pipeline(settings: Settings) -> Summary:
+    """Run all stages and the report."""
     use_threads(settings.threads)
     store = open_store(settings.artifacts)
     with store.in_use(), task_runner(settings) as runner:

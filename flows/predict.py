@@ -10,10 +10,13 @@ if __name__ == "__main__":
     # Import this checkout's code, not a copy installed in the environment.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-    # Scoring by hand needs no Prefect; `score_batch` is for deployments.
-    from flows.cli.predict import predict_main
+    try:
+        # Scoring by hand needs no Prefect; `score_batch` is for deployments.
+        from flows.cli.predict import predict_main
 
-    sys.exit(predict_main(sys.argv[1:]))
+        sys.exit(predict_main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact

@@ -10,10 +10,13 @@ if __name__ == "__main__":
     # Import this checkout's code, not a copy installed in the environment.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-    # Options are read before Prefect is imported, which takes seconds.
-    from flows.cli.retrain import retrain_main
+    try:
+        # Options are read before Prefect is imported, which takes seconds.
+        from flows.cli.retrain import retrain_main
 
-    sys.exit(retrain_main(sys.argv[1:]))
+        sys.exit(retrain_main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +27,7 @@ from prefect import flow, runtime
 
 from flows.pipeline import train_and_report
 from tasks.champion.artifacts import decision_lines, publish_decision
+from tasks.champion.change import check_validation_is_new, compare_data
 from tasks.champion.data import challenger_data, check_same_task
 from tasks.champion.promotion import promote_if_not_worse, user_and_host
 from tasks.champion.registry import Champions
@@ -100,7 +104,7 @@ class CheckingExecutor(PrefectExecutor):
 def check_data(
     champions: Champions, settings: Settings, download: Download, splits: Splits
 ) -> None:
-    """Check that the data are of the same kind as the champion's.
+    """Check that the data are of the champion's kind, and its validation images new to it.
 
     Args:
         champions: registry of the champions.
@@ -109,11 +113,13 @@ def check_data(
         splits: converted data set.
 
     Raises:
-        PipelineError: they are of another kind.
+        PipelineError: they are of another kind, or the champion was trained on them.
     """
     if champion := champions.find().champion:
         data = challenger_data(champions.store, download, splits)
         check_same_task(champion, data, settings.download)
+        if change := compare_data(champions.store, champion, splits):
+            check_validation_is_new(champion, change)
 
 
 def with_seed(settings: Settings, retrain: RetrainSettings, scheduled: datetime) -> Settings:

@@ -10,10 +10,13 @@ if __name__ == "__main__":
     # This checkout's code, wherever the environment's own copy lies.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-    # Options are read before Prefect is imported, which takes seconds.
-    from flows.cli.study import study_main
+    try:
+        # Options are read before Prefect is imported, which takes seconds.
+        from flows.cli.study import study_main
 
-    sys.exit(study_main(sys.argv[1:]))
+        sys.exit(study_main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 from collections.abc import Mapping, Sequence
 
@@ -61,8 +64,8 @@ def mnist_study(
     store = open_store(settings.artifacts)
     with store.in_use():
         executor = PrefectExecutor(store, frozenset(settings.refresh))
-        downloaded, splits = prepare_data(executor, settings)
-        context = StudyContext(settings, seeds, splits.shape, downloaded.source)
+        data = prepare_data(executor, settings)
+        context = StudyContext(settings, seeds, data.splits.shape, data.download.source)
         answers = []
         with start_workers(settings, workers, Training(train_job, variant_dependencies)) as pool:
             runner = JobRunner(pool)

@@ -1,8 +1,9 @@
 """Records that stages pass to each other: facts and references to files, no arrays.
 
-    Download → Splits → Checkpoint (0) → Checkpoint (1) → … , each × test → Evaluation
-    last Evaluation → Metrics; last Checkpoint → LayerOutputs, Excitation,
-    Attribution, Embedding; all of them → Pictures
+    Download → Splits → Audit; Splits × Audit → Splits, if rows are to be dropped
+    Splits → Checkpoint (0) → Checkpoint (1) → … , each × test → Evaluation
+    last Evaluation → Metrics; last Checkpoint × Splits → LabelIssues
+    last Checkpoint → LayerOutputs, Excitation, Attribution, Embedding; all of them → Pictures
     last Checkpoint × last Evaluation → LiveNetwork
 
 Facts are part of the keys of later stages, except those marked `NotInKey`, which differ from
@@ -53,6 +54,15 @@ class Shape(Record):
     classes: int
 
 
+class Dropped(Record):
+    """Numbers of rows that were left out for one reason."""
+
+    kind: str
+    """A value of `--drop`."""
+    train: int
+    validation: int
+
+
 class Splits(Record):
     """The data set in splits for training."""
 
@@ -62,6 +72,73 @@ class Splits(Record):
     shape: Shape
     class_names: tuple[str, ...] = ()
     """One for each class, in the order of the labels."""
+    dropped: tuple[Dropped, ...] = ()
+    """For each value of `--drop`, a row counted for the first that applies; empty without."""
+
+
+class SplitFacts(Record):
+    """Facts about the images of one split."""
+
+    name: str
+    classes: tuple[int, ...]
+    """Number of images of each class."""
+    grey_levels: int
+    """Number of different grey values."""
+    darkest: int
+    """Smallest grey value."""
+    lightest: int
+    """Largest grey value."""
+    light_ground: int
+    """Number of images with a light ground."""
+
+    @property
+    def images(self) -> int:
+        """Number of images."""
+        return sum(self.classes)
+
+
+class Finding(Record):
+    """Something about the data that a user should know."""
+
+    severity: Literal["warning", "note"]
+    """A note may be as it should be; a warning hardly."""
+    text: str
+    """One sentence without a full stop."""
+
+
+class Audit(Record):
+    """Results of a look at the data before training."""
+
+    splits: tuple[SplitFacts, ...]
+    """Train, validation, test."""
+    findings: tuple[Finding, ...]
+    """Warnings first."""
+    file: FileRef
+    """Parquet: one row for each image that something is found about. `kind` and `split` strings,
+    `index` int32 (row in the original file), `label` uint8; for a duplicate `other_split`,
+    `other_index` and `other_label` of the image that it repeats, and `correlation` float32."""
+
+
+class LabelCheck(Record):
+    """Number of doubtful labels in one split."""
+
+    name: str
+    images: int
+    correct: int
+    """Images that the network classifies as labelled."""
+    doubtful: int
+    """Images whose label the network contradicts with confidence."""
+
+
+class LabelIssues(Record):
+    """Labels that the trained network contradicts: candidates for wrong labels."""
+
+    splits: tuple[LabelCheck, ...]
+    """Train, validation, test."""
+    file: FileRef
+    """Parquet, the most contradicted label first: `split` string, `index` int32 (row in the
+    original file), `label` and `suggested` uint8, and their probabilities `label_probability` and
+    `suggested_probability` float32."""
 
 
 class Device(Record):
@@ -214,6 +291,10 @@ class Calibration(Record):
     `limit` float64, largest distance from them; `temperature` float64, divisor of the logits."""
 
 
+DATA_SECTION = "The data"
+"""Heading of the pictures that stand beside the numbers of `Audit`."""
+
+
 class PictureText(Record):
     """Title, caption and alternative text of a figure."""
 
@@ -256,11 +337,14 @@ class Results:
 
     download: Download
     splits: Splits
+    audit: Audit
+    """Of the splits before anything is dropped."""
     segments: tuple[Segment, ...]
     evaluations: tuple[Evaluation, ...]
     """Evaluations of the test split: before training, then after each segment."""
     metrics: Metrics
     """Metrics of the last evaluation."""
+    label_issues: LabelIssues
     model: Model
     live: LiveNetwork
     pictures: Pictures

@@ -5,10 +5,12 @@ Nothing here imports Prefect before the options have been read.
 
 import contextlib
 import io
+import logging
 import os
 import re
 import signal
 import sys
+import tempfile
 import tomllib
 from collections.abc import Callable
 from types import FrameType
@@ -19,9 +21,10 @@ from pydantic import ValidationError
 
 from tasks.engine.store import PROJECT
 from tasks.runtime.console import console, print_log_lines
-from tasks.runtime.errors import PipelineError, without_secrets
+from tasks.runtime.errors import PipelineError, is_lost_server, without_secrets
 from tasks.runtime.prefect_logging import quiet_prefect
 from tasks.settings import (
+    AuditSettings,
     ConvertSettings,
     DownloadSettings,
     EvaluationSettings,
@@ -54,6 +57,7 @@ class SettingsOptions(Settings):
     network: Annotated[NetworkSettings, option_group("Network")] = NetworkSettings()
     download: Annotated[DownloadSettings, option_group("Data")] = DownloadSettings()
     convert: Annotated[ConvertSettings, option_group("Data")] = ConvertSettings()
+    audit: Annotated[AuditSettings, option_group("Data")] = AuditSettings()
     evaluation: Annotated[EvaluationSettings, option_group("Evaluation")] = EvaluationSettings()
     figures: Annotated[FigureSettings, option_group("Report")] = FigureSettings()
 
@@ -102,6 +106,21 @@ def reach_this_machine_directly() -> None:
         os.environ[name] = ",".join(hosts + missing)
 
 
+def check_temporary_folder() -> None:
+    """Check that there is a folder for temporary files, which TensorFlow and the server need.
+
+    Raises:
+        PipelineError: there is none that can be written to.
+    """
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise PipelineError(
+            "no folder for temporary files: neither /tmp nor any other usual one can be written to,"
+            " or they are full; set TMPDIR to a folder with some space"
+        ) from error
+
+
 def write_any_text() -> None:
     """Escape characters that the terminal's encoding lacks, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
@@ -144,10 +163,12 @@ def run_to_exit_code(job: Callable[[], object]) -> int:
     # Prefect's own lines go to the server, not to the console.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
     quiet_prefect()
+    logging.raiseExceptions = False  # log lines that do not reach a server are left out
     print_log_lines()
     # Prefect handles SIGTERM first, to mark the run as crashed, and then calls this.
     signal.signal(signal.SIGTERM, raise_terminated)
     try:
+        check_temporary_folder()
         job()
     except PipelineError as error:
         return fail(str(error), 1)
@@ -156,13 +177,10 @@ def run_to_exit_code(job: Callable[[], object]) -> int:
     except TerminatedError:
         return fail(f"terminated; {RESUME}", 143)
     except Exception as error:
-        if str(error).startswith("Failed to reach API at"):
-            return fail(
-                f"no Prefect server answers at {os.environ.get('PREFECT_API_URL', 'its address')};"
-                " start it with `prefect server start`, or unset PREFECT_API_URL for a temporary"
-                " one",
-                1,
-            )
+        from tasks.runtime.server import leave
+
+        if is_lost_server(error):
+            leave(fail(f"the Prefect server no longer answers; start it again; {RESUME}", 1))
         console.print_exception()
         return fail(f"{type(error).__name__}: {error}", 1)
     return 0

@@ -42,16 +42,19 @@ def retrain_app() -> App:
 
 
 def history(*, champion: ChampionName | None = None, artifacts: ArtifactsOption = None) -> int:
-    """List the champions, oldest first; `*` marks the current one.
+    """List the champions, then the challengers that were kept out, oldest first.
+
+    `*` marks the current champion, `-` a challenger.
 
     Args:
         champion: Name of the champion. Default: all names.
         artifacts: Folder or URL of the results.
     """
-    from tasks.champion.registry import Champions, histories, history_lines
+    from tasks.champion.kept_out import histories, history_of
+    from tasks.champion.registry import Champions
 
     store = open_store(artifacts)
-    lines = history_lines(Champions(store, champion)) if champion else histories(store)
+    lines = history_of(Champions(store, champion)) if champion else histories(store)
     print("\n".join(lines))
     return 0
 

@@ -118,7 +118,7 @@ def answer_from_cache(names: list[str], settings: Settings, seeds: int) -> list[
     store.prepare()
     cached = CacheOnlyExecutor(store)
     try:
-        downloaded, splits = prepare_data(cached, settings)
+        data = prepare_data(cached, settings)
     except NotCachedError as error:
         raise PipelineError(
             f"--cached-only: {error} is not cached in {store.address}; run the study without this"
@@ -132,7 +132,7 @@ def answer_from_cache(names: list[str], settings: Settings, seeds: int) -> list[
         except NotCachedError:
             return None
 
-    context = StudyContext(settings, seeds, splits.shape, downloaded.source)
+    context = StudyContext(settings, seeds, data.splits.shape, data.download.source)
     answers = []
     for name in names:
         answer = run_study(

@@ -6,6 +6,7 @@ import numpy as np
 from prefect.artifacts import create_markdown_artifact
 from prefect.events import emit_event
 
+from tasks.champion.change import change_markdown
 from tasks.champion.promotion import PromotionResult
 from tasks.champion.registry import Accuracy, Champion, Facts
 from tasks.champion.rule import Decision
@@ -59,6 +60,8 @@ def decision_markdown(promotion: PromotionResult, retrain: RetrainSettings) -> s
         *problems,
         score_table(promotion.facts, promotion.before, decision.champion),
     ]
+    if promotion.change:
+        parts.append(change_markdown(promotion.change))
     if decision.p_value is not None:
         parts.append(test_table(decision, retrain))
     if decision.challenger and decision.champion:

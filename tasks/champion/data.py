@@ -6,13 +6,12 @@ import numpy as np
 
 from tasks.champion.registry import Champion, Ground
 from tasks.data.dataset import read_split
+from tasks.data.ground import has_light_ground
 from tasks.engine.store import Store
 from tasks.records import Download, Shape, Splits
 from tasks.runtime.errors import PipelineError
 from tasks.settings import DownloadSettings
 
-LIGHT = 128
-"""Smallest grey value, of 255, in the lighter half."""
 MIXED = 0.01
 """A data set has a mixed ground if more than this share of its images has each kind of ground."""
 
@@ -40,24 +39,6 @@ class TrainingData:
             f"{self.source or 'unknown source'} ({shape.classes} classes, {shape.height} ×"
             f" {shape.width} pixels, {ground}test split {self.test[:12]})"
         )
-
-
-def has_light_ground(images: np.ndarray) -> np.ndarray:
-    """Return which images have a light ground.
-
-    The outermost pixels are ground; it is light if most of them are.
-
-    Args:
-        images: uint8 [n, height, width].
-
-    Returns:
-        bool [n].
-    """
-    border = np.concatenate(
-        [images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1]], axis=1
-    )
-    light: np.ndarray = np.median(border, axis=1) >= LIGHT
-    return light
 
 
 def ground_of(images: np.ndarray) -> Ground:

@@ -4,7 +4,9 @@ import getpass
 import platform
 from dataclasses import dataclass
 
+from tasks.champion.change import DataChange, compare_data
 from tasks.champion.data import TrainingData, challenger_data, check_same_task, data_differences
+from tasks.champion.kept_out import record_kept_out
 from tasks.champion.registry import Accuracy, Champion, Champions, Facts
 from tasks.champion.rule import Decision, Pairs, decide, decide_first, pair
 from tasks.data.sources.mnist import is_mnists_train_file
@@ -31,6 +33,8 @@ class PromotionResult:
     """About the challenger."""
     problems: tuple[str, ...]
     """One line for each damaged champion that had to be skipped."""
+    change: DataChange | None = None
+    """How the data have changed since the champion; None if they have not."""
 
 
 def promote_if_not_worse(
@@ -63,6 +67,9 @@ def promote_if_not_worse(
     data = challenger_data(executor.store, results.download, results.splits)
     if found.champion and not retrain.new_task:
         check_same_task(found.champion, data, settings.download)
+    change = (
+        compare_data(executor.store, found.champion, results.splits) if found.champion else None
+    )
     decision, challenger = compare_with_champion(
         executor, results, settings, retrain, champions, found.champion, data
     )
@@ -78,7 +85,11 @@ def promote_if_not_worse(
             expected_current=current,
             calibration=calibration,
         )
-    return PromotionResult(decision, found.champion, after, facts, found.problems)
+    elif decision.challenger:  # not the champion itself
+        stays = found.champion.id if found.champion else None
+        digest = results.model.file.sha256
+        record_kept_out(champions, digest, facts, by, decision.reason, champion=stays)
+    return PromotionResult(decision, found.champion, after, facts, found.problems, change)
 
 
 def calibrate_model(executor: Executor, results: Results) -> FileRef:

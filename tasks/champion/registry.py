@@ -42,6 +42,9 @@ AT_A_TIME = 8
 Ground = Literal["dark", "light", "mixed"]
 """Brightness of the pixels around the object in the images of a data set."""
 
+MAX_IMAGES = 2**32
+"""Upper bound of the number of images of a split: IDX counts with 32 bits."""
+
 
 class DamagedError(PipelineError):
     """A champion's record or files are missing or damaged."""
@@ -50,8 +53,8 @@ class DamagedError(PipelineError):
 class Accuracy(Record):
     """Accuracy of a model on a split, with the digest of the split."""
 
-    correct: int
-    total: int
+    correct: int = Field(ge=0, le=MAX_IMAGES)
+    total: int = Field(ge=1, le=MAX_IMAGES)
     data: str
     """SHA-256 of the split."""
 
@@ -475,18 +478,6 @@ def withdrawn_by(champions: list[Champion]) -> set[str]:
             digits.add(short_digest_of(champion.replaced))
         digits.discard(champion.short_digest)
     return digits
-
-
-def histories(store: Store) -> list[str]:
-    """Return the lines of all registries, each under its name if there are several."""
-    names = registry_names(store) or [DEFAULT_CHAMPION]
-    if names == [DEFAULT_CHAMPION]:
-        return history_lines(Champions(store))
-    return [
-        line
-        for name in names
-        for line in (f"champion {name}:", *history_lines(Champions(store, name)))
-    ]
 
 
 def history_lines(champions: Champions) -> list[str]:

@@ -1,9 +1,9 @@
 """Where champions are kept: folders that never change, and a pointer to one of them.
 
-In a folder, the pointer is a symbolic link, replaced by a rename. At a URL it is a small file that
-holds the champion's id: on S3 it is replaced by one conditional write, so that of two promotions at
-the same moment one fails; on other file systems a lease keeps writers apart. Nothing points at a
-champion before all of its files are there.
+In a folder, the pointer is a symbolic link, replaced by a rename. On S3 it is a small file that
+holds the champion's id, replaced by one conditional write: of two promotions at the same moment,
+one fails. A lease only keeps their numbers apart. Nothing points at a champion before all of its
+files are there. Other file systems have no conditional writes and are refused.
 """
 
 import os
@@ -80,8 +80,18 @@ def open_storage(store: Store, path: str) -> ChampionStorage:
     Args:
         store: the artifact root.
         path: folder of the registry, relative to the root.
+
+    Raises:
+        PipelineError: the root is at a URL without conditional writes.
     """
-    return UrlStorage(store, path, store.remote) if store.remote else FolderStorage(store, path)
+    if not store.remote:
+        return FolderStorage(store, path)
+    if not store.remote.is_s3:
+        raise PipelineError(
+            f"--artifacts {store.address}: a champion needs a folder or s3://…, since this file"
+            " system cannot keep two promotions apart; flows/pipeline.py takes it"
+        )
+    return UrlStorage(store, path, store.remote)
 
 
 def overtaken(current: str | None) -> PipelineError:
@@ -194,7 +204,7 @@ class FolderStorage:
 
 @dataclass(frozen=True)
 class UrlStorage:
-    """Champions at a URL. A champion exists once its record does."""
+    """Champions on S3. A champion exists once its record does."""
 
     store: Store
     path: str
@@ -240,8 +250,15 @@ class UrlStorage:
         for source, file in files.items():
             self.remote.upload(self.store.path(source), file.path, file.sha256)
         check_copies(self.store, list(files.values()))
-        if not self.remote.create(f"{self.path}/{name}/{RECORD_FILE}", record):
+        place = f"{self.path}/{name}/{RECORD_FILE}"
+        if not self.remote.create(place, record):
             raise overtaken(name)  # the lease was lost to one with the same model
+        if not self.remote.checks_conditions(place):
+            raise PipelineError(
+                f"champion: the server of {self.store.address} ignores the conditions If-Match and"
+                " If-None-Match of writes, so it cannot keep two promotions apart; name another"
+                " server, or a folder"
+            )
 
     def point_at(self, name: str, expected: str | None) -> None:
         """Replace the pointer by one conditional write."""

@@ -8,6 +8,8 @@ import pyarrow.parquet as pq
 
 from tasks.data import idx
 from tasks.data.dataset import numbered_classes
+from tasks.data.sources.mnist import MNIST
+from tasks.data.split import stratified_draw
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
 from tasks.records import IdxFiles, Shape, Split, Splits
@@ -16,11 +18,12 @@ from tasks.settings import ConvertSettings
 
 VALIDATION_IMAGES = 5_000  # the tutorial's: 5,000 of 60,000 training images, …
 VALIDATION_PART = 12  # … which is a twelfth
+SPLIT_SEED = 0  # of the draw; not `--seed`, so that models of several seeds can be compared
 ROWS_PER_GROUP = 65_536  # one group for each of MNIST's splits: read without a second copy
 
 
 def validation_size(training_images: int, wanted: int | None) -> int:
-    """Return the number of images at the front of the training file for validation.
+    """Return the number of training images that are set aside for validation.
 
     Args:
         training_images: number of images in the training file.
@@ -67,6 +70,27 @@ def count_classes(train_labels: np.ndarray, test_labels: np.ndarray) -> int:
     return classes
 
 
+def has_mnist_digests(files: IdxFiles) -> bool:
+    """Return whether the training files are MNIST's, by their digests."""
+    images, labels = MNIST[:2]
+    return (files.train_images.sha256, files.train_labels.sha256) == (images.sha256, labels.sha256)
+
+
+def validation_rows(labels: np.ndarray, count: int, *, first: bool) -> np.ndarray:
+    """Return the rows of the training file that are set aside for validation.
+
+    Args:
+        labels: uint8 [n], in the order of the file.
+        count: number of rows.
+        first: whether to take the first rows, as for MNIST. Otherwise rows are drawn so that each
+            class has its share: a file may be sorted.
+
+    Returns:
+        int64 [count], ascending.
+    """
+    return np.arange(count) if first else stratified_draw(labels, count, SPLIT_SEED)
+
+
 def name_classes(given: tuple[str, ...], source: tuple[str, ...], classes: int) -> tuple[str, ...]:
     """Return the names of the classes, in the order of their labels.
 
@@ -87,18 +111,28 @@ def name_classes(given: tuple[str, ...], source: tuple[str, ...], classes: int) 
 
 
 def to_table(images: np.ndarray, labels: np.ndarray, first: int) -> pa.Table:
-    """Return images and labels as an Arrow table.
+    """Return images that follow each other in a file as an Arrow table; see `rows_to_table`.
 
     Args:
         images: uint8 [n, height, width].
         labels: uint8 [n].
         first: row of the first image in its original file.
+    """
+    return rows_to_table(images, labels, np.arange(first, first + len(images)))
+
+
+def rows_to_table(images: np.ndarray, labels: np.ndarray, index: np.ndarray) -> pa.Table:
+    """Return images and labels as an Arrow table.
+
+    Args:
+        images: uint8 [n, height, width].
+        labels: uint8 [n].
+        index: int [n], rows in the original file.
 
     Returns:
         Columns `index` int32, `label` uint8, and `image`, the height × width bytes of the pixels
         row by row; the field's metadata hold the `shape`.
     """
-    index = np.arange(first, first + len(images), dtype=np.int32)
     n, height, width = images.shape
     kind = pa.binary(height * width)
     buffer = pa.py_buffer(np.ascontiguousarray(images))
@@ -110,7 +144,7 @@ def to_table(images: np.ndarray, labels: np.ndarray, first: int) -> pa.Table:
             pa.field("image", kind, metadata={"shape": f"{height},{width}"}),
         ]
     )
-    return pa.table([pa.array(index), pa.array(labels), pixels], schema)
+    return pa.table([pa.array(index.astype(np.int32)), pa.array(labels), pixels], schema)
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:
@@ -151,16 +185,19 @@ def convert(work: Workspace, files: IdxFiles, settings: ConvertSettings) -> Spli
     classes = count_classes(train_labels, test_labels)
     class_names = name_classes(settings.class_names, files.class_names, classes)
     size = validation_size(len(train_images), settings.validation)
+    validation = validation_rows(train_labels, size, first=has_mnist_digests(files))
+    train = np.delete(np.arange(len(train_images)), validation)
 
-    def write(name: str, images: np.ndarray, labels: np.ndarray, first: int = 0) -> Split:
-        """Write one split."""
-        write_parquet(to_table(images, labels, first), work.output(f"{name}.parquet"))
-        return Split(rows=len(images), file=work.finished(f"{name}.parquet"))
+    def write(name: str, images: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> Split:
+        """Write the split with these rows of the images and labels."""
+        table = rows_to_table(images[rows], labels[rows], rows)
+        write_parquet(table, work.output(f"{name}.parquet"))
+        return Split(rows=len(rows), file=work.finished(f"{name}.parquet"))
 
     return Splits(
-        validation=write("validation", train_images[:size], train_labels[:size]),
-        train=write("train", train_images[size:], train_labels[size:], first=size),
-        test=write("test", test_images, test_labels),
+        validation=write("validation", train_images, train_labels, validation),
+        train=write("train", train_images, train_labels, train),
+        test=write("test", test_images, test_labels, np.arange(len(test_images))),
         shape=Shape(height=train_images.shape[1], width=train_images.shape[2], classes=classes),
         class_names=class_names,
     )

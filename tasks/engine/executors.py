@@ -18,6 +18,7 @@ from tasks.engine.stage import STAGES, P, Plan, R, Stage, key_of
 from tasks.engine.store import Store
 from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
+from tasks.runtime.processor import instruction_set
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -186,7 +187,7 @@ class DryRunExecutor:
         if record is None or refresh:
             unknown: R = self.add_unknown(plan.label, plan.reason(self.store, refresh=refresh))
             return unknown
-        self.verdicts.append((plan.label, "up to date"))
+        self.verdicts.append((plan.label, f"up to date{other_processor(plan, record)}"))
         return plan.stage.output_type.model_validate(record.output)
 
     def add_unknown(self, label: str, why: str) -> Any:
@@ -258,6 +259,14 @@ class RepeatedExecutor:
         if self.repetition and stage.name == self.stage:
             plan = with_repetition(plan, self.repetition)
         return self.executor.execute(plan)
+
+
+def other_processor(plan: Plan[Any], record: StageRecord) -> str:
+    """Return a note for a result of TensorFlow that other vector instructions computed."""
+    then, now = record.instructions, instruction_set()
+    if "tensorflow" not in plan.stage.libraries or then in ("", now):
+        return ""
+    return f" (computed with {then}; with {now} here, its last bits would differ)"
 
 
 def with_repetition(plan: Plan[R], repetition: int) -> Plan[R]:

@@ -23,6 +23,9 @@ def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 def describe_changes(then: Leaves, now: Leaves) -> list[str]:
     """Return the differences between two runs' key inputs, one phrase each, without duplicates."""
     changed = [path for path in {**then, **now} if then.get(path) != now.get(path)]
+    if PYTHON in then and PYTHON in changed:
+        # Another Python parses the same code into another syntax tree: digests tell nothing.
+        changed = [path for path in changed if path[0] not in ("code", "imports")]
     phrases = list(dict.fromkeys(describe_change(path, then, now) for path in changed))
     if any(path[0] == "code" for path in changed):
         phrases = [phrase for phrase in phrases if phrase != IMPORTS_CHANGED]
@@ -30,6 +33,8 @@ def describe_changes(then: Leaves, now: Leaves) -> list[str]:
 
 
 IMPORTS_CHANGED = "imports changed"
+PYTHON = ("Python",)
+"""Path of Python's version in the key inputs."""
 
 
 def describe_change(path: Path, then: Leaves, now: Leaves) -> str:
@@ -51,7 +56,10 @@ def describe_change(path: Path, then: Leaves, now: Leaves) -> str:
 
 
 def join_phrases(phrases: list[str]) -> str:
-    """Join the first phrases and the number of those left out."""
+    """Join the first phrases and the number of those left out, without control characters."""
     more = len(phrases) - MAX_PHRASES
-    shown = phrases[:MAX_PHRASES]
+    shown = [
+        "".join(letter if letter.isprintable() else "?" for letter in phrase)
+        for phrase in phrases[:MAX_PHRASES]
+    ]
     return "; ".join([*shown, f"and {more} more"] if more > 0 else shown)

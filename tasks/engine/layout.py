@@ -81,6 +81,12 @@ def partial_name(name: str) -> str:
     return f".{name}.partial"
 
 
+def scratch_folder(record: str) -> str:
+    """Return the scratch folder that belongs to a cache entry's file name."""
+    stage, _, key = record.removesuffix(".json").rpartition("-")
+    return f"{stage}/{partial_name(short_key(key))}"
+
+
 def visible_name(hidden: str) -> str:
     """Return the name that a hidden name was made from."""
     return hidden.split(".")[1]

@@ -1,6 +1,12 @@
-"""A lock between machines: a lease in a file at the artifact root's URL."""
+"""A lock between machines: a lease in a file at the artifact root's URL.
+
+A free lease is a missing file, which is created; only one process can do that. A lease whose owner
+is silent is taken over by whoever creates a second file, named after the content that the owner
+left behind: every content is written once, so only one process can succeed to it.
+"""
 
 import contextlib
+import hashlib
 import threading
 import time
 import uuid
@@ -15,6 +21,8 @@ POLL_SECONDS = 1.0
 RENEW_SECONDS = 3.0
 EXPIRE_SECONDS = 15.0
 """An owner renews its lease every few seconds; a lease without renewal for so long is expired."""
+SETTLE_SECONDS = 2.0
+"""Where two processes may both create a file, the later content stands after so long."""
 
 
 def any_held(remote: Remote, folder: str, prefix: str) -> bool:
@@ -53,8 +61,8 @@ class Lease:
 
     Processes of one machine share the working copy, so a lease includes a local lock. Clocks are
     not compared: a waiting process watches the file, and takes over when it has not changed for
-    `EXPIRE_SECONDS`. If the network fails for longer, two processes may hold the lease. Both then
-    compute the same bytes and write the same cache entry.
+    `EXPIRE_SECONDS`. An owner that could not renew its lease for that long has lost it, and leaves
+    the file alone. It still ends its stage: it computes the same result as its successor.
     """
 
     def __init__(self, remote: Remote, name: str, local: BaseFileLock) -> None:
@@ -62,6 +70,10 @@ class Lease:
         self.name = name
         self.local = local
         self.token = uuid.uuid4().hex
+        self.renewed = 0.0
+        """Monotonic time of the last renewal."""
+        self.seen: set[str] = set()
+        """Files of other successors that were there at the last attempt to take over."""
         self.released = threading.Event()
         self.renewal = threading.Thread(target=self.renew, daemon=True)
 
@@ -76,8 +88,10 @@ class Lease:
         """
         until = time.monotonic() + timeout if timeout >= 0 else float("inf")
         self.local.acquire(timeout=timeout)
+        self.token = uuid.uuid4().hex  # contents are not to be repeated
         try:
             self.take(until)
+            self.renewed = time.monotonic()
         except BaseException:
             self.local.release()
             raise
@@ -93,17 +107,61 @@ class Lease:
             until: monotonic time when to give up.
         """
         before, since = b"", time.monotonic()
-        while not self.remote.create(self.name, f"{self.token} 0".encode()):
+        while not self.create():
             now, content = time.monotonic(), self.content()
             if content != before:
                 before, since = content, now
-            elif now - since > EXPIRE_SECONDS:
-                if self.content() == before:  # nobody has taken over meanwhile
-                    self.remote.remove(self.name)
-                continue
+            elif content and now - since > EXPIRE_SECONDS:
+                if self.succeed(content):
+                    return
+                since = now
             if now >= until:
                 raise Timeout(self.name)
             time.sleep(POLL_SECONDS)
+
+    def create(self) -> bool:
+        """Create the file; return whether this lease now holds it."""
+        created = self.remote.create(self.name, self.text(0))
+        if created and not self.remote.creates_alone:
+            time.sleep(SETTLE_SECONDS)
+            return self.content() == self.text(0)
+        return created
+
+    def succeed(self, silent: bytes) -> bool:
+        """Take over from a silent owner; return whether this lease now holds the file.
+
+        Args:
+            silent: content that the owner left behind.
+        """
+        claim = f"{self.name}.after-{hashlib.sha256(silent).hexdigest()[:16]}"
+        if not self.remote.create(claim, self.text(0)):
+            self.drop_abandoned(claim)
+            return False
+        begun = time.monotonic()
+        try:
+            if self.content() != silent:  # the owner lives, or somebody else was faster
+                return False
+            self.remote.write(self.name, self.text(0))
+        finally:
+            self.remote.remove(claim)
+        if time.monotonic() - begun > EXPIRE_SECONDS:  # others may have dropped the claim
+            return False
+        if not self.remote.creates_alone:
+            time.sleep(SETTLE_SECONDS)
+        return self.content() == self.text(0)
+
+    def drop_abandoned(self, claim: str) -> None:
+        """Remove the file of a successor that died before it took over.
+
+        The caller has waited `EXPIRE_SECONDS` once more if it comes here twice.
+        """
+        if claim in self.seen:
+            self.remote.remove(claim)
+        self.seen ^= {claim}
+
+    def text(self, number: int) -> bytes:
+        """Return the content of the file after a number of renewals."""
+        return f"{self.token} {number}".encode()
 
     def content(self) -> bytes:
         """Return the content of the file, empty if it is missing."""
@@ -113,12 +171,18 @@ class Lease:
             return b""
 
     def renew(self) -> None:
-        """Rewrite the file from time to time, until the lease is released."""
+        """Rewrite the file from time to time, until the lease is released or lost."""
         number = 0
-        while not self.released.wait(RENEW_SECONDS):
+        while not self.released.wait(RENEW_SECONDS) and self.is_held():
             number += 1
+            begun = time.monotonic()
             with contextlib.suppress(PipelineError):  # the next renewal comes soon
-                self.remote.write(self.name, f"{self.token} {number}".encode())
+                self.remote.write(self.name, self.text(number))
+                self.renewed = begun
+
+    def is_held(self) -> bool:
+        """Return whether nobody can have taken over: the last renewal is recent enough."""
+        return time.monotonic() - self.renewed < EXPIRE_SECONDS - RENEW_SECONDS
 
     def release(self) -> None:
         """Release the lease."""
@@ -126,7 +190,7 @@ class Lease:
         self.renewal.join()  # otherwise it might write the file once more
         try:
             with contextlib.suppress(PipelineError):  # it will expire
-                if self.content().startswith(self.token.encode()):
+                if self.is_held() and self.content().startswith(self.token.encode()):
                     self.remote.remove(self.name)
         finally:
             self.local.release()

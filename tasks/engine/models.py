@@ -3,7 +3,15 @@
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    field_validator,
+    model_validator,
+)
 
 from tasks.engine.digests import json_sha256
 
@@ -72,6 +80,11 @@ class StageRecord(BaseModel):
     reason: Annotated[str, AfterValidator(check_printable)]
     """Why the stage ran."""
     seconds: float
+    instructions: Annotated[str, AfterValidator(check_printable)] = ""
+    """Vector instructions of the processor that computed it, such as `AVX2`; empty if not known.
+
+    The last bits of floating-point results differ between processors. They are not in the key.
+    """
     output: dict[str, Any]
     """The record that the stage returned."""
     output_sha256: str
@@ -85,11 +98,24 @@ class StageRecord(BaseModel):
             values = {"output_sha256": json_sha256(values["output"]), **values}
         return values
 
+    @field_validator("key_inputs")
+    @classmethod
+    def check_key_inputs(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Reject key inputs of another form, such as code without digests."""
+        groups = [values.get(name, {}) for name in ("arguments", "code", "libraries")]
+        if not all(isinstance(group, dict) for group in groups):
+            raise ValueError("arguments, code and libraries should be by name")
+        if not all(isinstance(digest, str) for digest in groups[1].values()):
+            raise ValueError("code should be given by digests")
+        return values
+
     @model_validator(mode="after")
-    def check_digest(self) -> Self:
-        """Reject an output that was changed after it was written."""
+    def check_output(self) -> Self:
+        """Reject an output that was changed after it was written, or names no proper files."""
         if self.output_sha256 != json_sha256(self.output):
             raise ValueError("the output was changed")
+        for _ in file_refs(self.output):
+            pass
         return self
 
 

@@ -35,12 +35,7 @@ from tasks.engine.store import Store
 from tasks.runtime import dask
 from tasks.runtime.console import log
 from tasks.runtime.threads import threads
-
-SILENCE_SECONDS = 90.0
-"""A run without a heartbeat for this time loses its concurrency slot and counts as crashed.
-
-It is three times the heartbeat's period in pyproject.toml, and the limit in automations.yaml;
-tests/test_house.py compares them."""
+from tasks.runtime.watch import SILENCE_SECONDS
 
 
 def run_cached(

@@ -13,6 +13,7 @@ import logging
 import os
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,9 +26,15 @@ EXTRAS = {"s3": "s3", "s3a": "s3"}
 """Extras of this project that bring the file system of a protocol."""
 REFUSED_BY_CONDITION = ("PreconditionFailed", "ConditionalRequestConflict")
 """S3's error codes for conditional writes; the second: another write at the same moment."""
+NO_TAG = '"0"'
+"""No file has this tag: S3's have at least 32 digits."""
 IDLE_SECONDS = 30.0
 """After this time without a request, a thread connects again: FTP servers close idle connections,
 some after one minute."""
+
+
+CREATE_ALONE = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory")
+"""Protocols whose file systems create a file by one conditional request."""
 
 
 class RemoteError(PipelineError):
@@ -174,10 +181,7 @@ class Remote:
             return self.write_if(name, content, mode="create")
 
     def replace(self, name: str, content: bytes, expected: bytes | None) -> bool:
-        """Replace a small file if it still has the expected content.
-
-        On S3 this is one conditional write. Other file systems compare and then write, so the
-        caller must hold a lease.
+        """Replace a small file by one conditional write of S3; other file systems have none.
 
         Args:
             name: name of the file.
@@ -185,19 +189,32 @@ class Remote:
             expected: content to replace; None: the file does not exist yet.
 
         Returns:
-            Whether it was replaced.
+            Whether the file still had the expected content and was replaced.
         """
         if expected is None:
             return self.create(name, content)
         with self.reached():
             try:
                 # The tag is that of the expected content or of an older one, never of a newer one.
-                condition = {"IfMatch": self.ask_s3(name)["ETag"]} if self.is_s3 else {}
+                tag = self.ask_s3(name)["ETag"]
                 if self.files.cat_file(self.path(name)) != expected:
                     return False
-                return self.write_if(name, content, **condition)
+                return self.write_if(name, content, IfMatch=tag)
             except FileNotFoundError:
                 return False
+
+    def checks_conditions(self, name: str) -> bool:
+        """Return whether the server refuses conditional writes whose condition does not hold.
+
+        Some servers that speak S3 ignore the conditions.
+
+        Args:
+            name: name of a file, which keeps its content.
+        """
+        with self.reached():
+            content = self.files.cat_file(self.path(name))
+            replaced = self.write_if(name, content, IfMatch=NO_TAG)
+            return not replaced and not self.write_if(name, content, mode="create")
 
     def write_if(self, name: str, content: bytes, **condition: str) -> bool:
         """Write a small file under a condition; return whether the condition held."""
@@ -211,6 +228,21 @@ class Remote:
                 return False
             raise
         return True
+
+    @functools.cached_property
+    def creates_alone(self) -> bool:
+        """Whether `create` lets only one of several processes create a file.
+
+        Other file systems, and S3 servers that ignore the condition, look first and then write.
+        """
+        if self.url.partition("://")[0] not in CREATE_ALONE:
+            return False
+        probe = f".probe-{uuid.uuid4().hex}"
+        self.write(probe, b"")
+        try:
+            return not self.create(probe, b"")
+        finally:
+            self.remove(probe)
 
     def remove(self, name: str) -> None:
         """Remove a file if it is there."""

@@ -45,10 +45,14 @@ from tasks.engine.fingerprint import EMPTY_MODULE, dotted_name, fingerprint
 from tasks.engine.models import FileRef, NotInKey, Record, StageRecord, file_refs
 from tasks.engine.store import Store, Workspace, disk_errors
 from tasks.runtime.errors import PipelineError
+from tasks.runtime.processor import instruction_set
 from tasks.runtime.threads import DEFAULT_THREADS, threads
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Record)
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+"""Part of every key: another Python parses the same code into another syntax tree."""
 
 KEY_FORMAT = 2
 """Part of every key; raised when cache entries or folders change their form."""
@@ -127,6 +131,7 @@ class Stage(Generic[P, R]):
             "code": self.fingerprint.code,
             "imports": self.fingerprint.imports,
             "libraries": self.versions(),
+            "Python": PYTHON,
         }
         if "tensorflow" in self.libraries and threads() != DEFAULT_THREADS:
             key_inputs["threads"] = threads()
@@ -149,7 +154,7 @@ class Stage(Generic[P, R]):
 
     def dependencies(self) -> dict[str, str]:
         """Return digests of the stage's modules and versions of its libraries, by name."""
-        return {**self.fingerprint.code, **self.versions()}
+        return {**self.fingerprint.code, **self.versions(), "Python": PYTHON}
 
     def check_code(self, label: str) -> None:
         """Check that the key describes the code that ran.
@@ -180,8 +185,14 @@ def check_dependencies(label: str, here: Mapping[str, str], expected: Mapping[st
         expected: dependencies of the process that computed the key.
 
     Raises:
-        PipelineError: this worker has another version of the project or of a package.
+        PipelineError: this worker has another version of Python, the project or a package.
     """
+    python, needed = here.get("Python"), expected.get("Python")
+    if python != needed:  # then all digests of code differ, too
+        raise PipelineError(
+            f"{label}: the worker at {platform.node()} has Python {python}, the run Python"
+            f" {needed}; start the worker with Python {needed}"
+        )
     differing = sorted(
         name for name in {**here, **expected} if here.get(name) != expected.get(name)
     )
@@ -234,7 +245,11 @@ class Plan(Generic[R]):
         Raises:
             PipelineError: code, libraries or inputs differ from those in the key.
         """
-        expected = {**self.key_inputs["code"], **self.key_inputs["libraries"]}
+        expected = {
+            **self.key_inputs["code"],
+            **self.key_inputs["libraries"],
+            "Python": self.key_inputs["Python"],
+        }
         check_dependencies(self.label, self.stage.dependencies(), expected)
         started = time.monotonic()
         with (
@@ -243,11 +258,7 @@ class Plan(Generic[R]):
         ):
             output = self.stage.function(work, **self.arguments)
             self.stage.check_code(self.label)
-            extra = self.stage.extra and self.stage.extra(**self.arguments)
-            if extra != self.key_inputs.get("extra"):
-                raise PipelineError(
-                    f"{self.label}: its source changed during the run; run it again"
-                )
+            self.check_inputs(store)
         result = output.model_dump(mode="json")
         return StageRecord(
             stage=self.stage.name,
@@ -256,9 +267,28 @@ class Plan(Generic[R]):
             key_inputs=self.key_inputs,
             reason=reason,
             seconds=round(time.monotonic() - started, 3),
+            instructions=instruction_set(),
             output=result,
             output_sha256=json_sha256(result),
         )
+
+    def check_inputs(self, store: Store) -> None:
+        """Check that the key describes the inputs that the stage has read.
+
+        A file that has the same size and times as when its digest was computed is not read again.
+
+        Raises:
+            PipelineError: an input was changed or removed while the stage ran.
+        """
+        for file in file_refs(list(self.arguments.values())):
+            never_fetched = store.remote and not store.place(file).exists()
+            if not never_fetched and store.local_problem(file):
+                raise PipelineError(
+                    f"{self.label}: its input {file.path} changed during the run; run it again"
+                )
+        extra = self.stage.extra and self.stage.extra(**self.arguments)
+        if extra != self.key_inputs.get("extra"):
+            raise PipelineError(f"{self.label}: its source changed during the run; run it again")
 
     def load(self, store: Store) -> StageRecord | None:
         """Return the cache entry if it can be used: readable, and all its files intact."""
@@ -337,7 +367,7 @@ def stage(
 
 def key_of(key_inputs: Mapping[str, Any]) -> str:
     """Return the key: the SHA-256 of the key inputs, without the paths of modules."""
-    digests = sorted(set(key_inputs["code"].values()) - {EMPTY_MODULE})
+    digests = sorted(set(key_inputs.get("code", {}).values()) - {EMPTY_MODULE})
     return json_sha256({**key_inputs, "code": digests})
 
 

@@ -205,8 +205,17 @@ class Store:
         if self.remote:
             self.remote.write(".probe", b"")
             self.remote.remove(".probe")
-        for leftover in self.hidden_folders(layout.TEMPORARY):
+        leftovers = self.hidden_folders(layout.TEMPORARY)
+        for leftover in (*leftovers, *filter(self.is_superseded, self.unfinished())):
             self.remove_if_free(leftover)
+
+    def is_superseded(self, scratch: Path) -> bool:
+        """Return whether a cache entry is newer than a scratch folder of the same stage run.
+
+        The run was then killed between the two steps.
+        """
+        entries = f"{scratch.parent.name}-{layout.visible_name(scratch.name)}*.json"
+        return any(modified(entry) >= modified(scratch) for entry in self.records.glob(entries))
 
     def mark(self) -> None:
         """Put a marker into a new root; nothing is deleted in a folder without one.
@@ -409,10 +418,19 @@ class Store:
         return self.remote.read(name) if self.remote else (self.root / name).read_bytes()
 
     def write_record(self, name: str, content: bytes) -> None:
-        """Write a cache entry, after all files that it names."""
-        replace_file(self.inside(layout.RECORDS), name, content)
+        """Write a cache entry, after all files that it names.
+
+        Only then is the scratch folder removed: without the entry, the next run computes the
+        stage again and resumes from there.
+
+        Raises:
+            PipelineError: the disk fails.
+        """
+        with disk_errors("cache entry", self.records):
+            replace_file(self.inside(layout.RECORDS), name, content)
         if self.remote:
             self.remote.write(f"{layout.RECORDS}/{name}", content)
+        shutil.rmtree(self.inside(layout.scratch_folder(name)), ignore_errors=True)
 
     def fetch_records(self, remote: Remote, stage: str, newest: int | None) -> None:
         """Copy the URL's cache entries and their times to the working copy."""
@@ -478,8 +496,8 @@ class Store:
     def workspace(self, stage: str, key: str) -> Iterator[Workspace]:
         """Yield a workspace whose outputs are moved to their place at the end.
 
-        The caller holds the lock of this key. After an error, only the scratch folder remains,
-        and earlier outputs stay.
+        The caller holds the lock of this key. After an error, earlier outputs stay. The scratch
+        folder remains until `write_record`.
         """
         destination = layout.stage_folder(stage, key)
         final = self.inside(destination)
@@ -498,7 +516,6 @@ class Store:
             shutil.rmtree(temporary, ignore_errors=True)
             if scratch.is_dir() and not any(scratch.iterdir()):
                 scratch.rmdir()
-        shutil.rmtree(scratch, ignore_errors=True)
 
     def replace_latest(self, fill: Callable[[Path], None]) -> str:
         """Point `latest` at a new folder, in one step.

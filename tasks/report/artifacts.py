@@ -11,7 +11,13 @@ from typing import Any, cast
 from uuid import UUID
 
 import numpy as np
-from prefect.artifacts import Artifact, ImageArtifact, TableArtifact, create_markdown_artifact
+from prefect.artifacts import (
+    Artifact,
+    ImageArtifact,
+    MarkdownArtifact,
+    TableArtifact,
+    create_markdown_artifact,
+)
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
 from prefect.client.schemas.objects import Artifact as StoredArtifact
@@ -20,7 +26,7 @@ from prefect.settings import PREFECT_UI_URL, get_current_settings
 
 from tasks.engine.store import Store
 from tasks.model.prediction_table import read_arrays
-from tasks.records import Picture, Results
+from tasks.records import DATA_SECTION, Picture, Results
 from tasks.report.formatting import (
     compared_with_previous,
     duration,
@@ -51,6 +57,7 @@ def publish_run(store: Store, summary: Summary, results: Results, page: str) -> 
     predictions = store.path(results.evaluations[-1].predictions)
     titled = [
         *tables(summary, mistakes(predictions, summary.class_names)),
+        (DATA_SECTION, data_artifact(summary)),
         *((picture.title, figure(picture, path)) for picture, path in pictures),
     ]
     ids = send_what_is_new([artifact for _, artifact in titled])
@@ -88,6 +95,89 @@ def tables(summary: Summary, errors: Rows) -> list[tuple[str, Artifact]]:
             errors,
             f"Misclassified test images, the most confident first, at most {MOST_MISTAKES}",
         ),
+    ]
+
+
+def data_artifact(summary: Summary) -> Artifact:
+    """Return the artifact with the findings about the data."""
+    data = summary.data
+    warnings = sum(finding.severity == "warning" for finding in data.findings)
+    doubtful = sum(labels.doubtful for labels in data.labels)
+    return MarkdownArtifact(
+        key="mnist-data",
+        markdown=data_markdown(summary),
+        description=f"Warnings about the data: {warnings}, notes:"
+        f" {len(data.findings) - warnings}, doubtful labels: {doubtful:,}",
+    )
+
+
+def data_markdown(summary: Summary) -> str:
+    """Return findings, splits, classes and doubtful labels as Markdown."""
+    data = summary.data
+    classes = zip(*(split.classes for split in data.splits), strict=True)
+    parts = [
+        f"# {DATA_SECTION}",
+        f"From {escape_markdown(summary.data_source)}, as it is before training.",
+        "\n".join(
+            f"- **{finding.severity}**: {escape_markdown(finding.text)}"
+            for finding in data.findings
+        )
+        or "No fault was found.",
+        markdown_table(
+            [
+                {
+                    "left out": dropped.kind,
+                    "train": f"{dropped.train:,}",
+                    "validation": f"{dropped.validation:,}",
+                }
+                for dropped in data.dropped
+            ]
+        ),
+        "## Splits",
+        markdown_table(split_rows(summary)),
+        "## Images of each class",
+        markdown_table(
+            [
+                {"class": name, **{s.name: f"{n:,}" for s, n in zip(data.splits, row, strict=True)}}
+                for name, row in zip(summary.class_names, classes, strict=True)
+                if any(row)
+            ]
+        ),
+        *(
+            ["## Most doubtful labels", markdown_table(label_rows(summary))]
+            if label_rows(summary)
+            else []
+        ),
+    ]
+    return "\n\n".join(filter(None, parts))
+
+
+def split_rows(summary: Summary) -> Rows:
+    """Return a row for each split."""
+    return [
+        {
+            "split": split.name,
+            "images": f"{split.images:,}",
+            "grey values": f"{split.grey_levels} ({split.darkest} to {split.lightest})",
+            "light ground": f"{split.light_ground:,}",
+            "doubtful labels": f"{labels.doubtful:,}",
+        }
+        for split, labels in zip(summary.data.splits, summary.data.labels, strict=True)
+    ]
+
+
+def label_rows(summary: Summary) -> Rows:
+    """Return a row for each of the most doubtful labels."""
+    return [
+        {
+            "split": issue.split,
+            "row": issue.index,
+            "label": issue.label,
+            "probability": two_decimal_percent(issue.label_probability),
+            "network": issue.suggested,
+            "its probability": two_decimal_percent(issue.suggested_probability),
+        }
+        for issue in summary.data.most_doubtful
     ]
 
 

@@ -16,14 +16,16 @@ from tasks.geometry import for_each
 from tasks.model.prediction_table import class_probabilities, read_predictions
 from tasks.records import (
     Attribution,
+    Audit,
     Embedding,
     Evaluation,
     Excitation,
+    LabelIssues,
     LayerOutputs,
     Metrics,
     Picture,
     Pictures,
-    Split,
+    Splits,
 )
 from tasks.settings import FigureSettings, NetworkSettings
 
@@ -31,8 +33,9 @@ from tasks.settings import FigureSettings, NetworkSettings
 @stage(libraries=("matplotlib", "pillow", "numpy", "safetensors", "pandas", "pyarrow"))
 def draw(
     work: Workspace,
-    split: Split,
-    class_names: tuple[str, ...],
+    splits: Splits,
+    audit: Audit,
+    label_issues: LabelIssues,
     evaluations: tuple[Evaluation, ...],
     curves: tuple[FileRef, ...],
     metrics: Metrics,
@@ -47,8 +50,9 @@ def draw(
 
     Args:
         work: inputs and outputs of the stage.
-        split: test split.
-        class_names: names of the classes.
+        splits: all images; the figures show those of the test split, and findings.
+        audit: findings about the splits.
+        label_issues: labels that the last checkpoint contradicts.
         evaluations: evaluation of the test split at each milestone.
         curves: Parquet file of batch accuracy and loss of each training segment.
         metrics: metrics of the last evaluation.
@@ -64,17 +68,24 @@ def draw(
     """
     from tasks.report.figures import save  # imports matplotlib
     from tasks.report.figures.contents import FigureInputs, report_figures
+    from tasks.report.figures.data import DataExamples
     from tasks.report.figures.report_figure import Predictions
 
-    data = read_split(work.input(split.file))
+    arrays = {
+        split.file.name.removesuffix(".parquet"): read_split(work.input(split.file))
+        for split in (splits.train, splits.validation, splits.test)
+    }
+    data = arrays["test"]
 
     def tensors(file: FileRef) -> dict[str, np.ndarray]:
         return load_file(work.input(file))
 
+    names = list(splits.class_names)
+
     def predictions(evaluation: Evaluation) -> Predictions:
         table = read_predictions(work.input(evaluation.predictions))
         return Predictions(
-            names=list(class_names),
+            names=names,
             images=data.images,
             true=data.labels,
             predicted=table["predicted"].to_numpy(),
@@ -82,6 +93,12 @@ def draw(
         )
 
     inputs = FigureInputs(
+        data=DataExamples(
+            names,
+            arrays,
+            pq.read_table(work.input(audit.file)),
+            pq.read_table(work.input(label_issues.file)),
+        ),
         curve=read_columns([work.input(curve) for curve in curves]) or NO_CURVE,
         evaluations=evaluations,
         predictions=[predictions(evaluation) for evaluation in evaluations],

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tasks.records import PictureText
+from tasks.records import DATA_SECTION, PictureText, SplitFacts
 from tasks.report.formatting import (
     compared_with_previous,
     duration,
@@ -77,6 +77,8 @@ def render(
         "duration": duration,
         "moment": moment,
     }
+    of_data = [item for item in pictures if item[0].section == DATA_SECTION]
+    others = [item for item in pictures if item[0].section != DATA_SECTION]
     css = read_css(TEMPLATES / "report.css")
     css += f":root {{ --classes: {len(summary.class_names)}; }}\n"
     scripts = [live.script] if live.script else []
@@ -94,14 +96,25 @@ def render(
         ],
         tutorial=TUTORIAL if is_mnist(summary) else {},
         tutorial_total=sum(MNIST_TEST_CLASSES),
+        data_title=DATA_SECTION,
+        data_pictures=[(picture, *embedded(png)) for picture, png in of_data],
+        class_rows=images_by_class(summary.data.splits, summary.class_names),
         chapters=[
             (title, [(picture, *embedded(png)) for picture, png in group])
-            for title, group in groupby(pictures, key=lambda item: item[0].section)
+            for title, group in groupby(others, key=lambda item: item[0].section)
         ],
         confused=summary.metrics.confused[:MOST_CONFUSED],
         wide=WIDE,
         settings=list(sections(summary.settings)),
     )
+
+
+def images_by_class(
+    splits: Sequence[SplitFacts], names: Sequence[str]
+) -> list[tuple[str, tuple[int, ...]]]:
+    """Return the name of each class that has images, and its number of images in each split."""
+    counts = zip(*(split.classes for split in splits), strict=True)
+    return [(name, row) for name, row in zip(names, counts, strict=True) if any(row)]
 
 
 def first_picture(pictures: Sequence[tuple[PictureText, bytes]], prefix: str) -> PictureText | None:

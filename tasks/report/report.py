@@ -12,10 +12,13 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from tasks.engine.executors import StageOutcome
 from tasks.engine.models import FileRef
 from tasks.engine.store import Store
 from tasks.records import (
+    DATA_SECTION,
     Device,
     Evaluation,
     Results,
@@ -24,8 +27,18 @@ from tasks.records import (
 from tasks.report.live.assemble import live_parts
 from tasks.report.live.story import RunFacts, tell_story
 from tasks.report.page import render
-from tasks.report.summary import Milestone, PreviousRun, Score, Summary
+from tasks.report.summary import (
+    DataFacts,
+    LabelIssue,
+    Milestone,
+    PreviousRun,
+    Score,
+    Summary,
+)
 from tasks.settings import NOT_RESULT_SETTINGS, Settings
+
+MOST_LABELS = 20
+"""Maximum number of doubtful labels in metrics.json and on the page."""
 
 
 def evaluation_score(evaluation: Evaluation) -> Score:
@@ -74,24 +87,51 @@ def previous_run(store: Store, test_sha256: str, predictions_sha256: str) -> Pre
     )
 
 
+def data_facts(store: Store, results: Results, names: Sequence[str]) -> DataFacts:
+    """Return the facts about the data of a run."""
+    return DataFacts(
+        splits=list(results.audit.splits),
+        findings=list(results.audit.findings),
+        dropped=list(results.splits.dropped),
+        labels=list(results.label_issues.splits),
+        most_doubtful=most_doubtful(store.path(results.label_issues.file), names),
+    )
+
+
+def most_doubtful(path: Path, names: Sequence[str]) -> list[LabelIssue]:
+    """Return the most contradicted labels, at most `MOST_LABELS`.
+
+    Args:
+        path: see `LabelIssues.file`.
+        names: class names.
+    """
+    rows = pq.ParquetFile(path).read().slice(0, MOST_LABELS).to_pylist()
+    return [
+        LabelIssue(**{**row, "label": names[row["label"]], "suggested": names[row["suggested"]]})
+        for row in rows
+    ]
+
+
 def summarise(
     store: Store, outcomes: Sequence[StageOutcome], settings: Settings, results: Results
 ) -> Summary:
     """Return the numbers of a run, and the result of the previous run."""
     reached = milestones(results)
+    names = list(results.splits.class_names)
     tested = results.splits.test.file.sha256, results.evaluations[-1].predictions.sha256
     return Summary(
         test=evaluation_score(results.evaluations[-1]),
         before=previous_run(store, *tested),
         milestones=reached,
         confusion_matrix=[list(row) for row in results.evaluations[-1].confusion],
-        class_names=list(results.splits.class_names),
+        class_names=names,
         metrics=results.metrics,
         train_seconds=reached[-1].train_seconds,
         seed=settings.training.seed,
         device=last_device(results.segments),
         settings=settings.model_dump(mode="json", exclude=NOT_RESULT_SETTINGS),
         data_source=results.download.source,
+        data=data_facts(store, results, names),
         data_notes=list(results.download.notes),
         versions={
             "python": platform.python_version(),
@@ -148,7 +188,12 @@ def write_report(store: Store, summary: Summary, settings: Settings, results: Re
         link(results.model.file, folder / "model.keras")
         for split in (results.splits.train, results.splits.validation, results.splits.test):
             link(split.file, folder / split.file.name)
-        link(results.evaluations[-1].predictions, folder / "predictions.parquet")
+        for file in (
+            results.evaluations[-1].predictions,
+            results.audit.file,
+            results.label_issues.file,
+        ):
+            link(file, folder / file.name)
 
     return f"{store.replace_latest(fill)}/report/index.html"
 
@@ -161,6 +206,7 @@ def closing_lines(summary: Summary) -> str:
     stages += f"{ran} ran, {cached} cached" if ran else "all cached, nothing to do"
     return "\n".join(
         [
+            *data_lines(summary),
             "",
             "Confusion matrix of the test split (rows true, columns predicted):",
             *as_columns([["", *summary.class_names], *labelled_rows(summary)]),
@@ -183,6 +229,13 @@ def closing_lines(summary: Summary) -> str:
             stages,
         ]
     )
+
+
+def data_lines(summary: Summary) -> list[str]:
+    """Return a log line if there are warnings about the data."""
+    count = sum(finding.severity == "warning" for finding in summary.data.findings)
+    warnings = "1 warning" if count == 1 else f"{count} warnings"
+    return [f"data: {warnings}; see {DATA_SECTION} in the report"] if count else []
 
 
 def labelled_rows(summary: Summary) -> list[list[str]]:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.engine import StageOutcome, Store
 from tasks.engine.layout import LATEST
-from tasks.records import Device, Metrics
+from tasks.records import Device, Dropped, Finding, LabelCheck, Metrics, SplitFacts
 from tasks.runtime.errors import PipelineError
 
 
@@ -41,6 +41,27 @@ class PreviousRun(Score):
     same_predictions: bool = Field(description="whether every image was classified the same")
 
 
+class LabelIssue(FrozenModel):
+    """A label that the network contradicts with confidence."""
+
+    split: str
+    index: int = Field(description="row in the original file")
+    label: str = Field(description="name of the class")
+    suggested: str = Field(description="class that the network finds most probable")
+    label_probability: float
+    suggested_probability: float
+
+
+class DataFacts(FrozenModel):
+    """Facts about the data, before and after training."""
+
+    splits: list[SplitFacts] = Field(description="train, validation and test, with all images")
+    findings: list[Finding]
+    dropped: list[Dropped] = Field(description="images left out, if --drop was given")
+    labels: list[LabelCheck] = Field(description="doubtful labels in each split")
+    most_doubtful: list[LabelIssue] = Field(description="the most contradicted labels")
+
+
 class Summary(FrozenModel):
     """Numbers of one run."""
 
@@ -57,6 +78,7 @@ class Summary(FrozenModel):
     device: Device
     settings: dict[str, Any]
     data_source: str
+    data: DataFacts
     data_notes: list[str] = Field([], description="what was done to the data on the way")
     versions: dict[str, str]
     stages: list[StageOutcome]
@@ -76,7 +98,7 @@ def keys_of_latest(store: Store) -> frozenset[str]:
         return frozenset()
     try:
         return frozenset(stage["key"] for stage in json.loads(store.read(name))["stages"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise PipelineError(
             f"{store.address}/{name} cannot be read, so nothing is removed: make it again with a"
             " run"

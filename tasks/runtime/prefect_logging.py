@@ -2,7 +2,7 @@
 
 import logging
 
-from tasks.runtime.errors import PipelineError, without_secrets
+from tasks.runtime.errors import PipelineError, is_lost_server, without_secrets
 
 
 def shorten_expected_error(record: logging.LogRecord) -> bool:
@@ -12,12 +12,18 @@ def shorten_expected_error(record: logging.LogRecord) -> bool:
     """
     record.msg, record.args = without_secrets(record.getMessage()), ()
     error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, PipelineError):
+    expected = isinstance(error, PipelineError) or is_lost_server(error)
+    if expected:
         record.exc_info = None
-    if PipelineError.__name__ in record.msg or "Execution was " in record.msg:
+    if expected or PipelineError.__name__ in record.msg or "Execution was " in record.msg:
         record.levelno, record.levelname = logging.INFO, "INFO"
         record.exc_info = None
     return True
+
+
+def nothing(_record: logging.LogRecord) -> bool:
+    """Log nothing."""
+    return False
 
 
 def quiet_prefect() -> None:
@@ -26,6 +32,8 @@ def quiet_prefect() -> None:
         logging.getLogger(name).addFilter(shorten_expected_error)
     # Prefect counts unsent events when it stops, after the last line of the run.
     logging.getLogger("EventsWorker").setLevel(logging.ERROR)
+    # Tracebacks of events that a dead server has not taken; `prefect.events` warns of it, too.
+    logging.getLogger("prefect._internal.concurrency").addFilter(nothing)
 
 
 quiet_prefect()  # a worker's process loads the flow without a command line

@@ -7,6 +7,8 @@ Prefect then tries to reach it for minutes. And it stays behind when the run is 
 has a session of its own and ends with the run.
 """
 
+import asyncio
+import contextlib
 import os
 import secrets
 import socket
@@ -19,9 +21,11 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
+from urllib.parse import unquote, urlsplit
 
 import httpx
+from filelock import FileLock
 
 from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
@@ -43,10 +47,13 @@ def server_for_this_run() -> Iterator[None]:
     """Use the configured server, or a temporary one for the time of the block.
 
     Raises:
-        PipelineError: the temporary server does not start.
+        PipelineError: the configured server does not answer or refuses this client, or the
+            temporary one does not start.
     """
     if server_is_configured():
-        yield
+        with password_apart():
+            check_server()
+            yield
         return
     from prefect.settings import (
         PREFECT_API_AUTH_STRING,
@@ -59,7 +66,7 @@ def server_for_this_run() -> Iterator[None]:
     check_home(get_current_settings().home)
     password = f"run:{secrets.token_urlsafe(32)}"
     with (
-        temporary_server(password) as url,
+        temporary_server(password, get_current_settings().home) as url,
         temporary_settings(
             {
                 PREFECT_API_URL: url,
@@ -72,6 +79,34 @@ def server_for_this_run() -> Iterator[None]:
             yield
         finally:
             flush_prefect()
+
+
+@contextmanager
+def password_apart() -> Iterator[None]:
+    """Take user and password out of PREFECT_API_URL, for the time of the block.
+
+    Prefect prints the address, and its connections for events do not read a password there.
+
+    Raises:
+        PipelineError: the file with the server's certificate cannot be read.
+    """
+    from prefect.settings import (
+        PREFECT_API_AUTH_STRING,
+        PREFECT_API_SSL_CERT_FILE,
+        PREFECT_API_URL,
+        temporary_settings,
+    )
+
+    certificate = PREFECT_API_SSL_CERT_FILE.value()
+    if certificate and not os.access(certificate, os.R_OK):
+        raise PipelineError(f"PREFECT_API_SSL_CERT_FILE {certificate}: cannot be read")
+    parts = urlsplit(PREFECT_API_URL.value() or "")
+    user, at, host = parts.netloc.rpartition("@")
+    changes = {PREFECT_API_URL: parts._replace(netloc=host).geturl()}
+    if not PREFECT_API_AUTH_STRING.value():
+        changes[PREFECT_API_AUTH_STRING] = unquote(user)
+    with temporary_settings(changes if at else {}):
+        yield
 
 
 def server_is_configured() -> bool:
@@ -112,7 +147,8 @@ def ui_location() -> str:
     from prefect.runtime import flow_run
     from prefect.settings import get_current_settings
 
-    if get_current_settings().server.ui.enabled and flow_run.ui_url:
+    shown = get_current_settings().server.ui.enabled and get_current_settings().ui_url
+    if shown and flow_run.ui_url:
         return f"in the Prefect UI: {flow_run.ui_url}"
     return HOW_TO_SEE_RUNS
 
@@ -127,17 +163,22 @@ def flush_prefect() -> None:
 
 
 @contextmanager
-def temporary_server(password: str) -> Iterator[str]:
+def temporary_server(password: str, home: Path) -> Iterator[str]:
     """Run a Prefect server on a free port of this machine, and yield the URL of its API.
 
     The port is bound here and handed to the server, so nobody else can take it.
 
     Args:
         password: `user:password` that clients must send.
+        home: Prefect's home; servers that start in it take turns, since a first one creates the
+            database.
     """
+    home.mkdir(parents=True, exist_ok=True)
+    starting = FileLock(home / "start.lock")
     with socket.socket() as listener, tempfile.TemporaryFile() as messages:
         listener.bind((HOST, 0))
         url = f"http://{HOST}:{listener.getsockname()[1]}"
+        starting.acquire()
         server = subprocess.Popen(
             [
                 *(sys.executable, "-P", "-c", START),
@@ -162,8 +203,10 @@ def temporary_server(password: str) -> Iterator[str]:
         )
         try:
             wait_until_ready(server, f"{url}/api", messages)
+            starting.release()
             yield f"{url}/api"
         finally:
+            starting.release()
             server.terminate()
             try:
                 server.wait(timeout=5)
@@ -206,9 +249,19 @@ def check_home(home: Path) -> None:
 
 
 def wait_until_ready(
-    server: "subprocess.Popen[bytes]", url: str, messages: IO[bytes] | None = None
+    server: "subprocess.Popen[bytes]",
+    url: str,
+    messages: IO[bytes] | None = None,
+    *,
+    verify: bool = True,
 ) -> None:
     """Return once the server answers.
+
+    Args:
+        server: its process.
+        url: address of its API.
+        messages: its standard error.
+        verify: whether to check its certificate.
 
     Raises:
         PipelineError: it has ended, or does not answer in time.
@@ -217,12 +270,17 @@ def wait_until_ready(
     while time.monotonic() < until:
         if server.poll() is not None:
             reason = last_message(messages) if messages else f"exit code {server.returncode}"
+            if "Can't locate revision" in reason:
+                raise PipelineError(
+                    "PREFECT_HOME: a newer Prefect has changed the database in it; set PREFECT_HOME"
+                    " to another folder"
+                )
             raise PipelineError(
                 f"the temporary Prefect server did not start: {reason}; set PREFECT_HOME to another"
                 " folder, or start a server with `prefect server start` and set PREFECT_API_URL"
             )
         try:
-            if httpx.get(f"{url}/health", timeout=5, trust_env=False).is_success:
+            if httpx.get(f"{url}/health", timeout=5, trust_env=False, verify=verify).is_success:
                 return
         except httpx.TransportError:
             pass
@@ -254,22 +312,77 @@ def serve(listener: int, owner: int) -> None:
         "prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on"
     )
     server = uvicorn.Server(config)
-    server.run(sockets=[socket.socket(fileno=listener)])
+    with contextlib.suppress(SystemExit):  # how uvicorn says that it has not started
+        server.run(sockets=[socket.socket(fileno=listener)])
     if not server.started:
+        asyncio.run(create_database())  # raises what the server has not said
         sys.exit(3)
 
 
-def check() -> int:
-    """Return 0 if the server at PREFECT_API_URL answers; else print a line and return 1."""
-    url = os.environ.get("PREFECT_API_URL", "")
-    try:
-        httpx.get(f"{url}/health", timeout=10)
-    except (httpx.TransportError, httpx.InvalidURL):
-        print(
-            f"error: no Prefect server answers at {url}; start one with `make server` in another"
-            " terminal, or set PREFECT_API_URL",
-            file=sys.stderr,
+async def create_database() -> None:
+    """Create or migrate Prefect's database."""
+    from prefect.server.database import provide_database_interface
+
+    await provide_database_interface().create_db()
+
+
+def check_server() -> None:
+    """Check that the configured server answers, with its password and certificate.
+
+    Raises:
+        PipelineError: it does not answer, or refuses this client.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectHTTPStatusError
+    from prefect.settings import get_current_settings
+
+    url = get_current_settings().api.url
+    if not url:
+        raise PipelineError(
+            "PREFECT_API_URL names no server; set it, for instance to http://127.0.0.1:4200/api"
         )
+    try:
+        with get_client(sync_client=True) as client:
+            client.read_work_pools(limit=1)  # /health needs no password
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code != httpx.codes.UNAUTHORIZED:
+            raise PipelineError(f"the Prefect server at {url} answers: {error.args[0]}") from error
+        raise PipelineError(
+            f"the Prefect server at {url} wants a password; set PREFECT_API_AUTH_STRING to"
+            " user:password"
+        ) from error
+    except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
+        if "CERTIFICATE" in str(error).upper():
+            raise PipelineError(
+                f"the Prefect server at {url} has a certificate that is not trusted; set"
+                " PREFECT_API_SSL_CERT_FILE to the certificate of its authority"
+            ) from error
+        raise PipelineError(
+            f"no Prefect server answers at {url}; start one with `make server` in another"
+            " terminal, or set PREFECT_API_URL"
+        ) from error
+
+
+def leave(code: int) -> NoReturn:
+    """End the process without waiting for what Prefect has not sent yet.
+
+    Without a server, Prefect would try for minutes to send it.
+
+    Args:
+        code: exit code.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # may be closed
+            stream.flush()
+    os._exit(code)
+
+
+def check() -> int:
+    """Return 0 if the configured server answers; else print a line and return 1."""
+    try:
+        check_server()
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tasks.champion.data import has_light_ground
 from tasks.champion.registry import Ground
+from tasks.data.ground import has_light_ground
 from tasks.records import Shape
 from tasks.scoring.fit import Fit, Fitted, Mark, fit_images, fit_picture
 from tasks.scoring.images import ImageBatch, Reports

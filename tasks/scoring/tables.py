@@ -23,6 +23,7 @@ from tasks.data.decode import (
     printable,
     scale_levels,
 )
+from tasks.data.sources.tables import is_list, is_number
 from tasks.records import Shape
 from tasks.runtime.errors import PipelineError
 from tasks.scoring.answers import say_count
@@ -148,17 +149,6 @@ def is_binary(kind: pa.DataType) -> bool:
     """Tell a type of bytes."""
     tests = ("is_binary", "is_large_binary", "is_fixed_size_binary", "is_binary_view")
     return any(getattr(pa.types, test)(kind) for test in tests)
-
-
-def is_list(kind: pa.DataType) -> bool:
-    """Tell a type of lists."""
-    tests = ("is_list", "is_large_list", "is_fixed_size_list")
-    return any(getattr(pa.types, test)(kind) for test in tests)
-
-
-def is_number(kind: pa.DataType) -> bool:
-    """Tell a type of numbers."""
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def guess_size(values: int, shape: Shape) -> tuple[int, int] | None:

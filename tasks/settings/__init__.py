@@ -8,7 +8,7 @@ and is left out of the key.
 """
 
 from tasks.settings.champion import RetrainSettings
-from tasks.settings.data import ConvertSettings, DownloadSettings
+from tasks.settings.data import AuditSettings, ConvertSettings, DownloadSettings
 from tasks.settings.figures import FigureSettings, Insight
 from tasks.settings.network import NetworkSettings
 from tasks.settings.run import NOT_RESULT_SETTINGS, Settings, given
@@ -17,6 +17,7 @@ from tasks.settings.training import EvaluationSettings, ScheduleSettings, Traini
 
 __all__ = [
     "NOT_RESULT_SETTINGS",
+    "AuditSettings",
     "ConvertSettings",
     "DownloadSettings",
     "EvaluationSettings",

@@ -29,9 +29,12 @@ def without_password(address: str) -> str:
     """Return the address of an artifact root; refuse a URL with a password."""
     parts = urlsplit(address)
     if "://" in address and parts.password is not None:
+        variables = f"FSSPEC_{parts.scheme.upper()}_PASSWORD"
+        if parts.scheme == "s3":
+            variables = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         raise ValueError(
             "should hold no password, since Prefect's server stores the settings of a run; set"
-            f" FSSPEC_{parts.scheme.upper()}_PASSWORD"
+            f" {variables}"
         )
     return address
 

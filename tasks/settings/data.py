@@ -1,7 +1,7 @@
 """Settings of the data set: its source and its splits."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -21,6 +21,7 @@ from tasks.settings.base import (
 )
 
 ClassName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(check_printable)]
+Drop = Literal["duplicates", "near-duplicates", "contradictions", "blank", "inverted"]
 
 
 class DownloadSettings(StageSettings):
@@ -97,8 +98,9 @@ class ConvertSettings(StageSettings):
 
     validation: PositiveInt | None = Field(
         None,
-        description="Images taken from the front of the training file for validation. Default:"
-        " 5,000, or a twelfth of the training images where that is less.",
+        description="Training images set aside for validation: MNIST's first ones, of other data a"
+        " draw with the same share of each class. Default: 5,000, or a twelfth of the training"
+        " images where that is less.",
     )
     class_names: Annotated[tuple[ClassName, ...], BeforeValidator(split_commas)] = Field(
         (),
@@ -112,3 +114,15 @@ class ConvertSettings(StageSettings):
         if len(set(value)) < len(value):
             raise ValueError("should be different names")
         return value
+
+
+class AuditSettings(StageSettings):
+    """What is done about findings in the data."""
+
+    drop: Annotated[tuple[Drop, ...], BeforeValidator(split_commas)] = Field(
+        (),
+        description="Images to leave out of training and validation, as the stage `audit` finds"
+        " them: duplicates (all but one of equal images, and copies of test images),"
+        " near-duplicates (these and almost equal ones), contradictions (equal images with"
+        " different labels), blank, inverted. The test split stays as it is. Default: none.",
+    )

@@ -16,7 +16,7 @@ from tasks.settings.base import (
     Root,
     split_commas,
 )
-from tasks.settings.data import ConvertSettings, DownloadSettings
+from tasks.settings.data import AuditSettings, ConvertSettings, DownloadSettings
 from tasks.settings.figures import FigureSettings
 from tasks.settings.network import NetworkSettings
 from tasks.settings.presets import PRESETS, Preset
@@ -50,6 +50,7 @@ class Settings(BaseModel):
     network: NetworkSettings = NetworkSettings()
     download: DownloadSettings = DownloadSettings()
     convert: ConvertSettings = ConvertSettings()
+    audit: AuditSettings = AuditSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     figures: FigureSettings = FigureSettings()
     artifacts: Root | None = Field(

@@ -1,13 +1,12 @@
 """Settings of training, schedule and evaluation."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
 )
 
@@ -18,15 +17,16 @@ from tasks.settings.base import (
     StageSettings,
 )
 
+Seed = Annotated[int, Field(ge=0, lt=2**64)]
+Rate = Annotated[float, Field(gt=0)]
+
 
 class TrainingSettings(StageSettings):
     """Optimiser and batches."""
 
-    seed: NonNegativeInt = Field(
-        0, lt=2**64, description="Seed of the initial weights and of the order of images."
-    )
+    seed: Seed = Field(0, description="Seed of the initial weights and of the order of images.")
     batch_size: BatchSize = Field(64, description="Images per training iteration.")
-    learning_rate: PositiveFloat = Field(1e-4, description="Adam's step size, or its peak.")
+    learning_rate: Rate = Field(1e-4, description="Adam's step size, or its peak.")
     rate_schedule: Literal["constant", "one-cycle"] = Field(
         "constant",
         description="one-cycle: the learning rate rises to its peak and falls to zero, once in"

@@ -11,7 +11,6 @@ from tasks.champion.data import (
     champion_data,
     check_same_task,
     ground_of,
-    has_light_ground,
 )
 from tasks.champion.registry import Champion, Champions, Facts
 from tasks.engine.models import FileRef
@@ -35,13 +34,6 @@ def champion(champions: Champions, model: Callable[[str], FileRef]) -> Champion:
 @pytest.fixture
 def same(champion: Champion) -> TrainingData:
     return champion_data(champion)
-
-
-def test_border_determines_the_background_of_an_image() -> None:
-    touching = DIGIT.copy()
-    touching[:, 0:9, 3] = 255  # a stroke from edge to edge is not background
-    pictures = np.concatenate([DIGIT, 255 - DIGIT, touching, 255 - touching])
-    assert list(has_light_ground(pictures)) == [False, True, False, True]
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,18 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from helpers.s3 import Wire
 
-from tasks.champion.registry import Champions, histories, registry_names
+from tasks.champion.kept_out import histories
+from tasks.champion.registry import Champions, registry_names
 from tasks.champion.storage import open_storage
 from tasks.engine.digests import sha256
 from tasks.engine.models import FileRef
-from tasks.engine.remote import RemoteError
-from tasks.engine.store import Store
+from tasks.engine.remote import Remote, RemoteError
+from tasks.engine.store import Store, open_store
 from tasks.runtime.errors import PipelineError
 from tasks.settings import RetrainSettings
 
@@ -117,6 +119,29 @@ def test_damaged_model_at_a_url_is_not_removed(
     with pytest.raises(PipelineError, match=r"model\.keras is damaged"):
         store.path(model)
     assert files.read(f"{first}/model.keras").endswith(b"?")
+
+
+@AT_A_URL
+def test_server_that_ignores_conditions_is_refused(
+    store: Store, model: Callable[[str], FileRef]
+) -> None:
+    assert store.remote
+    careless = Store(store.root, Remote(f"{store.remote.url}/without-conditions"))
+    assert careless.remote
+    file = model("first")
+    champions = Champions(careless)
+    with pytest.raises(PipelineError, match="ignores the conditions If-Match and If-None-Match"):
+        champions.promote(file, facts(), "me", "good", expected_current=None)
+    assert champions.current_name() is None
+
+
+def test_file_system_without_conditional_writes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    champions = Champions(open_store("memory://somewhere"))
+    with pytest.raises(PipelineError, match="memory://somewhere: a champion needs a folder or s3:"):
+        champions.find()
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.data import idx
-from tasks.data.convert import convert, name_classes, validation_size
+from tasks.data.convert import (
+    convert,
+    has_mnist_digests,
+    name_classes,
+    validation_rows,
+    validation_size,
+)
 from tasks.data.dataset import read_split
+from tasks.data.sources.mnist import MNIST
 from tasks.engine.digests import sha256
 from tasks.engine.models import FileRef
 from tasks.engine.store import Store
@@ -75,24 +82,48 @@ def error_message(converted: Convert, arrays: Arrays, validation: int | None = N
     return str(caught.value)
 
 
-def test_validation_split_is_the_start_of_the_training_file(
-    store: Store, converted: Convert
-) -> None:
+def test_splits_are_disjoint_and_complete(store: Store, converted: Convert) -> None:
     arrays = random_data(train=60, test=12)
     splits = converted(arrays, validation=20)
     validation = read_split(store.path(splits.validation.file))
     train = read_split(store.path(splits.train.file))
     test = read_split(store.path(splits.test.file))
-    expected = [
-        (validation, arrays[0][:20], arrays[1][:20], range(20)),
-        (train, arrays[0][20:], arrays[1][20:], range(20, 60)),
-        (test, arrays[2], arrays[3], range(12)),
-    ]
-    for split, images, labels, index in expected:
-        np.testing.assert_array_equal(split.images, images)
-        np.testing.assert_array_equal(split.labels, labels)
-        np.testing.assert_array_equal(split.index, index)
+    assert sorted([*validation.index, *train.index]) == list(range(60))
+    for split in (validation, train):
+        assert (np.diff(split.index) > 0).all()
+        np.testing.assert_array_equal(split.images, arrays[0][split.index])
+        np.testing.assert_array_equal(split.labels, arrays[1][split.index])
+    np.testing.assert_array_equal(test.images, arrays[2])
+    np.testing.assert_array_equal(test.labels, arrays[3])
+    np.testing.assert_array_equal(test.index, range(12))
     assert (splits.validation.rows, splits.train.rows, splits.test.rows) == (20, 40, 12)
+
+
+def test_each_class_has_its_share_of_validation_though_the_file_is_sorted(
+    store: Store, converted: Convert
+) -> None:
+    images, labels, *test = random_data(train=240, classes=4)
+    splits = converted((images, np.sort(labels), *test), validation=20)
+    validation = read_split(store.path(splits.validation.file))
+    assert np.bincount(validation.labels).tolist() == [5, 5, 5, 5]
+
+
+def test_mnists_first_images_are_for_validation() -> None:
+    labels = np.repeat(np.arange(10), 6_000).astype(np.uint8)
+    rows = validation_rows(labels, 5_000, first=True)
+    assert rows.tolist() == list(range(5_000))
+    assert validation_rows(labels, 5_000, first=False).tolist() != list(range(5_000))
+
+
+def test_mnist_is_known_by_the_digests_of_its_training_files() -> None:
+    def files(*digests: str) -> IdxFiles:
+        refs = [FileRef(path="f", sha256=digest, size=1) for digest in digests]
+        names = ("train_images", "train_labels", "test_images", "test_labels")
+        return IdxFiles.model_validate(dict(zip(names, refs, strict=True)))
+
+    known = [file.sha256 for file in MNIST]
+    assert has_mnist_digests(files(*known))
+    assert not has_mnist_digests(files(known[0], "0" * 64, *known[2:]))
 
 
 def test_default_split_of_mnist_is_55_000_5_000_and_10_000(

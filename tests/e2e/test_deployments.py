@@ -5,14 +5,13 @@ the previous one left.
 """
 
 import datetime
+import http.server
 import json
 import os
 import signal
-import subprocess
-import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,171 +20,70 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from helpers import bars
+from helpers.browser import chromium
 from helpers.commands import RETRAIN, run_script
+from helpers.form import UIS, submit_form
+from helpers.site import RETRAINING, SCORING, Process, Site, copy_project, open_site
+from playwright.sync_api import Browser
 
 from tasks.champion.registry import Champions
 from tasks.data import idx
 from tasks.engine.store import PROJECT, Store
-from tasks.runtime.server import free_port
+from tasks.runtime.deploy import RETIRED
+from tasks.settings import Settings
+from tasks.settings.form import FormSettings
 
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow, pytest.mark.slow]
 
-RETRAINING = "scheduled-retraining/scheduled-retraining"
+TRAINING = "mnist-pipeline/train-on-demand"
 SILENCE = 35
-"""Seconds without a heartbeat after which a run counts as crashed; automations.yaml has 90."""
-
-
-@dataclass
-class Site:
-    """A server with a home of its own, and what is needed to talk to it."""
-
-    url: str
-    folder: Path
-    environment: dict[str, str]
-
-    @property
-    def root(self) -> Path:
-        return self.folder / "artifacts"
-
-    def prefect(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
-        """Run `prefect …` as `make deploy` does; standard input is closed to questions."""
-        done = subprocess.run(
-            [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
-            cwd=PROJECT,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=90,
-            check=False,
-        )
-        assert not check or done.returncode == 0, done.stdout
-        return done
-
-    def start(self, name: str, *arguments: str) -> "subprocess.Popen[bytes]":
-        """Start `prefect …` in a process group of its own; what it says goes to a file."""
-        with (self.folder / f"{name}.log").open("wb") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
-                cwd=PROJECT,
-                env=self.environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def worker(self, name: str) -> "subprocess.Popen[bytes]":
-        return self.start(name, "worker", "start", "--pool", "mnist", "--name", name)
-
-    def said(self, name: str) -> str:
-        return (self.folder / f"{name}.log").read_text(errors="replace")
-
-    def client(self) -> Any:
-        from prefect.client.orchestration import SyncPrefectClient
-
-        return SyncPrefectClient(self.url)
-
-    def run(self, deployment: str, parameters: dict[str, Any]) -> UUID:
-        """Ask for a run, as the UI does."""
-        with self.client() as client:
-            found = client.read_deployment_by_name(deployment)
-            run_id: UUID = client.create_flow_run_from_deployment(
-                found.id, parameters=parameters
-            ).id
-            return run_id
-
-    def state(self, run_id: UUID) -> Any:
-        with self.client() as client:
-            return client.read_flow_run(run_id).state
-
-    def wait(self, run_id: UUID, wanted: Callable[[Any], bool], seconds: float = 120) -> Any:
-        """Wait until a run's state is as wanted."""
-        until = time.monotonic() + seconds
-        while not wanted(state := self.state(run_id)):
-            assert time.monotonic() < until, f"{state}\n{self.said('first')}"
-            time.sleep(0.5)
-        return state
-
-    def artifacts(self, run_id: UUID) -> dict[str, Any]:
-        """A run's artifacts by key."""
-        from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-
-        with self.client() as client:
-            found = client.read_artifacts(
-                artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))
-            )
-        return {artifact.key: artifact.data for artifact in found}
-
-    def event(self, name: str) -> dict[str, Any]:
-        """The one event of a name; the server may take a moment to store it."""
-        until = time.monotonic() + 30
-        while time.monotonic() < until:
-            with self.client() as client:
-                answer = client._client.post(
-                    "/events/filter", json={"filter": {"event": {"name": [name]}}}
-                )
-            if found := answer.json()["events"]:
-                (event,) = found
-                return dict(event)
-            time.sleep(0.5)
-        raise AssertionError(f"no event {name}")
+"""Seconds without a sign of life after which a run has crashed; 90 by default."""
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A server with an empty database, started as `make server` does."""
-    folder = tmp_path_factory.mktemp("site")
-    port = free_port()
-    url = f"http://127.0.0.1:{port}/api"
-    environment = {
-        **os.environ,
-        "PREFECT_HOME": str(folder / "home"),
-        "PREFECT_API_URL": url,
-        "PREFECT_SERVER_API_PORT": str(port),
-        # A run that waits for another looks again every few seconds, not every thirty.
-        "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "3",
-        "PREFECT_WORKER_QUERY_SECONDS": "2",
-    }
-    site = Site(url, folder, environment)
-    server = site.start("server", "server", "start")
-    try:
-        until = time.monotonic() + 120
-        check = [sys.executable, "-m", "tasks.runtime.server", "check"]
-        while subprocess.run(check, env=environment, capture_output=True, check=False).returncode:
-            assert time.monotonic() < until, site.said("server")
-            assert server.poll() is None, site.said("server")
+    with open_site(tmp_path_factory.mktemp("site")) as site:
         yield site
-    finally:
-        end(server, signal.SIGTERM)
-
-
-def end(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
-    """End a process group that we started."""
-    if process.poll() is None:
-        os.killpg(process.pid, number)
-        process.wait(timeout=60)
 
 
 @pytest.fixture(scope="module")
-def first_worker(site: Site) -> Iterator["subprocess.Popen[bytes]"]:
-    """Deploy everything, and start a worker."""
-    failed = site.prefect("deploy", "--all", check=False)
-    assert failed.returncode == 1
-    assert "work pool 'mnist' which does not exist" in " ".join(failed.stdout.split())
+def told(site: Site) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A webhook's address, and what it is told."""
+    messages: list[dict[str, Any]] = []
 
-    site.prefect("work-pool", "create", "mnist", "--type", "process")
-    site.prefect("deploy", "--all")
-    automations = yaml.safe_load((PROJECT / "automations.yaml").read_text())
-    assert automations["automations"][0]["trigger"]["within"] == 90
-    automations["automations"][0]["trigger"]["within"] = SILENCE
-    (site.folder / "automations.yaml").write_text(yaml.safe_dump(automations))
-    site.prefect("automation", "create", "--from-file", str(site.folder / "automations.yaml"))
-    worker = site.worker("first")
-    yield worker
-    end(worker, signal.SIGKILL)
+    class Receiver(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            messages.append(json.loads(body) | {"type": self.headers["Content-Type"]})
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/hook?token=secret", messages
+    server.shutdown()
+
+
+def wait_for_message(messages: list[dict[str, Any]], text: str, seconds: float = 60) -> Any:
+    until = time.monotonic() + seconds
+    while not (found := [message for message in messages if message["text"].startswith(text)]):
+        assert time.monotonic() < until, messages
+        time.sleep(0.3)
+    return found[0]
+
+
+@pytest.fixture(scope="module")
+def first_worker(site: Site, told: tuple[str, Any]) -> Process:
+    """Deploy everything, and start a worker."""
+    done = site.deploy(MNIST_WEBHOOK_URL=told[0])
+    assert "created automation: MNIST tells a webhook" in done.stdout
+    assert "secret" not in done.stdout
+    return site.start_worker("first", SILENCE)
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +111,7 @@ def parameters(site: Site, source: Path) -> Callable[..., dict[str, Any]]:
 @pytest.fixture(scope="module")
 def promoted(
     site: Site,
-    first_worker: "subprocess.Popen[bytes]",
+    first_worker: Process,
     parameters: Callable[..., dict[str, Any]],
 ) -> UUID:
     """The first run: it leaves a champion."""
@@ -226,21 +124,21 @@ def promoted(
 def test_deployments_match_prefect_yaml(site: Site, first_worker: object) -> None:
     with site.client() as client:
         retraining = client.read_deployment_by_name(RETRAINING)
-        training = client.read_deployment_by_name("mnist-pipeline/train-on-demand")
-        scoring = client.read_deployment_by_name("score-batch/score-batch")
+        training = client.read_deployment_by_name(TRAINING)
+        scoring = client.read_deployment_by_name(SCORING)
     for deployment in (retraining, training, scoring):
         assert "mnist" in deployment.tags
         assert deployment.work_pool_name == "mnist"
-        assert deployment.global_concurrency_limit.limit == 1
-        assert deployment.concurrency_options.collision_strategy.value == "ENQUEUE"
+        assert deployment.work_queue_name == deployment.name
+        assert deployment.global_concurrency_limit is None
         (step,) = deployment.pull_steps
         assert step == {
             "prefect.deployments.steps.set_working_directory": {"directory": str(PROJECT)}
         }
     assert training.schedules == scoring.schedules == []
-    form = training.parameter_openapi_schema["definitions"]["TrainingSettings"]["properties"]
+    form = training.parameter_openapi_schema["definitions"]["FormSettings"]["properties"]
     assert form["learning_rate"]["exclusiveMinimum"] == 0
-    assert form["learning_rate"]["description"] == "Adam's step size, or its peak."
+    assert form["learning_rate"]["description"].startswith("Adam's step size, or its peak.")
     assert set(scoring.parameter_openapi_schema["required"]) == {"paths"}
 
 
@@ -266,13 +164,76 @@ def read_flow_runs(site: Site, chosen: Any) -> list[Any]:
         return runs
 
 
+def deployed(site: Site) -> dict[str, int]:
+    """How much there is on the server."""
+    with site.client() as client:
+        counts = {
+            name: len(client._client.post(f"/{name}/filter", json={}).json())
+            for name in (
+                "deployments",
+                "work_pools",
+                "work_queues",
+                "automations",
+                "block_documents",
+            )
+        }
+        schedules = client.read_deployment_by_name(RETRAINING).schedules
+    return {**counts, "schedules": len(schedules)}
+
+
+def test_second_deployment_updates_edited_parts_only(
+    site: Site, first_worker: object, tmp_path: Path
+) -> None:
+    from prefect.client.schemas.actions import DeploymentUpdate
+    from prefect.events.schemas.automations import AutomationCore
+
+    before = deployed(site)
+    with site.client() as client:
+        retraining = client.read_deployment_by_name(RETRAINING)
+        client.update_deployment_schedule(retraining.id, retraining.schedules[0].id, active=False)
+        queue = client.read_work_queue_by_name("score-batch", work_pool_name="mnist")
+        client.update_work_queue(queue.id, concurrency_limit=3)
+        (automation,) = client.read_automations()
+        client.pause_automation(automation.id)
+        # As an earlier version left them.
+        client.update_deployment(retraining.id, DeploymentUpdate(concurrency_limit=1))
+        retired = automation.model_copy(update={"name": RETIRED[0]})
+        client.create_automation(AutomationCore.model_validate(retired.model_dump()))
+    project = copy_project(tmp_path / "project")
+    for name, old, new in (
+        ("prefect.yaml", "Trains and reports,", "Trains, reports,"),
+        ("prefect.yaml", 'cron: "0 5 * * 1"', 'cron: "0 6 * * 1"'),
+        ("automations.yaml", "description: Sends", "description: Edited. Sends"),
+    ):
+        text = (project / name).read_text()
+        assert old in text
+        (project / name).write_text(text.replace(old, new))
+    try:
+        done = site.deploy(project=project)
+        assert "updated automation: MNIST tells a webhook (paused)" in done.stdout
+        assert f"removed automation: {RETIRED[0]}" in done.stdout
+        assert deployed(site) == before
+        with site.client() as client:
+            assert client.read_deployment(retraining.id).global_concurrency_limit is None
+            assert "Trains, reports," in client.read_deployment_by_name(TRAINING).description
+            (schedule,) = client.read_deployment_by_name(RETRAINING).schedules
+            assert (schedule.active, schedule.schedule.cron) == (False, "0 6 * * 1")
+            queue = client.read_work_queue_by_name("score-batch", work_pool_name="mnist")
+            assert queue.concurrency_limit == 3
+            (automation,) = client.read_automations()
+            assert automation.description.startswith("Edited. ")
+            assert not automation.enabled
+            client.resume_automation(automation.id)
+    finally:
+        site.deploy()
+    assert deployed(site) == before
+
+
 def test_invalid_parameters_are_refused_before_a_run_is_created(
     site: Site, first_worker: object
 ) -> None:
-    wrong = json.dumps({"settings": {"training": {"learning_rate": -1}}})
-    done = site.prefect(
-        "deployment", "run", "mnist-pipeline/train-on-demand", "--params", wrong, check=False
-    )
+    wrong = json.dumps({"settings": {"learning_rate": -1}})
+    done = site.prefect("deployment", "run", TRAINING, "--params", wrong, check=False)
     assert done.returncode == 1
     said = " ".join(done.stdout.split())
     assert "learning_rate" in said
@@ -304,44 +265,95 @@ def site_date(site: Site, run_id: UUID) -> datetime.datetime:
 def test_log_lines_of_the_worker_reach_the_server(site: Site, promoted: UUID) -> None:
     from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 
+    chosen = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[promoted]))
+    missing = {"retraining: promoted: ", "Optimization Iteration:    101, Training"}
+    until = time.monotonic() + 30  # they are sent in batches
+    while missing:
+        assert time.monotonic() < until, missing
+        with site.client() as client:
+            lines = [log.message for log in client.read_logs(chosen)]
+        missing = {text for text in missing if not any(line.startswith(text) for line in lines)}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+def test_webhook_is_told_of_a_promotion(
+    told: tuple[str, list[dict[str, Any]]], promoted: UUID
+) -> None:
+    message = wait_for_message(told[1], "MNIST: promoted: no champion yet, and ")
+    assert message["event"] == "mnist.champion.promoted"
+    assert message["payload"]["champion"].startswith("0001-")
+    assert message["type"] == "application/json"
+
+
+@pytest.mark.parametrize("ui", UIS)
+def test_preset_chosen_in_the_form_is_trained(
+    site: Site, promoted: UUID, browser: Browser, source: Path, ui: str, tmp_path: Path
+) -> None:
+    changed = {"v1": {}, "v2": {"Iterations": "30"}}[ui]
+    root = tmp_path / "artifacts"
+    more = {"Digests": "none", "Artifacts": str(root)}
+    first = {"Source": str(source), **changed}
+    run = submit_form(site, browser, ui, TRAINING, "fast", first, more, tmp_path)
     with site.client() as client:
-        logs = client._client.post(
-            "/logs/filter",
-            json={
-                "logs": LogFilter(flow_run_id=LogFilterFlowRunId(any_=[promoted])).model_dump(
-                    mode="json", exclude_unset=True
-                )
-            },
-        ).json()
-    lines = {log["message"] for log in logs}
-    assert any(line.startswith("retraining: promoted: ") for line in lines)
-    assert any(line.startswith("Optimization Iteration:    101, Training") for line in lines)
+        values = client.read_flow_run(run).parameters["settings"]
+    given = {name: value for name, value in values.items() if value is not None}
+    iterations = {"iterations": 30} if changed else {}
+    assert given == {
+        **{"preset": "fast", "source": str(source)},
+        **iterations,
+        "more": {"digests": "none", "artifacts": str(root)},
+    }
+    state = site.wait_until_final(run)
+    assert state.is_completed(), site.said("first")
+    settings = json.loads((root / "latest/report/metrics.json").read_text())["settings"]
+    assert settings["schedule"]["iterations"] == iterations.get("iterations", 660)
+    assert settings["training"]["learning_rate"] == 6e-3
+    assert settings["training"]["rate_schedule"] == "one-cycle"
+
+
+@pytest.mark.parametrize("ui", UIS)
+def test_untouched_fields_of_the_form_take_the_preset(
+    site: Site, first_worker: object, browser: Browser, ui: str, tmp_path: Path
+) -> None:
+    with site.client() as client:
+        queue = client.read_work_queue_by_name("train-on-demand", work_pool_name="mnist")
+        client.update_work_queue(queue.id, is_paused=True)
+    run = submit_form(site, browser, ui, TRAINING, "best", {}, {}, tmp_path)
+    with site.client() as client:
+        values = client.read_flow_run(run).parameters["settings"]
+        client.delete_flow_run(run)
+        client.update_work_queue(queue.id, is_paused=False)
+    assert FormSettings.model_validate(values).settings() == Settings(preset="best")
 
 
 def test_run_with_a_killed_process_is_reported_as_crashed_by_its_worker(
-    site: Site, first_worker: "subprocess.Popen[bytes]", promoted: UUID
+    site: Site, first_worker: Process, promoted: UUID, told: tuple[str, list[dict[str, Any]]]
 ) -> None:
     images = site.folder / "many-images"
     images.write_bytes(idx.dumps(np.zeros((500_000, 8, 8), np.uint8)))
     settings = {"artifacts": str(site.root), "batch": 1}  # takes minutes
-    run_id = site.run("score-batch/score-batch", {"paths": [str(images)], "settings": settings})
+    run_id = site.run(SCORING, {"paths": [str(images)], "settings": settings})
     site.wait(run_id, lambda state: state.is_running(), 60)
-    for process in processes_of(site):
-        if process != first_worker.pid:
-            os.kill(process, signal.SIGKILL)
+    for process in site.run_processes():
+        os.kill(process, signal.SIGKILL)
     state = site.wait(run_id, lambda state: state.is_final(), 60)
     assert state.is_crashed(), site.said("first")
-    until = time.monotonic() + 60
-    while "flow-failure" not in (artifacts := site.artifacts(run_id)):
-        assert time.monotonic() < until, site.said("first")
-        time.sleep(0.5)
-    assert artifacts["flow-failure"].startswith("# score-batch: crashed\nProcess exited with st")
+    reason = site.wait_for_artifact(run_id, "flow-failure")
+    assert reason.startswith("# score-batch: crashed\nProcess exited with st")
+    message = wait_for_message(told[1], "MNIST: crashed: Process exited with st")
+    assert message["event"] == "mnist.run.crashed"
+    assert message["payload"]["flow"] == "score-batch"
 
 
 def test_run_of_a_killed_worker_is_marked_crashed_and_the_next_run_resumes(
     site: Site,
     promoted: UUID,
-    first_worker: "subprocess.Popen[bytes]",
+    first_worker: Process,
     parameters: Callable[..., dict[str, Any]],
 ) -> None:
     long = parameters(20_001, alpha=1e-300, margin=1)
@@ -351,22 +363,18 @@ def test_run_of_a_killed_worker_is_marked_crashed_and_the_next_run_resumes(
     while not [*saved.glob(".*.partial/*.safetensors")]:
         assert time.monotonic() < until, site.said("first")
         time.sleep(0.1)
-    processes = processes_of(site)
-    assert len(processes) >= 2, "the worker, and the run's own process"
-    for process in processes:
-        os.kill(process, signal.SIGKILL)
-    first_worker.wait(timeout=10)
+    assert site.run_processes(), "the run's own process"
+    site.kill("first")
     assert site.state(killed).is_running(), "no process was left to report it"
 
-    second = site.worker("second")
+    site.start_worker("second", SILENCE)
     try:
         # The crashed run still holds the only concurrency slot.
         waiting = site.run(RETRAINING, long)
-        site.wait(waiting, lambda state: state.name == "AwaitingConcurrencySlot", 60)
+        site.wait(waiting, lambda state: state.name == "Late", 60)
         assert site.state(killed).is_running()
-        images = site.run("score-batch/score-batch", scoring(site, long))
+        images = site.run(SCORING, scoring(site, long))
         # Meanwhile, a run from the command line: a learning rate of 1 gives a bad model.
-        before = Champions(Store(site.root)).current_name()
         done = run_script(
             RETRAIN,
             *arguments_of(long, iterations=20, learning_rate=1.0),
@@ -374,21 +382,21 @@ def test_run_of_a_killed_worker_is_marked_crashed_and_the_next_run_resumes(
         )
         assert done.code == 0, done.lines
         assert done.lines[-2].startswith("retraining: kept: significantly worse: ")
-        assert Champions(Store(site.root)).current_name() == before
+        # On a slow machine, the waiting run has promoted another champion by now.
         event = site.event("mnist.champion.kept")
-        assert event["payload"]["champion"] == before
+        assert done.last == f"champion: {event['payload']['champion']}"
 
         scored = site.wait(images, lambda state: state.is_final())
         assert scored.is_failed(), "one of the files is invalid"
         artifacts = site.artifacts(images)
-        assert f"200 images scored with champion {before}: " in artifacts["scores"]
+        assert artifacts["scores"].startswith("200 images scored with champion ")
         assert "- /nowhere: no such file or folder" in artifacts["scores"]
         assert "1 input was left out; the others are scored" in artifacts["flow-failure"]
         assert pq.read_metadata(site.folder / "scores.parquet").num_rows == 200
 
         crashed = site.wait(killed, lambda state: state.is_final())
         assert crashed.is_crashed()
-        assert "No heartbeat" in crashed.message
+        assert "without a sign of life" in crashed.message
         state = site.wait(waiting, lambda state: state.is_final())
         assert state.is_completed(), site.said("second")
         assert "resumed at iteration" in site.said("second")
@@ -396,7 +404,7 @@ def test_run_of_a_killed_worker_is_marked_crashed_and_the_next_run_resumes(
         for name in ("first", "second"):
             assert "Traceback" not in site.said(name), site.said(name)
     finally:
-        end(second, signal.SIGTERM)
+        site.end("second")
 
 
 def scoring(site: Site, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -404,20 +412,6 @@ def scoring(site: Site, parameters: dict[str, Any]) -> dict[str, Any]:
     source = parameters["settings"]["download"]["source"]
     settings = {"artifacts": str(site.root), "out": str(site.folder / "scores.parquet")}
     return {"paths": [f"{source}/t10k-images-idx3-ubyte", "/nowhere"], "settings": settings}
-
-
-def processes_of(site: Site) -> list[int]:
-    """The site's processes but for its server, told by their environment."""
-    mark = f"PREFECT_HOME={site.folder / 'home'}".encode()
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            ours = mark in (folder / "environ").read_bytes()
-            if ours and b"\0server\0" not in (folder / "cmdline").read_bytes():
-                found.append(int(folder.name))
-        except OSError:
-            continue
-    return found
 
 
 def arguments_of(
@@ -432,3 +426,43 @@ def arguments_of(
         *("--source", settings["download"]["source"], "--digests", "none"),
         *("--artifacts", settings["artifacts"]),
     )
+
+
+def test_runs_of_a_power_cut_crash_and_the_next_run_completes(
+    site: Site, promoted: UUID, parameters: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """Server and worker are killed while one run starts and another waits for its next try."""
+    site.start_worker("third", SILENCE)
+    more = {"digests": "none", "artifacts": str(site.root)}
+    missing = {"source": str(tmp_path / "missing"), "more": more}
+    waiting = site.run(TRAINING, {"settings": missing}, retry=True)
+    site.wait(waiting, lambda state: state.name == "AwaitingRetry", 60)
+    starting = site.run(RETRAINING, parameters(150))
+    site.wait(starting, lambda state: state.is_pending(), 60)
+    site.kill("third", "server")
+
+    site.start_server()
+    site.start_worker("third", SILENCE)
+    following = site.run(RETRAINING, parameters(150))
+    for run, name in ((starting, "scheduled-retraining"), (waiting, "mnist-pipeline")):
+        assert site.wait_until_final(run).is_crashed()
+        reason = site.wait_for_artifact(run, "flow-failure")
+        assert reason.startswith(f"# {name}: crashed\n")
+        assert "without a sign of life for 35 s" in reason
+    assert site.wait_until_final(following).is_completed(), site.said("third")
+
+
+def test_run_goes_on_while_the_server_restarts(
+    site: Site, promoted: UUID, parameters: Callable[..., dict[str, Any]]
+) -> None:
+    saved = set(site.root.glob("train/.*.partial"))
+    run = site.run(RETRAINING, parameters(20_002, alpha=1e-300, margin=1))
+    until = time.monotonic() + 90
+    while set(site.root.glob("train/.*.partial")) <= saved:
+        assert time.monotonic() < until, site.said("third")
+        time.sleep(0.1)
+    site.kill("server")
+    site.start_server()
+    assert site.wait_until_final(run).is_completed(), site.said("third")
+    with site.client() as client:
+        assert client.read_flow_run(run).run_count == 1

@@ -2,13 +2,14 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import pickle
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -315,6 +316,7 @@ def short_lease_times(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease_module, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(lease_module, "RENEW_SECONDS", 0.05)
     monkeypatch.setattr(lease_module, "EXPIRE_SECONDS", 0.5)
+    monkeypatch.setattr(lease_module, "SETTLE_SECONDS", 0.3)
 
 
 def lease(store: Store, machine: Path) -> Lease:
@@ -364,6 +366,132 @@ def test_waiting_owners_hold_a_lease_one_at_a_time(remote_store: Store, tmp_path
     assert most == [1, 1, 1, 1]
 
 
+class Stopped(Remote):
+    """A remote whose user is stopped once, just before an operation on a file."""
+
+    def create(self, name: str, content: bytes) -> bool:
+        self.reach("create", name)
+        return super().create(name, content)
+
+    def write(self, name: str, content: bytes) -> None:
+        self.reach("write", name)
+        super().write(name, content)
+
+    def reach(self, operation: str, name: str) -> None:
+        moment, meanwhile = vars(self).get("stop", ("", None))
+        if meanwhile and f"{operation} {name}".startswith(moment):
+            vars(self)["stop"] = ("", None)
+            meanwhile()
+
+
+def stopped(store: Store, tmp_path: Path, moment: str, meanwhile: Callable[[], object]) -> Lease:
+    assert store.remote
+    remote = Stopped(store.remote.url)
+    vars(remote)["stop"] = moment, meanwhile
+    return lease(Store(tmp_path, remote), tmp_path / "ours")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_waiting_process_does_not_remove_the_file_of_a_faster_one(
+    far: Store, tmp_path: Path
+) -> None:
+    """It has seen the silent owner's file, and is stopped while another one takes over."""
+    assert far.remote
+    far.remote.write("locks/one", b"somebody 7")
+    theirs = lease(far, tmp_path / "theirs")
+    ours = stopped(far, tmp_path, "create locks/one.after", lambda: theirs.acquire(timeout=5))
+    with pytest.raises(Timeout):
+        ours.acquire(timeout=2)
+    assert far.remote.read("locks/one").startswith(theirs.token.encode())
+    theirs.release()
+    assert far.remote.listing("locks") == {}
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_successor_that_is_slow_is_the_only_one(far: Store, tmp_path: Path) -> None:
+    """It is stopped between its claim and its file."""
+    assert far.remote
+    far.remote.write("locks/one", b"somebody 7")
+    theirs = lease(far, tmp_path / "theirs")
+
+    def try_to_take() -> None:
+        with pytest.raises(Timeout):
+            theirs.acquire(timeout=0.8)
+
+    with stopped(far, tmp_path, "write locks/one", try_to_take).acquire(timeout=5) as ours:
+        assert far.remote.read("locks/one").startswith(ours.token.encode())
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_successor_that_died_does_not_block_the_lease(far: Store, tmp_path: Path) -> None:
+    assert far.remote
+    far.remote.write("locks/one", b"somebody 7")
+    claim = hashlib.sha256(b"somebody 7").hexdigest()[:16]
+    far.remote.write(f"locks/one.after-{claim}", b"")
+    with lease(far, tmp_path / "ours").acquire(timeout=10):
+        assert far.remote.listing("locks").keys() == {"one"}
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_owner_that_was_silent_leaves_the_lease_to_its_successor(
+    far: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process is stopped for longer than a silent owner is granted, then goes on."""
+    ours, theirs = lease(far, tmp_path / "ours"), lease(far, tmp_path / "theirs")
+    monkeypatch.setattr(lease_module, "RENEW_SECONDS", 3600.0)
+    ours.acquire()
+    monkeypatch.setattr(lease_module, "RENEW_SECONDS", 0.05)
+    theirs.acquire(timeout=5)
+    ours.release()
+    assert far.remote
+    assert far.remote.read("locks/one").startswith(theirs.token.encode())
+    theirs.release()
+
+
+class LooksFirst(Remote):
+    """A file system without a conditional request: it looks, and then writes."""
+
+    creates_alone = False
+
+    def create(self, name: str, content: bytes) -> bool:
+        if name in {f"locks/{found}" for found in self.listing("locks")}:
+            return False
+        time.sleep(0.05)
+        self.write(name, content)
+        return True
+
+
+@pytest.mark.usefixtures("quick")
+def test_one_holder_where_two_can_create_a_file(far: Store, tmp_path: Path) -> None:
+    assert far.remote
+    store = Store(tmp_path, LooksFirst(far.remote.url))
+    start = threading.Barrier(4)
+    inside, most = [], []
+
+    def work(number: int) -> None:
+        mine = lease(store, tmp_path / str(number))
+        start.wait()
+        with mine.acquire():
+            inside.append(number)
+            most.append(len(inside))
+            time.sleep(0.05)
+            inside.remove(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert most == [1, 1, 1, 1]
+
+
+def test_a_conditional_create_is_probed(far: Store) -> None:
+    assert far.remote
+    assert far.remote.creates_alone
+    assert not Remote("file:///tmp/x").creates_alone
+    assert far.remote.listing("") == {}
+
+
 def files_for_convert() -> FileRef:
     return FileRef(path="download/0/x", sha256="0" * 64, size=1)
 
@@ -384,6 +512,9 @@ def test_worker_with_other_code_or_libraries_refuses_a_stage(store: Store) -> No
     older = {**plan.key_inputs["libraries"], "pyarrow": "1.0"}
     changed = dataclasses.replace(plan, key_inputs={**plan.key_inputs, "libraries": older})
     with pytest.raises(PipelineError, match="another pyarrow than the run"):
+        changed.compute(store, "")
+    changed = dataclasses.replace(plan, key_inputs={**plan.key_inputs, "code": {}, "Python": "3.9"})
+    with pytest.raises(PipelineError, match=r"has Python 3\.1\d, the run Python 3\.9; start"):
         changed.compute(store, "")
     assert not list(store.root.glob("convert/*"))
 

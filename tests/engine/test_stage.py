@@ -10,7 +10,7 @@ from typing import Annotated
 import pytest
 
 from tasks.engine.digests import json_sha256
-from tasks.engine.executors import PrefectExecutor
+from tasks.engine.executors import DryRunExecutor, LocalExecutor, PrefectExecutor
 from tasks.engine.explain import describe_changes, join_phrases, leaves
 from tasks.engine.fingerprint import Fingerprint
 from tasks.engine.models import NotInKey, Record
@@ -18,6 +18,7 @@ from tasks.engine.stage import key_view, stage
 from tasks.engine.store import Store, Workspace
 from tasks.records import FileRef
 from tasks.runtime.errors import PipelineError
+from tasks.runtime.processor import instruction_set
 from tasks.settings.base import StageSettings
 
 
@@ -118,6 +119,11 @@ def test_unsupported_type_in_a_key_raises_type_error() -> None:
             ["tensorflow 2.20.0 → 2.21.0"],
         ),
         (
+            {"Python": "3.11", "code": {"tasks/a.py": "1"}, "imports": "1", "libraries": {}},
+            {"Python": "3.12", "code": {"tasks/a.py": "2"}, "imports": "2", "libraries": {}},
+            ["Python 3.11 → 3.12"],
+        ),
+        (
             {"arguments": {"split": {"file": "train.parquet sha256:1"}}},
             {"arguments": {"split": {"file": "train.parquet sha256:2"}}},
             ["input changed: train.parquet"],
@@ -145,10 +151,67 @@ def test_changes_are_described_by_setting_file_and_library(
     assert describe_changes(dict(leaves(then)), dict(leaves(now))) == words
 
 
+def test_control_characters_of_an_earlier_run_are_not_printed() -> None:
+    phrases = describe_changes({("arguments", "word"): "\x1b[2J"}, {("arguments", "word"): "bye"})
+    assert join_phrases(phrases) == "word ?[2J → bye"
+
+
 def test_long_lists_of_changes_are_shortened() -> None:
     assert join_phrases([]) == ""
     assert join_phrases(["a", "b"]) == "a; b"
     assert join_phrases(list("abcdefgh")) == "a; b; c; d; e; and 3 more"
+
+
+def test_status_names_another_processor(store: Store) -> None:
+    """The bytes of TensorFlow's results differ between instruction sets; the key is the same."""
+
+    @stage(libraries=("tensorflow",))
+    def sum_up(work: Workspace, settings: Words) -> Text:
+        work.output("text.txt").write_text(settings.word)
+        return Text(file=work.finished("text.txt"), letters=0)
+
+    local = LocalExecutor(store)
+    sum_up(local, Words())
+    write(local, Words())
+    dry = DryRunExecutor(store)
+    (entry,) = store.all_records("sum-up")
+    assert entry.instructions == instruction_set()
+    sum_up(dry, Words())
+    for record in store.all_records():
+        other = record.model_copy(update={"instructions": "AVX-1024"})
+        store.write_record(store.record_path(record).name, other.model_dump_json().encode())
+    sum_up(dry, Words())
+    write(dry, Words())
+    here = instruction_set()
+    assert [verdict for _, verdict in dry.verdicts] == [
+        "up to date",
+        f"up to date (computed with AVX-1024; with {here} here, its last bits would differ)",
+        "up to date",
+    ]
+
+
+def flip_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[0] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [flip_bit, Path.unlink], ids=["changed", "removed"])
+def test_an_input_that_changes_during_a_stage_caches_nothing(store: Store, damage) -> None:
+    local = LocalExecutor(store)
+
+    @stage()
+    def change_and_read(work: Workspace, text: Text) -> Text:
+        content = work.input(text.file).read_bytes()
+        damage(work.input(text.file))
+        work.output("text.txt").write_bytes(content)
+        return Text(file=work.finished("text.txt"), letters=0)
+
+    text = write(local, Words())
+    with pytest.raises(PipelineError, match=r"its input write/\w+/text\.txt changed during"):
+        change_and_read(local, text)
+    assert store.all_records("change-and-read") == []
+    assert not list(store.root.glob("change-and-read/*"))
 
 
 # Tests with real flow runs
@@ -214,12 +277,6 @@ def test_refresh_runs_everything(chain) -> None:
     outcomes, text = chain(refresh=True)
     assert outcomes == {"write": "ran refresh asked for", "repeat-2": "ran refresh asked for"}
     assert text == "hellohello"
-
-
-def flip_bit(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[0] ^= 1
-    path.write_bytes(content)
 
 
 def write_other_version(path: Path) -> None:
@@ -291,7 +348,7 @@ import sys, time
 from pathlib import Path
 from prefect import flow
 from tasks.records import FileRef
-from tasks.engine.executors import PrefectExecutor
+from tasks.engine.executors import DryRunExecutor, LocalExecutor, PrefectExecutor
 from tasks.engine.stage import stage
 from tasks.engine.digests import json_sha256
 from tasks.engine.models import Record

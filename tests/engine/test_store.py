@@ -8,13 +8,22 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.commands import small_disk
 
 from tasks.engine.digests import sha256
+from tasks.engine.executors import LocalExecutor
 from tasks.engine.models import FileRef, Record, StageRecord, file_refs
-from tasks.engine.store import Store, disk_errors
+from tasks.engine.stage import stage
+from tasks.engine.store import Store, Workspace, disk_errors
 from tasks.runtime.errors import PipelineError
 
 KEY = "0123456789ab" + "c" * 52
+
+
+class Counted(Record):
+    """Result of a stage that counts."""
+
+    number: int
 
 
 def make_output(store: Store, content: str = "hello") -> FileRef:
@@ -55,14 +64,53 @@ def test_files_of_a_killed_run_are_not_among_the_outputs(store: Store) -> None:
     assert [path.name for path in (store.root / "stage" / KEY[:12]).iterdir()] == ["whole"]
 
 
-def test_scratch_folder_survives_failure_but_not_success(store: Store) -> None:
+def test_scratch_folder_survives_failure_but_not_the_cache_entry(store: Store) -> None:
     with pytest.raises(RuntimeError), store.workspace("stage", KEY) as work:
         work.scratch.mkdir()
         (work.scratch / "half").write_text("half")
         raise RuntimeError
     with store.workspace("stage", KEY) as work:
         assert (work.scratch / "half").read_text() == "half"
+    assert work.scratch.exists()
+    store.write_record(f"stage-{KEY}.json", b"{}")
     assert not work.scratch.exists()
+
+
+def test_scratch_of_a_finished_stage_is_removed_by_the_next_run(store: Store) -> None:
+    """A run may be killed between its cache entry and the removal of its scratch folder."""
+    done, refreshed, unfinished = (digit * 64 for digit in "123")
+    for key in (done, refreshed, unfinished):
+        if key != unfinished:
+            store.write_record(f"stage-{key}.json", b"{}")
+        (store.root / "stage" / f".{key[:12]}.partial").mkdir(parents=True)
+    for key, when in ((done, 0), (refreshed, 4e9)):
+        os.utime(store.root / "stage" / f".{key[:12]}.partial", (when, when))
+    store.prepare()
+    kept = sorted(path.name for path in (store.root / "stage").iterdir())
+    assert kept == [f".{key[:12]}.partial" for key in (refreshed, unfinished)]
+
+
+def test_work_is_not_lost_if_only_the_cache_entry_cannot_be_written(
+    store: Store, tmp_path: Path
+) -> None:
+    """The disk of the entries is full."""
+    begun = []
+
+    @stage()
+    def count(work: Workspace, until: int) -> Counted:
+        number = int(work.scratch.joinpath("n").read_text()) if work.scratch.exists() else 0
+        begun.append(number)
+        work.scratch.mkdir(exist_ok=True)
+        work.scratch.joinpath("n").write_text(str(until))
+        return Counted(number=until)
+
+    with small_disk(store.records, "4k"):
+        (store.records / "full").write_bytes(bytes(4096))
+        with pytest.raises(PipelineError, match=r"cache entry: cannot write to .*: no space left"):
+            count(LocalExecutor(store), 7)
+    assert count(LocalExecutor(store), 7).number == 7
+    assert begun == [0, 7]
+    assert not list(store.root.glob("*/.*"))
 
 
 def test_second_run_of_a_key_replaces_the_first(store: Store) -> None:

@@ -77,3 +77,28 @@ def test_second_checkout_runs_its_own_code(tmp_path: Path) -> None:
     executors = copy / "tasks/engine/executors.py"
     executors.write_text(executors.read_text().replace("will run: ", "the copy will run: "))
     assert "the copy will run: " in status(tmp_path, copy / "flows/pipeline.py")
+
+
+READ_ONLY = """
+for folder in /tmp /var/tmp /dev/shm; do
+    mount --bind $folder $folder && mount -o remount,bind,ro $folder || exit 99
+done
+cd /proc && exec "$@"
+"""
+
+
+def test_without_a_usable_temporary_folder(tmp_path: Path) -> None:
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("read-only folders need the rights for a mount namespace")
+    done = subprocess.run(
+        [
+            *("unshare", "-m", "sh", "-c", READ_ONLY, "sh", sys.executable, PIPELINE),
+            *("--source", "digits", "--artifacts", tmp_path / "artifacts"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no folder for temporary files: ")
+    assert done.stderr.count("\n") == 1

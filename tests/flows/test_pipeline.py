@@ -22,6 +22,7 @@ DIGITS = ("--source", "digits", "--iterations", "120", "--learning-rate", "0.001
 STAGES = [
     "download",
     "convert",
+    "audit",
     "initialise",
     "evaluate-0",
     "train-1",
@@ -32,6 +33,7 @@ STAGES = [
     "evaluate-120",
     "export",
     "measure",
+    "check-labels",
     "layer-outputs",
     "pack-live",
     "excite",
@@ -202,9 +204,10 @@ def test_status_lists_what_would_run_without_importing_prefect(
 
     done = run_pipeline(*DIGITS, "--seed", "1", "--artifacts", root, "--status")
     printed = [line.split(maxsplit=1) for line in done.lines]
-    assert printed[:4] == [
+    assert printed[:5] == [
         ["download", "up to date"],
         ["convert", "up to date"],
+        ["audit", "up to date"],
         ["initialise", "will run: seed 0 → 1"],
         ["evaluate-0", "will run: upstream will run"],
     ]
@@ -257,6 +260,7 @@ def test_learning_rate_does_not_rerun_earlier_stages(
     assert {name for name, state in states.items() if state == "cached"} == {
         "download",
         "convert",
+        "audit",
         "initialise",
         "evaluate-0",
     }

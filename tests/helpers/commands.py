@@ -65,7 +65,7 @@ def run_script(
 @contextmanager
 def small_disk(place: Path, size: str) -> Iterator[Path]:
     """Mount a file system of the given size; skip the test without the permission to mount."""
-    place.mkdir()
+    place.mkdir(exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
     if subprocess.run(command, check=False).returncode:
         pytest.skip("mounting a small file system needs root")

@@ -1,7 +1,8 @@
 """An S3 server on this machine, behind a proxy whose connections can be cut.
 
 The server is moto's. It handles one request at a time, once it has received all of it: moto by
-itself checks the condition of a conditional write in one step and writes in another.
+itself checks the condition of a conditional write in one step and writes in another. Below
+`without-conditions/` it ignores the conditions, as other servers do.
 """
 
 import socket
@@ -29,6 +30,9 @@ def one_at_a_time(environ, start_response):
     chunked = environ.get("wsgi.input_terminated")
     size = -1 if chunked else int(environ.get("CONTENT_LENGTH") or 0)
     environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(size))
+    if "/without-conditions/" in environ["PATH_INFO"]:
+        environ.pop("HTTP_IF_MATCH", None)
+        environ.pop("HTTP_IF_NONE_MATCH", None)
     with lock:
         return application(environ, start_response)
 
@@ -69,7 +73,7 @@ class Wire:
     def __init__(self, target: int) -> None:
         self.target = target
         self.whole = True
-        self.ends: list[socket.socket] = []
+        self.ends: set[socket.socket] = set()
         self.server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.server.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -83,7 +87,7 @@ class Wire:
                     here.close()
                     continue
                 there = socket.create_connection(("127.0.0.1", self.target))
-                self.ends += [here, there]
+                self.ends |= {here, there}
                 for end in (here, there):
                     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 for a, b in ((here, there), (there, here)):
@@ -97,11 +101,13 @@ class Wire:
         for end in (a, b):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+            end.close()  # otherwise a long test runs out of file descriptors
+            self.ends.discard(end)
 
     def cut(self) -> None:
         """Break all connections, and refuse new ones."""
         self.whole = False
-        for end in self.ends:
+        for end in tuple(self.ends):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 

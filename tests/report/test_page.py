@@ -13,12 +13,30 @@ import jinja2
 import pytest
 
 from tasks.engine.executors import StageOutcome
-from tasks.records import ClassMetrics, ConfusedPair, Device, Metrics, PictureText
+from tasks.records import (
+    DATA_SECTION,
+    ClassMetrics,
+    ConfusedPair,
+    Device,
+    Dropped,
+    Finding,
+    LabelCheck,
+    Metrics,
+    PictureText,
+    SplitFacts,
+)
 from tasks.report import page
 from tasks.report.live.assemble import Parts, content_security_policy, live_parts
 from tasks.report.live.story import Caption
 from tasks.report.page import render as render_page
-from tasks.report.summary import Milestone, PreviousRun, Score, Summary
+from tasks.report.summary import (
+    DataFacts,
+    LabelIssue,
+    Milestone,
+    PreviousRun,
+    Score,
+    Summary,
+)
 from tasks.statistics import wilson_interval
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -112,6 +130,41 @@ def metrics(classes: int = 10) -> Metrics:
     )
 
 
+def data(classes: int = 10, **changes: Any) -> DataFacts:
+    """A sound data set: 500 training, 40 validation and 80 test images of each class."""
+    sizes = {"train": 500, "validation": 40, "test": 80}
+    facts: dict[str, Any] = {
+        "splits": [
+            SplitFacts(
+                name=name,
+                classes=(size,) * classes,
+                grey_levels=256,
+                darkest=0,
+                lightest=255,
+                light_ground=0,
+            )
+            for name, size in sizes.items()
+        ],
+        "findings": [],
+        "dropped": [],
+        "labels": [
+            LabelCheck(name=name, images=classes * size, correct=classes * size - 7, doubtful=3)
+            for name, size in sizes.items()
+        ],
+        "most_doubtful": [
+            LabelIssue(
+                split="train",
+                index=1234,
+                label="7",
+                suggested="1",
+                label_probability=0.001,
+                suggested_probability=0.9876,
+            )
+        ],
+    }
+    return DataFacts(**facts | changes)
+
+
 def summary(**changes: Any) -> Summary:
     facts: dict[str, Any] = {
         "test": Score(**score(9880, 10_000)),
@@ -133,6 +186,7 @@ def summary(**changes: Any) -> Summary:
             "network": {"conv_filters": [16, 36], "extra": {"deep": {"er": None}}},
         },
         "data_source": "https://mirror.invalid/mnist/",
+        "data": data(),
         "versions": {"tensorflow": "2.20.1", "numpy": "2.4.6"},
         "stages": [
             StageOutcome(
@@ -258,6 +312,7 @@ def test_other_data_are_not_compared_with_the_tutorial(matrix: list[list[int]], 
         summary(
             confusion_matrix=matrix,
             class_names=DIGITS[: len(matrix)],
+            data=data(len(matrix)),
             metrics=metrics(len(matrix)),
             test=Score(**score(total, total)),
             milestones=[milestone(1_000, total, total)],
@@ -304,7 +359,7 @@ def test_confusion_matrix_is_a_table_with_headers(shown: Page) -> None:
         [name, *map(str, row)] for name, row in zip(DIGITS, mnist_matrix(), strict=True)
     ]
     assert len(shown.all("td", **{"class": "right"})) == 10
-    at = shown.elements.index(shown.all("details")[0])
+    at = shown.elements.index(shown.all("details")[-1])
     inside = [e for e in shown.elements[at:] if e.get("scope")]
     assert [e["scope"] for e in inside[:12]] == ["colgroup", *["col"] * 11]
     assert [e["text"] for e in inside[12:22]] == DIGITS
@@ -314,7 +369,7 @@ def test_confusion_matrix_is_a_table_with_headers(shown: Page) -> None:
 def test_table_headings_have_a_scope_and_scroll_boxes_a_name(shown: Page) -> None:
     assert all(element.get("scope") for element in shown.all("th"))
     boxes = [e for e in shown.all("div") if "box" in e.get("class", "").split()]
-    assert len(boxes) == len(shown.all("table")) == 8
+    assert len(boxes) == len(shown.all("table")) == 10
     for box in boxes:
         assert box["tabindex"] == "0" and box["role"] == "region" and box["aria-label"]
 
@@ -374,6 +429,10 @@ def test_external_texts_are_escaped() -> None:
         summary(
             class_names=names,
             data_source=nasty,
+            data=data(
+                findings=[Finding(severity="warning", text=nasty)],
+                most_doubtful=[data().most_doubtful[0].model_copy(update={"label": nasty})],
+            ),
             settings={nasty: {nasty: [nasty]}},
             versions={nasty: nasty},
             device=Device(kind="GPU", name=nasty, reason=nasty),
@@ -399,7 +458,13 @@ def test_confusion_matrix_of_2_and_62_classes() -> None:
         matrix = [[i * j for j in range(classes)] for i in range(classes)]
         shown = Page(
             render(
-                summary(class_names=names, confusion_matrix=matrix, metrics=metrics(classes)), []
+                summary(
+                    class_names=names,
+                    confusion_matrix=matrix,
+                    metrics=metrics(classes),
+                    data=data(classes),
+                ),
+                [],
             )
         )
         table = shown.table("Predicted")
@@ -478,11 +543,79 @@ def test_figures_are_under_the_headings_of_their_sections() -> None:
         words = {"title": name, "caption": "", "alt": "x", "section": section}
         return PictureText(name=name, **words), png()
 
-    pictures = [picture("a", "Data"), picture("b", "Errors"), picture("c", "Errors")]
+    pictures = [picture("a", DATA_SECTION), picture("b", "Errors"), picture("c", "Errors")]
     headings = [
         " ".join(e["text"].split())
         for e in Page(render(summary(), pictures)).elements
         if e["tag"] in ("h2", "h3")
     ]
-    first = headings.index("Data")
-    assert headings[first : first + 5] == ["Data", "a", "Errors", "b", "c"]
+    first = headings.index("a")
+    assert headings[first : first + 4] == ["a", "Errors", "b", "c"]
+    assert headings[first - 2] == DATA_SECTION
+
+
+def data_section(facts: DataFacts) -> tuple[Page, str]:
+    """The page, and the text of the section on the data."""
+    page = Page(render(summary(data=facts), []))
+    (text,) = page.texts("section", **{"aria-labelledby": "data"})
+    return page, text
+
+
+def test_the_numbers_of_the_data(shown: Page) -> None:
+    table = shown.table("with a doubtful label")
+    assert table[:5] == [
+        ["Split", "train", "validation", "test"],
+        ["Images", "5,000", "400", "800"],
+        ["with a light ground", "0", "0", "0"],
+        ["with a doubtful label", "3", "3", "3"],
+        ["Grey values", "0 to 255", "0 to 255", "0 to 255"],
+    ]
+    assert table[6:] == [[name, "500", "40", "80"] for name in DIGITS]
+
+
+def test_a_sound_data_set_has_no_findings() -> None:
+    page, text = data_section(data())
+    assert "No fault was found" in text
+    assert not page.all("span", **{"class": "badge warning"})
+    assert "--drop" not in text
+
+
+def test_findings_are_listed_with_their_severity() -> None:
+    findings = [
+        Finding(severity="warning", text="3 training images are blank"),
+        Finding(severity="note", text="the training file is sorted by class"),
+    ]
+    page, text = data_section(data(findings=findings))
+    assert "warning 3 training images are blank." in text
+    assert "note the training file is sorted by class." in text
+    assert len(page.all("span", **{"class": "badge warning"})) == 1
+    assert "No fault" not in text
+
+
+def test_what_was_dropped_is_counted() -> None:
+    dropped = [
+        Dropped(kind="duplicates", train=1_200, validation=3),
+        Dropped(kind="blank", train=0, validation=1),
+    ]
+    _, text = data_section(data(dropped=dropped))
+    assert "(--drop): duplicates 1,200 and 3; blank 0 and 1." in text
+
+
+def test_doubtful_labels_are_listed_with_a_caution(shown: Page) -> None:
+    assert shown.table("Network's answer")[1:] == [
+        ["train", "1,234", "7", "0.10 %", "1", "98.76 %"]
+    ]
+    (text,) = shown.texts("section", **{"aria-labelledby": "data"})
+    assert "contradicts 9 labels" in text
+    assert "learned wrong ones by heart" in text
+    _, text = data_section(data(most_doubtful=[]))
+    assert "contradicts" not in text
+
+
+def test_classes_without_images_have_no_row() -> None:
+    train, *others = data().splits
+    empty = [
+        split.model_copy(update={"classes": (0, *split.classes[1:])}) for split in (train, *others)
+    ]
+    page, _ = data_section(data(splits=empty))
+    assert [row[0] for row in page.table("with a doubtful label")[6:]] == DIGITS[1:]

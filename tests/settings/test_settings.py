@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from flows.cli.common import SettingsOptions
 from tasks.settings import (
     ConvertSettings,
     DownloadSettings,
@@ -211,6 +212,11 @@ def test_url_with_secrets_is_refused(url: str) -> None:
     assert re.match(schema["pattern"], "https://a.org:80/data/")
 
 
+@pytest.mark.parametrize("url", ["s3://KEY:SECRET@bucket/x", "ftp://me@host/x"])
+def test_an_artifact_root_holds_no_secrets(url: str) -> None:
+    assert "no user name and password" in fault(Settings, artifacts=url)
+
+
 @pytest.mark.parametrize(
     ("model", "values", "allowed"),
     [
@@ -343,3 +349,13 @@ def test_presets_survive_a_json_round_trip(preset: Preset) -> None:
 
 def test_unknown_preset_is_refused_with_the_known_names() -> None:
     assert "'tutorial', 'fast' or 'best'" in fault(Settings, preset="slow")
+
+
+def test_every_group_of_settings_has_options_on_the_command_line() -> None:
+    groups = {
+        name
+        for name, field in Settings.model_fields.items()
+        if isinstance(field.default, StageSettings)
+    }
+    assert "audit" in groups
+    assert groups <= SettingsOptions.__annotations__.keys()

@@ -11,7 +11,7 @@ from tasks.model.checkpoint import LIBRARIES, restore_network, write_tensors
 from tasks.model.device import load_tensorflow
 from tasks.records import Checkpoint, LayerOutputs, Shape, Split
 from tasks.runtime.errors import PipelineError
-from tasks.settings import NetworkSettings
+from tasks.settings import FigureSettings, NetworkSettings
 
 if TYPE_CHECKING:
     import keras
@@ -39,16 +39,23 @@ def layer_tensors(network: "keras.Sequential") -> dict[str, Any]:
     return tensors
 
 
-def check_rows(rows: tuple[int, ...], images: int) -> None:
-    """Reject images that are not in the test split.
+def rows_to_show(rows: tuple[int, ...], images: int) -> tuple[int, ...]:
+    """Return the images to show: of the default ones, those that the test split has.
+
+    Args:
+        rows: images that were asked for.
+        images: number of images in the test split.
 
     Raises:
-        PipelineError: a row is not below `images`.
+        PipelineError: a row is not below `images`, and is none of the default ones.
     """
+    if rows == FigureSettings().test_images:
+        return tuple(row for row in rows if row < images)
     if beyond := [row for row in rows if row >= images]:
         raise PipelineError(
             f"--test-images {beyond[0]}: the test split has {images} images, numbered from 0"
         )
+    return rows
 
 
 @stage(libraries=LIBRARIES)
@@ -65,13 +72,13 @@ def layer_outputs(
     Raises:
         PipelineError: a row is not in the split.
     """
-    check_rows(test_images, split.rows)
+    rows = rows_to_show(test_images, split.rows)
     tf = load_tensorflow()
     import keras
 
     model = restore_network(work.input(checkpoint.file), network, shape)
     symbolic = layer_tensors(model)
-    images = read_split(work.input(split.file)).images[list(test_images)]
+    images = read_split(work.input(split.file)).images[list(rows)]
     outputs = keras.Model(model.inputs[0], symbolic)(
         tf.cast(images[..., np.newaxis], tf.float32) / 255.0
     )
@@ -83,5 +90,5 @@ def layer_outputs(
             tensors[f"{name}/weights"] = np.asarray(kernel)
     write_tensors(tensors, work.output("layers.safetensors"))
     return LayerOutputs(
-        file=work.finished("layers.safetensors"), layers=tuple(symbolic), test_images=test_images
+        file=work.finished("layers.safetensors"), layers=tuple(symbolic), test_images=rows
     )

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.records import Attribution, Evaluation, LayerOutputs, Metrics
+from tasks.records import DATA_SECTION, Attribution, Evaluation, LayerOutputs, Metrics
 from tasks.report.figures.convolution import convolution_figure
+from tasks.report.figures.data import DataExamples, finding_figures, label_issues_figure
 from tasks.report.figures.images import (
     confident_errors_figure,
     confused_pairs_figure,
@@ -38,6 +39,8 @@ Arrays = Mapping[str, np.ndarray]
 class FigureInputs:
     """Arrays and records that the figures show."""
 
+    data: DataExamples
+    """Images that something is found about."""
     curve: Arrays
     """Iteration, accuracy and loss of the measured batches."""
     evaluations: Sequence[Evaluation]
@@ -70,8 +73,11 @@ def report_figures(inputs: FigureInputs) -> Iterator[tuple[str, ReportFigure]]:
     last = inputs.predictions[-1]
     names, metrics = last.names, inputs.metrics
 
-    section = "Data"
+    section = DATA_SECTION
     yield section, first_images_figure(last.images, last.true, names)
+    yield from ((section, figure) for figure in finding_figures(inputs.data))
+    if inputs.data.label_issues.num_rows:
+        yield section, label_issues_figure(inputs.data)
 
     section = "Training"
     curve = (inputs.curve["iteration"], inputs.curve["accuracy"], inputs.curve["loss"])

@@ -301,7 +301,7 @@ class CacheMachine(RuleBasedStateMachine):
     def start_process(self) -> None:
         """Clear caches that live only as long as a process."""
         fingerprint.read_module.cache_clear()
-        digests._sha256.cache_clear()
+        digests.remembered_digest.cache_clear()
         self.rotten = False
 
     def settings(self) -> StorySettings:

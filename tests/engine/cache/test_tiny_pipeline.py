@@ -26,9 +26,10 @@ pytestmark = [pytest.mark.server, pytest.mark.tensorflow, pytest.mark.slow]
 TRAIN = {"train-1", "train-3"}
 EVALUATE = {"evaluate-0", "evaluate-1", "evaluate-3"}
 LAST = {
-    *("measure", "export", "layer-outputs", "pack-live", "excite", "attribute", "embed", "draw"),
+    *("measure", "check-labels", "export", "layer-outputs", "pack-live"),
+    *("excite", "attribute", "embed", "draw"),
 }
-ALL = {"download", "convert", "initialise"} | TRAIN | EVALUATE | LAST
+ALL = {"download", "convert", "audit", "initialise"} | TRAIN | EVALUATE | LAST
 
 
 def write_images(folder: Path, changed: str | None = None) -> None:
@@ -43,7 +44,7 @@ def write_images(folder: Path, changed: str | None = None) -> None:
         arrays += [images, labels]
     for name, array in zip(IDX_FILES, arrays, strict=True):
         if name == changed:
-            array[0, 0, 0] ^= 1
+            array[0, 0, 0] ^= 255
         (folder / name).write_bytes(idx.dumps(array))
 
 
@@ -137,12 +138,12 @@ def test_stages_that_run_after_a_changed_setting(first: Tiny, tiny: Tiny) -> Non
     assert tiny.run(figures={"insights": ("embed",)}) == {"draw"}
     assert tiny.run(figures={"insights": ("none",)}) == {"draw"}
     # Both batch sizes hold all 20 images: the same predictions.
-    assert tiny.run(evaluation={"evaluation_batch": 128}) == EVALUATE
+    assert tiny.run(evaluation={"evaluation_batch": 128}) == EVALUATE | {"check-labels"}
     assert tiny.run(schedule={"iterations": 2}) == {"train-2", "evaluate-2"} | LAST
     # The test images and the untrained network are unchanged.
     validation = {"validation": 30}
     trained = TRAIN | LAST | {"evaluate-1", "evaluate-3"}
-    assert tiny.run(convert=validation) == {"convert"} | trained
+    assert tiny.run(convert=validation) == {"convert", "audit"} | trained
     assert tiny.contents == tiny.from_scratch(convert=validation)
     assert tiny.run() == set()
     assert tiny.contents == first.contents
@@ -161,7 +162,7 @@ def test_stages_that_run_after_changed_data(first: Tiny, tiny: Tiny, tmp_path: P
         (tiny.source / f"{name}.gz").unlink()
     write_images(tiny.source, changed="t10k-images-idx3-ubyte")
     looks = LAST - {"export", "excite"}
-    assert tiny.run() == {"download", "convert"} | looks | EVALUATE
+    assert tiny.run() == {"download", "convert", "audit"} | looks | EVALUATE
     assert tiny.contents == tiny.from_scratch()
     tiny.source = first.source
     assert tiny.run() == set()
@@ -223,7 +224,7 @@ def test_other_process_writes_the_same_bytes(first: Tiny, tmp_path: Path) -> Non
     found = outputs(root)
     assert found == outputs(first.store.root)
     assert {path.partition("/")[0] for path in found} == {
-        *("download", "convert", "initialise", "train"),
-        *("evaluate", "export", "layer-outputs", "pack-live"),
+        *("download", "convert", "audit", "initialise", "train"),
+        *("evaluate", "check-labels", "export", "layer-outputs", "pack-live"),
         *("excite", "attribute", "embed", "draw"),
     }

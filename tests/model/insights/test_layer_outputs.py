@@ -11,7 +11,7 @@ import pytest
 from tasks.data.dataset import SplitArrays
 from tasks.engine.store import Store
 from tasks.model.checkpoint import read_tensors, restore_network
-from tasks.model.insights.layer_outputs import layer_outputs, layer_tensors
+from tasks.model.insights.layer_outputs import layer_outputs, layer_tensors, rows_to_show
 from tasks.model.train import initialise
 from tasks.records import LayerOutputs, Segment, Split, Splits
 from tasks.runtime.errors import PipelineError
@@ -148,3 +148,13 @@ def test_row_beyond_the_last_image_is_refused(
 
 def test_file_is_reproducible(run_layer_outputs: RunLayerOutputs) -> None:
     assert run_layer_outputs(0, 13).file.sha256 == run_layer_outputs(0, 13).file.sha256
+
+
+@pytest.mark.parametrize(
+    ("rows", "images", "expected"),
+    [((0, 13), 14, (0, 13)), ((0, 13), 13, (0,)), ((5, 2), 6, (5, 2))],
+)
+def test_default_images_beyond_a_small_test_split_are_not_shown(
+    rows: tuple[int, ...], images: int, expected: tuple[int, ...]
+) -> None:
+    assert rows_to_show(rows, images) == expected

@@ -1,0 +1,381 @@
+"""Deaths of server, worker and runs in every state: real processes, SIGKILL; for `make proofs`.
+
+Each case ends with a new run that must complete. The last test prints the table: case, outcome,
+seconds from the end of the outage to the end of the new run.
+"""
+
+import datetime
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from helpers import bars
+from helpers.site import RETRAINING, RETRY_DELAY, SCORING, Site, copy_project, open_site
+
+from tasks.champion.registry import Champions
+from tasks.engine.store import Store
+
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.tensorflow,
+    pytest.mark.slow,
+    pytest.mark.skipif("PROOFS" not in os.environ, reason="long; `make proofs` runs it"),
+]
+
+SILENCE = 35
+"""Seconds without a sign of life after which a run has crashed; 90 by default. Heartbeats come
+every 30 s, which is the least that Prefect allows."""
+
+
+@dataclass
+class Outages:
+    """A site with a champion, and the table of what happened to it."""
+
+    site: Site
+    source: Path
+    rows: list[tuple[str, str, float]] = field(default_factory=list)
+    iterations: int = 15_000
+    """Iterations of the last training; each trains for one more, so that nothing is cached."""
+    since: float = 0.0
+    """End of the last outage (monotonic)."""
+
+    def parameters(self, iterations: int = 150, source: Path | None = None) -> dict[str, Any]:
+        """Parameters of retraining; with 150 iterations, all is cached."""
+        settings = {
+            **bars.PARAMETERS,
+            "schedule": {"iterations": iterations, "milestones": [0]},
+            "download": {"source": str(source or self.source), "digests": "none"},
+            "artifacts": str(self.site.root),
+        }
+        return {"settings": settings, "retrain": {"alpha": 1e-300, "margin": 1}}
+
+    def kill(self, killed: str, pause: float = 0.0) -> None:
+        """Kill server, worker or both, wait, and start them again."""
+        names = [name for name in ("first", "server") if killed in (name, "both")]
+        self.site.kill(*names)
+        time.sleep(pause)
+        if "server" in names:
+            self.site.start_server()
+        if "first" in names:
+            self.site.start_worker(silence=SILENCE)
+        self.since = time.monotonic()
+
+    def next_run_completes(self, case: str, outcome: Any, **parameters: Any) -> UUID:
+        """Run again, expect it to complete, and write a row of the table."""
+        run = self.site.run(RETRAINING, self.parameters(**parameters))
+        state = self.site.wait_until_final(run)
+        assert state.is_completed(), f"{state}\n{self.site.said('first')}"
+        seconds = time.monotonic() - self.since
+        self.rows.append((case, outcome if isinstance(outcome, str) else outcome.name, seconds))
+        return run
+
+
+@pytest.fixture(scope="module")
+def outages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outages]:
+    folder = tmp_path_factory.mktemp("outages")
+    with open_site(folder / "site") as site:
+        site.deploy()
+        site.start_worker(silence=120)
+        outages = Outages(site, bars.write(folder / "source"))
+        run = site.run(RETRAINING, outages.parameters())
+        assert site.wait_until_final(run).is_completed(), site.said("first")
+        site.end("first")
+        site.start_worker(silence=SILENCE)
+        yield outages
+
+
+State = Callable[[Outages, Path], UUID]
+
+
+def scheduled(outages: Outages, tmp_path: Path) -> UUID:
+    """A run that is due in some seconds."""
+    with outages.site.client() as client:
+        from prefect.states import Scheduled
+
+        found = client.read_deployment_by_name(RETRAINING)
+        due = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=20)
+        run_id: UUID = client.create_flow_run_from_deployment(
+            found.id, parameters=outages.parameters(), state=Scheduled(scheduled_time=due)
+        ).id
+        return run_id
+
+
+def pending(outages: Outages, tmp_path: Path) -> UUID:
+    """A run whose process is starting."""
+    run = outages.site.run(RETRAINING, outages.parameters())
+    outages.site.wait(run, lambda state: state.is_pending(), 60)
+    return run
+
+
+def training(outages: Outages, tmp_path: Path) -> UUID:
+    """A run that trains and has saved something."""
+    partial = set(outages.site.root.glob("train/.*.partial"))
+    outages.iterations += 1
+    run = outages.site.run(RETRAINING, outages.parameters(outages.iterations))
+    until = time.monotonic() + 90
+    while not any(
+        [*folder.glob("*.safetensors")]
+        for folder in set(outages.site.root.glob("train/.*.partial")) - partial
+    ):
+        assert time.monotonic() < until, outages.site.said("first")
+        time.sleep(0.1)
+    return run
+
+
+def awaiting_retry(outages: Outages, tmp_path: Path) -> UUID:
+    """A run that has failed once, since its source is missing."""
+    missing = outages.parameters(source=tmp_path / "missing")
+    run = outages.site.run(RETRAINING, missing, retry=True)
+    outages.site.wait(run, lambda state: state.name == "AwaitingRetry", 60)
+    return run
+
+
+def cancelling(outages: Outages, tmp_path: Path) -> UUID:
+    """A run that somebody has just cancelled in the UI."""
+    from prefect.states import Cancelling
+
+    pipe = tmp_path / "pipe"  # nobody writes to it: a run that reads it waits
+    os.mkfifo(pipe)
+    parameters = {"paths": [str(pipe)], "settings": {"artifacts": str(outages.site.root)}}
+    run = outages.site.run(SCORING, parameters)
+    outages.site.wait(run, lambda state: state.is_running(), 60)
+    with outages.site.client() as client:
+        client.set_flow_run_state(run, Cancelling())
+    return run
+
+
+EXPECTED = {
+    (scheduled, "first"): {"Completed"},
+    (scheduled, "server"): {"Completed"},
+    (scheduled, "both"): {"Completed"},
+    (pending, "first"): {"Crashed"},
+    # Its process may start before or after the server is back.
+    (pending, "server"): {"Completed", "Crashed"},
+    (pending, "both"): {"Crashed"},
+    (training, "first"): {"Crashed"},
+    (training, "server"): {"Completed"},
+    (training, "both"): {"Crashed"},
+    (awaiting_retry, "first"): {"Crashed"},
+    (awaiting_retry, "server"): {"Failed"},  # after its last try
+    (awaiting_retry, "both"): {"Crashed"},
+    (cancelling, "first"): {"Cancelled"},
+    (cancelling, "server"): {"Cancelled"},
+    (cancelling, "both"): {"Cancelled"},
+}
+
+
+@pytest.mark.parametrize(
+    ("state", "killed"), EXPECTED, ids=lambda part: getattr(part, "__name__", part)
+)
+def test_killed(outages: Outages, tmp_path: Path, state: State, killed: str) -> None:
+    victim = state(outages, tmp_path)
+    outages.kill(killed)
+    # Asked for at once: it must not wait for ever for the victim's place.
+    case = f"{state.__name__} × {'worker' if killed == 'first' else killed} killed"
+    outages.next_run_completes(case, "")
+    outcome = outages.site.wait_until_final(victim)
+    outages.rows[-1] = (case, outcome.name, outages.rows[-1][2])
+    assert outcome.name in EXPECTED[state, killed], outcome
+    if outcome.name in ("Crashed", "Failed"):
+        assert outages.site.wait_for_artifact(victim, "flow-failure")
+
+
+def test_server_back_after_a_minute(outages: Outages, tmp_path: Path) -> None:
+    victim = training(outages, tmp_path)
+    outages.kill("server", pause=60)
+    outages.next_run_completes("training × server killed, back after a minute", "")
+    outcome = outages.site.wait_until_final(victim)
+    outages.rows[-1] = (outages.rows[-1][0], outcome.name, outages.rows[-1][2])
+    assert outcome.is_completed(), outcome
+
+
+def test_both_back_after_a_minute(outages: Outages, tmp_path: Path) -> None:
+    victim = training(outages, tmp_path)
+    outages.kill("both", pause=60)
+    outages.next_run_completes("training × both killed, back after a minute", "Crashed")
+    assert outages.site.wait_until_final(victim).is_crashed()
+
+
+def test_worker_killed_alone(outages: Outages, tmp_path: Path) -> None:
+    """The run crashes with its next line to the worker's terminal; it has saved what it trained."""
+    victim = training(outages, tmp_path)
+    worker = outages.site.running.pop("first")
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.wait(timeout=10)
+    outages.site.start_worker(silence=SILENCE)
+    outages.since = time.monotonic()
+    outages.next_run_completes("training × worker killed, not the run", "Crashed")
+    assert outages.site.wait_until_final(victim).is_crashed()
+
+
+def test_cancelled_then_run_again(outages: Outages, tmp_path: Path) -> None:
+    from prefect.states import Cancelling, Scheduled
+
+    site = outages.site
+    victim = training(outages, tmp_path)
+    with site.client() as client:
+        client.set_flow_run_state(victim, Cancelling())
+    site.wait(victim, lambda state: state.is_cancelled())
+    until = time.monotonic() + 60
+    while site.run_processes():
+        assert time.monotonic() < until, "the cancelled run's process is still there"
+        time.sleep(0.5)
+    outages.since = time.monotonic()
+    with site.client() as client:
+        client.set_flow_run_state(victim, Scheduled())  # "Retry" in the UI
+    outcome = site.wait_until_final(victim)
+    assert outcome.is_completed(), outcome
+    assert "resumed at iteration" in site.said("first")
+    outages.next_run_completes("cancelled, then run again", "Cancelled, then Completed")
+
+
+def test_stopped_longer_than_the_silence(outages: Outages, tmp_path: Path) -> None:
+    site = outages.site
+    victim = training(outages, tmp_path)
+    stopped = site.run_processes()
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    assert site.wait_until_final(victim).is_crashed()
+    following = site.run(RETRAINING, outages.parameters(outages.iterations), retry=True)
+    site.wait(following, lambda state: state.is_running())
+    for pid in stopped:
+        os.kill(pid, signal.SIGCONT)
+    outages.since = time.monotonic()
+    assert site.wait_until_final(following).is_completed()
+    # It goes on to its end; its promotion came second, or it found its own model in use.
+    site.wait(victim, lambda state: state.is_failed() or state.is_completed())
+    history = Champions(Store(site.root)).history()
+    models = [name.partition("-")[2] for name in history]
+    assert models.count(models[-1]) == 1, "a model was promoted twice"
+    outages.next_run_completes("process stopped for longer than the silence", "Crashed, went on")
+
+
+def test_flow_file_does_not_load(outages: Outages, tmp_path: Path) -> None:
+    """A checkout whose flow file is broken when a run is due."""
+    site = outages.site
+    broken = copy_project(tmp_path / "project")
+    (broken / "flows/retrain.py").write_text("this is no Python\n")
+    with site.client() as client:
+        from prefect.client.schemas.actions import DeploymentUpdate
+
+        deployment = client.read_deployment_by_name(RETRAINING)
+        step = "prefect.deployments.steps.set_working_directory"
+        client.update_deployment(
+            deployment.id, DeploymentUpdate(pull_steps=[{step: {"directory": str(broken)}}])
+        )
+    victim = site.run(RETRAINING, outages.parameters())
+    outcome = site.wait_until_final(victim)
+    assert not outcome.is_completed()
+    reason = site.wait_for_artifact(victim, "flow-failure")
+    assert "SyntaxError" in reason, reason
+    assert site.running["first"].poll() is None, "the worker lives"
+    site.deploy()
+    outages.since = time.monotonic()
+    outages.next_run_completes("flow file does not load", outcome)
+
+
+def test_ten_short_runs(outages: Outages) -> None:
+    runs = [outages.site.run(RETRAINING, outages.parameters()) for _ in range(10)]
+    states = [outages.site.wait_until_final(run, 300) for run in runs]
+    assert all(state.is_completed() for state in states), states
+    outages.since = time.monotonic()
+    outages.next_run_completes("ten runs of a few seconds", "10 Completed")
+
+
+CLOCK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <time.h>
+#include <sys/time.h>
+/* The clock of this process differs from the machine's by CLOCK_OFFSET seconds. */
+static long offset(void) { char *text = getenv("CLOCK_OFFSET"); return text ? atol(text) : 0; }
+int clock_gettime(clockid_t id, struct timespec *now) {
+  static int (*real)(clockid_t, struct timespec *);
+  if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
+  int code = real(id, now);
+  if (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE) now->tv_sec += offset();
+  return code;
+}
+int gettimeofday(struct timeval *now, void *zone) {
+  struct timespec time;
+  clock_gettime(CLOCK_REALTIME, &time);
+  now->tv_sec = time.tv_sec; now->tv_usec = time.tv_nsec / 1000;
+  return 0;
+}
+time_t time(time_t *now) {
+  struct timespec time;
+  clock_gettime(CLOCK_REALTIME, &time);
+  if (now) *now = time.tv_sec;
+  return time.tv_sec;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def other_clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library that shifts the clock of a process."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs a C compiler")
+    folder = tmp_path_factory.mktemp("clock")
+    (folder / "clock.c").write_text(CLOCK)
+    command = [compiler, "-shared", "-fPIC", "-o", "clock.so", "clock.c", "-ldl"]
+    subprocess.run(command, cwd=folder, check=True)
+    return folder / "clock.so"
+
+
+@pytest.mark.parametrize("offset", [-3600, 3600])
+def test_clock_an_hour_off(outages: Outages, other_clock: Path, offset: int) -> None:
+    """The clock of the worker and its runs differs from the server's."""
+    from prefect.states import Scheduled
+
+    site = outages.site
+    site.end("first")
+    preload = {"LD_PRELOAD": str(other_clock), "CLOCK_OFFSET": str(offset)}
+    site.start_worker(silence=SILENCE, **preload)
+    outages.since = time.monotonic()
+    outages.iterations += 60_000  # longer than the silence
+    # A worker starts what is due by its own clock.
+    due = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=abs(offset))
+    with site.client() as client:
+        deployment = client.read_deployment_by_name(RETRAINING)
+        run = client.create_flow_run_from_deployment(
+            deployment.id,
+            parameters=outages.parameters(outages.iterations),
+            state=Scheduled(scheduled_time=due),
+        ).id
+    outcome = site.wait_until_final(run, 300)
+    assert outcome.is_completed(), outcome
+    site.end("first")
+    site.start_worker(silence=SILENCE)
+    outages.since = time.monotonic()
+    outages.next_run_completes(f"worker's clock off by {offset / 3600:+.0f} h", outcome)
+
+
+def test_emptied_database(outages: Outages, tmp_path: Path) -> None:
+    site = outages.site
+    training(outages, tmp_path)
+    site.kill("server")
+    for file in (site.folder / "home").glob("prefect.db*"):
+        file.unlink()
+    site.start_server()
+    site.deploy()
+    outages.since = time.monotonic()
+    outages.next_run_completes("training × server killed, database emptied", "forgotten")
+
+
+def test_the_table(outages: Outages) -> None:
+    print()
+    for case, outcome, seconds in outages.rows:
+        print(f"| {case} | {outcome} | {seconds:.0f} |")
+    assert outages.rows
+    assert RETRY_DELAY < SILENCE
