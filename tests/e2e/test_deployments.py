@@ -34,6 +34,7 @@ from tasks.runtime.deploy import RETIRED
 from tasks.settings import Settings
 from tasks.settings.form import FormSettings
 
+in_proofs = pytest.mark.skipif("PROOFS" not in os.environ, reason="long; `make proofs` runs it")
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow, pytest.mark.slow]
 
 TRAINING = "mnist-pipeline/train-on-demand"
@@ -290,6 +291,7 @@ def test_webhook_is_told_of_a_promotion(
     assert message["type"] == "application/json"
 
 
+@in_proofs
 @pytest.mark.parametrize("ui", UIS)
 def test_preset_chosen_in_the_form_is_trained(
     site: Site, promoted: UUID, browser: Browser, source: Path, ui: str, tmp_path: Path
@@ -350,6 +352,7 @@ def test_run_with_a_killed_process_is_reported_as_crashed_by_its_worker(
     assert message["payload"]["flow"] == "score-batch"
 
 
+@in_proofs
 def test_run_of_a_killed_worker_is_marked_crashed_and_the_next_run_resumes(
     site: Site,
     promoted: UUID,
@@ -428,6 +431,7 @@ def arguments_of(
     )
 
 
+@in_proofs
 def test_runs_of_a_power_cut_crash_and_the_next_run_completes(
     site: Site, promoted: UUID, parameters: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -452,6 +456,7 @@ def test_runs_of_a_power_cut_crash_and_the_next_run_completes(
     assert site.wait_until_final(following).is_completed(), site.said("third")
 
 
+@in_proofs
 def test_run_goes_on_while_the_server_restarts(
     site: Site, promoted: UUID, parameters: Callable[..., dict[str, Any]]
 ) -> None:

@@ -391,60 +391,64 @@ def stopped(store: Store, tmp_path: Path, moment: str, meanwhile: Callable[[], o
     return lease(Store(tmp_path, remote), tmp_path / "ours")
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("short_lease_times")
 def test_a_waiting_process_does_not_remove_the_file_of_a_faster_one(
-    far: Store, tmp_path: Path
+    remote_store: Store, tmp_path: Path
 ) -> None:
     """It has seen the silent owner's file, and is stopped while another one takes over."""
-    assert far.remote
-    far.remote.write("locks/one", b"somebody 7")
-    theirs = lease(far, tmp_path / "theirs")
-    ours = stopped(far, tmp_path, "create locks/one.after", lambda: theirs.acquire(timeout=5))
+    assert remote_store.remote
+    remote_store.remote.write("locks/one", b"somebody 7")
+    theirs = lease(remote_store, tmp_path / "theirs")
+    ours = stopped(
+        remote_store, tmp_path, "create locks/one.after", lambda: theirs.acquire(timeout=5)
+    )
     with pytest.raises(Timeout):
         ours.acquire(timeout=2)
-    assert far.remote.read("locks/one").startswith(theirs.token.encode())
+    assert remote_store.remote.read("locks/one").startswith(theirs.token.encode())
     theirs.release()
-    assert far.remote.listing("locks") == {}
+    assert remote_store.remote.listing("locks") == {}
 
 
-@pytest.mark.usefixtures("quick")
-def test_a_successor_that_is_slow_is_the_only_one(far: Store, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("short_lease_times")
+def test_a_successor_that_is_slow_is_the_only_one(remote_store: Store, tmp_path: Path) -> None:
     """It is stopped between its claim and its file."""
-    assert far.remote
-    far.remote.write("locks/one", b"somebody 7")
-    theirs = lease(far, tmp_path / "theirs")
+    assert remote_store.remote
+    remote_store.remote.write("locks/one", b"somebody 7")
+    theirs = lease(remote_store, tmp_path / "theirs")
 
     def try_to_take() -> None:
         with pytest.raises(Timeout):
             theirs.acquire(timeout=0.8)
 
-    with stopped(far, tmp_path, "write locks/one", try_to_take).acquire(timeout=5) as ours:
-        assert far.remote.read("locks/one").startswith(ours.token.encode())
+    with stopped(remote_store, tmp_path, "write locks/one", try_to_take).acquire(timeout=5) as ours:
+        assert remote_store.remote.read("locks/one").startswith(ours.token.encode())
 
 
-@pytest.mark.usefixtures("quick")
-def test_a_successor_that_died_does_not_block_the_lease(far: Store, tmp_path: Path) -> None:
-    assert far.remote
-    far.remote.write("locks/one", b"somebody 7")
+@pytest.mark.usefixtures("short_lease_times")
+def test_a_successor_that_died_does_not_block_the_lease(
+    remote_store: Store, tmp_path: Path
+) -> None:
+    assert remote_store.remote
+    remote_store.remote.write("locks/one", b"somebody 7")
     claim = hashlib.sha256(b"somebody 7").hexdigest()[:16]
-    far.remote.write(f"locks/one.after-{claim}", b"")
-    with lease(far, tmp_path / "ours").acquire(timeout=10):
-        assert far.remote.listing("locks").keys() == {"one"}
+    remote_store.remote.write(f"locks/one.after-{claim}", b"")
+    with lease(remote_store, tmp_path / "ours").acquire(timeout=10):
+        assert remote_store.remote.listing("locks").keys() == {"one"}
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("short_lease_times")
 def test_an_owner_that_was_silent_leaves_the_lease_to_its_successor(
-    far: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    remote_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process is stopped for longer than a silent owner is granted, then goes on."""
-    ours, theirs = lease(far, tmp_path / "ours"), lease(far, tmp_path / "theirs")
+    ours, theirs = lease(remote_store, tmp_path / "ours"), lease(remote_store, tmp_path / "theirs")
     monkeypatch.setattr(lease_module, "RENEW_SECONDS", 3600.0)
     ours.acquire()
     monkeypatch.setattr(lease_module, "RENEW_SECONDS", 0.05)
     theirs.acquire(timeout=5)
     ours.release()
-    assert far.remote
-    assert far.remote.read("locks/one").startswith(theirs.token.encode())
+    assert remote_store.remote
+    assert remote_store.remote.read("locks/one").startswith(theirs.token.encode())
     theirs.release()
 
 
@@ -461,10 +465,10 @@ class LooksFirst(Remote):
         return True
 
 
-@pytest.mark.usefixtures("quick")
-def test_one_holder_where_two_can_create_a_file(far: Store, tmp_path: Path) -> None:
-    assert far.remote
-    store = Store(tmp_path, LooksFirst(far.remote.url))
+@pytest.mark.usefixtures("short_lease_times")
+def test_one_holder_where_two_can_create_a_file(remote_store: Store, tmp_path: Path) -> None:
+    assert remote_store.remote
+    store = Store(tmp_path, LooksFirst(remote_store.remote.url))
     start = threading.Barrier(4)
     inside, most = [], []
 
@@ -485,11 +489,11 @@ def test_one_holder_where_two_can_create_a_file(far: Store, tmp_path: Path) -> N
     assert most == [1, 1, 1, 1]
 
 
-def test_a_conditional_create_is_probed(far: Store) -> None:
-    assert far.remote
-    assert far.remote.creates_alone
+def test_a_conditional_create_is_probed(remote_store: Store) -> None:
+    assert remote_store.remote
+    assert remote_store.remote.creates_alone
     assert not Remote("file:///tmp/x").creates_alone
-    assert far.remote.listing("") == {}
+    assert remote_store.remote.listing("") == {}
 
 
 def files_for_convert() -> FileRef:
