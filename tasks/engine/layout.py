@@ -92,6 +92,12 @@ def visible_name(hidden: str) -> str:
     return hidden.split(".")[1]
 
 
+def unfinished_record(hidden: str) -> str | None:
+    """Return the cache entry's file name from the hidden name that it is written under."""
+    name = re.fullmatch(r"\.([a-z0-9-]+-[0-9a-f]{64}\.json)\.[0-9a-f]{32}\.tmp", hidden)
+    return name[1] if name else None
+
+
 def is_hidden_name(name: str, suffixes: tuple[str, ...]) -> bool:
     """Return whether a name was made by one of the functions above from a short key."""
     pattern = rf"\.[0-9a-f]{{{SHORT_KEY_LENGTH}}}\.({'|'.join(suffixes)})"

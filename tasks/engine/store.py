@@ -208,6 +208,11 @@ class Store:
         leftovers = self.hidden_folders(layout.TEMPORARY)
         for leftover in (*leftovers, *filter(self.is_superseded, self.unfinished())):
             self.remove_if_free(leftover)
+        for leftover in self.records.glob(".*"):
+            if record := layout.unfinished_record(leftover.name):
+                with self.if_free(layout.record_lock_name(record)) as free:
+                    if free:
+                        leftover.unlink(missing_ok=True)
 
     def is_superseded(self, scratch: Path) -> bool:
         """Return whether a cache entry is newer than a scratch folder of the same stage run.

@@ -91,7 +91,7 @@ def is_predictions_file(path: Path) -> bool:
     """Tell whether a file is an earlier output of `score_files`."""
     try:
         return is_predictions_schema(pq.read_schema(path))
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, ValueError):
         return False
 
 

@@ -90,6 +90,19 @@ def test_scratch_of_a_finished_stage_is_removed_by_the_next_run(store: Store) ->
     assert kept == [f".{key[:12]}.partial" for key in (refreshed, unfinished)]
 
 
+def test_cache_entry_of_a_killed_run_is_removed_and_other_files_stay(store: Store) -> None:
+    unfinished = store.records / f".stage-{KEY}.json.{'0' * 32}.tmp"
+    mine = store.records / ".mine.tmp"
+    for path in (unfinished, mine):
+        path.write_text("{")
+    with store.lock(f"stage-{KEY[:12]}").acquire():
+        store.prepare()
+        assert unfinished.exists(), "its run goes on"
+    store.prepare()
+    assert not unfinished.exists()
+    assert mine.exists()
+
+
 def test_work_is_not_lost_if_only_the_cache_entry_cannot_be_written(
     store: Store, tmp_path: Path
 ) -> None:

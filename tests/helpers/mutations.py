@@ -42,7 +42,7 @@ from tasks.engine.stage import stage
 from tasks.engine.store import Store, Workspace
 from tasks.records import Device, Metrics, Shape
 from tasks.report.report import previous_run
-from tasks.report.summary import Milestone, Score, Summary, keys_of_latest
+from tasks.report.summary import DataFacts, Milestone, Score, Summary, keys_of_latest
 from tasks.runtime.errors import PipelineError
 from tasks.scoring.images import Reports, read_batches
 from tasks.scoring.outputs import is_predictions_file
@@ -267,6 +267,7 @@ def summary() -> Summary:
         seed=0,
         device=Device(kind="CPU", name="a processor", reason="requested"),
         settings={"training": {"seed": 0}},
+        data=DataFacts(splits=[], findings=[], dropped=[], labels=[], most_doubtful=[]),
         data_source="a folder",
         versions={"python": "3.11"},
         stages=[

@@ -18,7 +18,13 @@ from prefect.settings import (
 )
 
 from tasks.runtime.errors import PipelineError
-from tasks.runtime.server import HOST, free_port, server_for_this_run, wait_until_ready
+from tasks.runtime.server import (
+    HOST,
+    flush_prefect,
+    free_port,
+    server_for_this_run,
+    wait_until_ready,
+)
 
 pytestmark = pytest.mark.server
 
@@ -80,7 +86,10 @@ def run_answer(monkeypatch: pytest.MonkeyPatch, url: str, **settings: object) ->
     chosen = {PREFECT_API_URL: url, **{names[name]: value for name, value in settings.items()}}
     monkeypatch.setenv("PREFECT_API_URL", url)
     with temporary_settings(chosen), server_for_this_run():
-        return answer()
+        try:
+            return answer()
+        finally:
+            flush_prefect()  # later tests have another server
 
 
 def test_a_password_and_a_certificate(server: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
