@@ -1,6 +1,8 @@
 """Tests that files of others are not deleted, overwritten or executed."""
 
 import json
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -169,3 +171,35 @@ def test_file_in_place_of_the_root_is_refused_in_one_line(tmp_path: Path) -> Non
 
 def test_passwords_in_an_address_are_hidden() -> None:
     assert "SECRET" not in open_store("memory://KEY:SECRET@bucket/x").address
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs two users")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_root_of_another_user_is_refused_in_one_line() -> None:
+    """The first user's umask, 022, lets others read only."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        root = Path(folder) / "root"
+        Store(root).prepare()
+        for path in (root, *root.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                os.setgroups([])
+                os.setuid(65_534)
+                Store(root).prepare()
+            except PipelineError as error:
+                os.write(writer, str(error).encode())
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        os.close(writer)
+        with os.fdopen(reader) as said:
+            message = said.read()
+    assert message.startswith(f"artifacts: cannot write to {root}")
+    assert message.endswith(
+        "permission denied; choose a folder that can be written, or name another folder with"
+        " --artifacts"
+    )

@@ -1,5 +1,6 @@
 """Tests of cached stages: key, validation and explanation, with a real Prefect server."""
 
+import asyncio
 import json
 import shutil
 import subprocess
@@ -421,3 +422,16 @@ def test_killed_run_does_not_block_later_runs(
     after = start(script, store, 13, prefect_server)
     assert after.communicate(timeout=120)[0].strip() == "ran"
     assert not leftover.exists()
+
+
+@pytest.mark.server
+def test_flow_in_a_running_event_loop(chain) -> None:
+    """A notebook's cells run in one."""
+
+    async def cell() -> tuple[dict[str, str], str]:
+        return chain()
+
+    assert asyncio.run(cell()) == (
+        {"write": "ran never run", "repeat-2": "ran never run"},
+        "hellohello",
+    )

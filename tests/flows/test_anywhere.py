@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,39 @@ def test_without_a_usable_temporary_folder(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("error: no folder for temporary files: ")
     assert done.stderr.count("\n") == 1
+
+
+CODE_OF_STAGES = """
+from flows import graph
+from tasks.engine.stage import STAGES
+print(sorted({path.split("/")[0] for stage in STAGES.values() for path in stage.fingerprint.code}))
+"""
+
+
+@pytest.mark.slow
+def test_installed_from_a_wheel(tmp_path: Path) -> None:
+    """The wheel lies in a folder of its own; other packages are those of this environment."""
+    build = ("-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", tmp_path)
+    subprocess.run([sys.executable, *build, PROJECT], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    packages = tmp_path / "site-packages"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(packages)
+    (tmp_path / "here").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", CODE_OF_STAGES],
+        cwd=tmp_path / "here",
+        env={**os.environ, "PYTHONPATH": str(packages)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "['tasks']\n"
+    done = subprocess.run(
+        [sys.executable, packages / "flows/pipeline.py", *STATUS],
+        cwd=tmp_path / "here",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("download ")
