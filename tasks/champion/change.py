@@ -45,15 +45,16 @@ def compare_data(store: Store, champion: Champion, splits: Splits) -> DataChange
     # Champions of earlier versions recorded no training split.
     if digests == (facts.train or digests[0], facts.validation.data, facts.test.data):
         return None
-    now = read_splits(store, splits)
-    after = {name: images_per_class(now[name], splits.shape.classes) for name in SPLITS}
-    names = splits.class_names or numbered_classes(splits.shape.classes)
     earlier = splits_of(store, champion)
+    classes = max(splits.shape.classes, earlier.shape.classes if earlier else 0)
+    now = read_splits(store, splits)
+    after = {name: images_per_class(now[name], classes) for name in SPLITS}
+    names = (*splits.class_names, *numbered_classes(classes)[len(splits.class_names) :])
     if earlier is None:
         return DataChange(None, after, names, None, None)
     then = read_splits(store, earlier)
     return DataChange(
-        before={name: images_per_class(then[name], earlier.shape.classes) for name in SPLITS},
+        before={name: images_per_class(then[name], classes) for name in SPLITS},
         after=after,
         class_names=names,
         new=1 - float(contained(now["train"], *then.values()).mean()),

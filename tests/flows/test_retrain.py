@@ -235,7 +235,7 @@ def test_failed_run_publishes_its_reason_without_secrets(
 ) -> None:
     done = command(data=("--source", f"{tmp_path}/none"))
     assert done.code == 1
-    assert done.last == f"error: --source {tmp_path}/none: no such directory"
+    assert done.last == f"error: --source {tmp_path}/none: no such file or folder"
     artifact = newest_artifact("flow-failure")
     assert artifact.flow_run_id
     lines = artifact.data.splitlines()
