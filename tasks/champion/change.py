@@ -104,9 +104,8 @@ def check_validation_is_new(champion: Champion, change: DataChange) -> None:
     if change.known and change.known > MAX_KNOWN * total:
         raise PipelineError(
             f"champion {champion.id} was trained on {change.known:,} of the {total:,} validation"
-            " images of the changed data, so a comparison means nothing; keep the validation images"
-            " at the front of the training file, or let the challenger replace the champion with"
-            " --new-task"
+            " images of the changed data, so a comparison means nothing; let the challenger replace"
+            " the champion with --new-task"
         )
 
 

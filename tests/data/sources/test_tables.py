@@ -230,7 +230,7 @@ def test_another_validation_split_joins_the_training_images(
         (parquet(pa.table({"a": ["x"], "label": [1]})), r"no images; its columns are a \(string\)"),
         (parquet(pa.table({"image": [b""], "label": [1]})), "row 0 holds no picture"),
         (parquet(pa.table({"image": [b"x", None], "label": [1, 2]})), "1 images are missing"),
-        (parquet(pa.table({"image": [b"xx"], "label": [1]})), "row 0: no picture that is known"),
+        (parquet(pa.table({"image": [b"xx"], "label": [1]})), "row 0: neither a picture"),
         (parquet(pa.table({"image": [[1], [2, 3]], "label": [1, 2]})), "lists of different"),
         (parquet(pa.table({"image": [[1, 2]], "label": [1]})), "which make no square"),
         (parquet(pa.table({"image": [[1]], "x": [1]})), "no column with labels"),
