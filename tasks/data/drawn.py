@@ -287,12 +287,12 @@ def add_drawn(work: Workspace, files: IdxFiles, split: Split, share: float, seed
         The split with the drawn digits at its end, whose `index` continues the largest one; a
         copy of the split, and a log line, if the data set is not MNIST.
     """
-    if not is_mnists_train_file(files.train_images.sha256):
+    result = pq.ParquetFile(work.input(split.file)).read()
+    if is_mnists_train_file(files.train_images.sha256):
+        images, labels = draw_many(round(share * split.rows), seed)
+        drawn = to_table(images, labels, first=int(result["index"].to_numpy().max()) + 1)
+        result = pa.concat_tables([result, drawn]).combine_chunks()
+    else:
         log.info(f"--drawn {share:g}: no digits are added, since the data set is not MNIST")
-        share = 0
-    table = pq.ParquetFile(work.input(split.file)).read()
-    images, labels = draw_many(round(share * split.rows), seed)
-    drawn = to_table(images, labels, first=int(table["index"].to_numpy().max()) + 1)
-    result = pa.concat_tables([table, drawn]).combine_chunks()
     write_parquet(result, work.output("train.parquet"))
     return Split(rows=len(result), file=work.finished("train.parquet"))

@@ -48,7 +48,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
     )
     executor = LocalExecutor(open_store(folder / "artifacts"))
-    _, splits = prepare_data(executor, settings)
+    splits = prepare_data(executor, settings).splits
     shape, network = splits.shape, settings.network
     start = initialise(executor, shape=shape, network=network, seed=0)
     segment = train_to(executor, settings, splits.train, shape, start, 400)

@@ -343,8 +343,8 @@ def test_missing_server_fails_in_one_line(tmp_path: Path) -> None:
     )
     assert done.code == 1
     line = (
-        f"error: the Prefect server at {url} does not answer; start one with `make server` in"
-        " another terminal, or set PREFECT_API_URL"
+        f"error: no Prefect server answers at {url}; start one with `make server` in another"
+        " terminal, or set PREFECT_API_URL"
     )
     assert done.last == line
     done = run_script(
