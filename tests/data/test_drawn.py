@@ -41,9 +41,11 @@ def test_digits_of_a_class_are_similar() -> None:
     assert (labels[squares.argmin(axis=1)] == truth).mean() > 0.95
 
 
-@pytest.mark.parametrize("mnist", [True, False])
-def test_digits_are_added_behind_mnists_training_images(store: Store, mnist: bool) -> None:
-    own = np.random.default_rng(0).integers(0, 256, (40, 28, 28), dtype=np.uint8)
+@pytest.mark.parametrize(("mnist", "side"), [(True, 28), (False, 28), (False, 8)])
+def test_digits_are_added_behind_mnists_training_images(
+    store: Store, mnist: bool, side: int
+) -> None:
+    own = np.random.default_rng(0).integers(0, 256, (40, side, side), dtype=np.uint8)
     path = store.root / "train.parquet"
     write_parquet(to_table(own, np.full(40, 7, np.uint8), first=5000), path)
     split = Split(

@@ -37,7 +37,7 @@ def bucket_outputs() -> dict[str, str]:
     """Return the digest of each stage output in the bucket, by its path."""
     files: Any = bucket()
     content = {path: files.cat_file(path) for path in files.find(BUCKET)}
-    apart = ("records", "latest", "locks")
+    apart = ("records", "latest", "locks", ".artifact-root")
     return {
         name: hashlib.sha256(data).hexdigest()
         for path, data in content.items()
