@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from tasks.data import idx
 from tasks.data.dataset import numbered_classes
 from tasks.data.sources.mnist import MNIST
-from tasks.data.split import stratified_draw
+from tasks.data.split import draw_by_content, stratified_draw
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
 from tasks.records import IdxFiles, Shape, Split, Splits
@@ -76,19 +76,28 @@ def has_mnist_digests(files: IdxFiles) -> bool:
     return (files.train_images.sha256, files.train_labels.sha256) == (images.sha256, labels.sha256)
 
 
-def validation_rows(labels: np.ndarray, count: int, *, first: bool) -> np.ndarray:
+def validation_rows(
+    images: np.ndarray, labels: np.ndarray, wanted: int | None, *, first: bool
+) -> np.ndarray:
     """Return the rows of the training file that are set aside for validation.
 
     Args:
-        labels: uint8 [n], in the order of the file.
-        count: number of rows.
+        images: uint8 [n, height, width], in the order of the file.
+        labels: uint8 [n].
+        wanted: number that the settings ask for; None takes about the default number, and an image
+            stays in its split if the data grow.
         first: whether to take the first rows, as for MNIST. Otherwise rows are drawn so that each
             class has its share: a file may be sorted.
 
     Returns:
-        int64 [count], ascending.
+        int64, ascending.
     """
-    return np.arange(count) if first else stratified_draw(labels, count, SPLIT_SEED)
+    count = validation_size(len(labels), wanted)
+    if first:
+        return np.arange(count)
+    if wanted is None:
+        return draw_by_content(images, labels, count / len(labels))
+    return stratified_draw(labels, count, SPLIT_SEED)
 
 
 def name_classes(given: tuple[str, ...], source: tuple[str, ...], classes: int) -> tuple[str, ...]:
@@ -184,8 +193,9 @@ def convert(work: Workspace, files: IdxFiles, settings: ConvertSettings) -> Spli
         )
     classes = count_classes(train_labels, test_labels)
     class_names = name_classes(settings.class_names, files.class_names, classes)
-    size = validation_size(len(train_images), settings.validation)
-    validation = validation_rows(train_labels, size, first=has_mnist_digests(files))
+    validation = validation_rows(
+        train_images, train_labels, settings.validation, first=has_mnist_digests(files)
+    )
     train = np.delete(np.arange(len(train_images)), validation)
 
     def write(name: str, images: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> Split:

@@ -100,7 +100,8 @@ class ConvertSettings(StageSettings):
         None,
         description="Training images set aside for validation: MNIST's first ones, of other data a"
         " draw with the same share of each class. Default: 5,000, or a twelfth of the training"
-        " images where that is less.",
+        " images where that is less; other data: about that many, chosen by their content, so that"
+        " an image stays in its split when others are added.",
     )
     class_names: Annotated[tuple[ClassName, ...], BeforeValidator(split_commas)] = Field(
         (),

@@ -23,18 +23,18 @@ from tasks.settings import ConvertSettings, DownloadSettings
 
 from .conftest import facts
 
-Make = Callable[[Path], Splits]
+Make = Callable[..., Splits]
 
 
 @pytest.fixture
 def split(store: Store) -> Make:
     """Download and convert the files of a folder."""
 
-    def make(source: Path) -> Splits:
+    def make(source: Path, validation: int | None = None) -> Splits:
         executor = LocalExecutor(store, refresh=frozenset(["download"]))
         settings = DownloadSettings(source=str(source), digests="none")
         files = executor.call(download, settings).files
-        return executor.call(convert, files, ConvertSettings())
+        return executor.call(convert, files, ConvertSettings(validation=validation))
 
     return make
 
@@ -86,7 +86,8 @@ def test_new_images_are_counted(
     assert change
     assert change.before
     assert change.after["train"].sum() == splits.train.rows
-    assert change.before["train"].sum() == 1100
+    assert change.known == 0, "no earlier image has changed its split"
+    assert change.before["train"].sum() + change.before["validation"].sum() == 1200
     train = read_split(store.path(splits.train.file)).images
     known = {image.tobytes() for image in images}
     new = sum(image.tobytes() not in known for image in train) / splits.train.rows
@@ -100,9 +101,8 @@ def test_new_images_are_counted(
 def test_validation_images_that_the_champion_was_trained_on_are_refused(
     store: Store, champion: Champion, split: Make, source: Path
 ) -> None:
-    images, labels = bars.draw(1200, seed=0)
-    replace_training_file(source, images[::-1], labels[::-1])
-    change = compare_data(store, champion, split(source))
+    """`--validation` draws other images."""
+    change = compare_data(store, champion, split(source, validation=100))
     assert change
     assert change.known
     assert change.new == 0

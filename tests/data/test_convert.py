@@ -110,9 +110,13 @@ def test_each_class_has_its_share_of_validation_though_the_file_is_sorted(
 
 def test_mnists_first_images_are_for_validation() -> None:
     labels = np.repeat(np.arange(10), 6_000).astype(np.uint8)
-    rows = validation_rows(labels, 5_000, first=True)
+    images = np.arange(60_000, dtype=np.uint32).view(np.uint8).reshape(60_000, 2, 2)
+    rows = validation_rows(images, labels, None, first=True)
     assert rows.tolist() == list(range(5_000))
-    assert validation_rows(labels, 5_000, first=False).tolist() != list(range(5_000))
+    for wanted in (None, 5_000):
+        rows = validation_rows(images, labels, wanted, first=False)
+        assert rows.tolist() != list(range(5_000))
+        assert len(rows) == pytest.approx(5_000, abs=0 if wanted else 200)
 
 
 def test_mnist_is_known_by_the_digests_of_its_training_files() -> None:
@@ -126,10 +130,8 @@ def test_mnist_is_known_by_the_digests_of_its_training_files() -> None:
     assert not has_mnist_digests(files(known[0], "0" * 64, *known[2:]))
 
 
-def test_default_split_of_mnist_is_55_000_5_000_and_10_000(
-    store: Store, converted: Convert
-) -> None:
-    splits = converted(random_data(train=60_000, test=10_000, size=(1, 1)))
+def test_split_of_as_many_images_as_mnist_has(store: Store, converted: Convert) -> None:
+    splits = converted(random_data(train=60_000, test=10_000, size=(1, 1)), validation=5_000)
     rows = [split.rows for split in (splits.train, splits.validation, splits.test)]
     assert rows == [55_000, 5_000, 10_000]
     for split in (splits.train, splits.validation, splits.test):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.data.split import class_counts, stratified_draw
+from tasks.data.split import class_counts, draw_by_content, stratified_draw
 
 
 def test_each_class_has_its_share_of_the_draw() -> None:
@@ -36,3 +36,36 @@ def test_counts_are_rounded_by_the_largest_remainder(
     sizes: list[int], count: int, expected: list[int]
 ) -> None:
     assert class_counts(np.array(sizes), count).tolist() == expected
+
+
+def some_images(count: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, 4, 4), dtype=np.uint8)
+
+
+def test_images_stay_where_they_were_if_the_data_grow_or_change_their_order() -> None:
+    images, labels = some_images(1200, 0), np.arange(1200).astype(np.uint8) % 3
+    before = draw_by_content(images, labels, 1 / 12)
+    assert len(before) == pytest.approx(100, abs=30)
+    assert (np.bincount(labels[before]) > 20).all()
+    grown = np.concatenate([some_images(400, 1), images[::-1]])
+    after = draw_by_content(grown, np.zeros(1600, np.uint8), 1 / 12)
+    earlier = 1599 - after[after >= 400]
+    assert sorted(earlier) == before.tolist()
+
+
+def test_equal_images_are_drawn_together() -> None:
+    images = np.repeat(some_images(300, 0), 2, axis=0)
+    rows = draw_by_content(images, np.zeros(600, np.uint8), 0.2)
+    assert (rows[::2] + 1 == rows[1::2]).all()
+
+
+@pytest.mark.parametrize("share", [1e-9, 1 - 1e-9])
+def test_each_class_is_on_both_sides(share: float) -> None:
+    labels = np.array([0, 0, 1, 1, 1], np.uint8)
+    rows = draw_by_content(some_images(5, 0), labels, share)
+    assert set(labels[rows]) == {0, 1}
+    assert len(rows) == (2 if share < 0.5 else 3)
+
+
+def test_single_images_of_each_class_are_split_too() -> None:
+    assert len(draw_by_content(some_images(2, 0), np.array([0, 1], np.uint8), 1e-9)) == 1

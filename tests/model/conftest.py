@@ -68,7 +68,7 @@ def splits(run_stage: Callable[..., Any], save: Callable[[str, bytes], FileRef])
         test_images=save("test-images", idx.dumps(images[1500:])),
         test_labels=save("test-labels", idx.dumps(labels[1500:])),
     )
-    result: Splits = run_stage(convert, files, ConvertSettings())
+    result: Splits = run_stage(convert, files, ConvertSettings(validation=125))
     return result
 
 
