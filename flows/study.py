@@ -35,6 +35,7 @@ from tasks.runtime.server import ui_location
 from tasks.runtime.threads import use_threads
 from tasks.settings import Settings
 from tasks.study.answer import StudyAnswer
+from tasks.study.decide import DEFAULT_SEEDS, SeedBudget
 from tasks.study.design import Job
 from tasks.study.exercises import BY_NAME
 from tasks.study.pages import answer_markdown, table_rows
@@ -48,7 +49,7 @@ from tasks.study.workers import Training, Workers, start_workers
 def mnist_study(
     studies: Sequence[str],
     settings: Settings = Settings(),
-    seeds: int = 3,
+    seeds: str = DEFAULT_SEEDS,
     workers: int | None = None,
 ) -> list[StudyAnswer]:
     """Answer exercises: run the variants of each study, compare them, and draw conclusions.
@@ -56,16 +57,18 @@ def mnist_study(
     Args:
         studies: names of the studies.
         settings: settings that the variants start from; the default preset is `fast`.
-        seeds: number of runs of each variant, with consecutive seeds from that in the settings.
+        seeds: number of runs of each variant, with consecutive seeds from that in the settings; or
+            the smallest and the largest number, as in 3..12: a study ends when all is decided.
         workers: number of variants to train at the same time; None: one for each core of this
             machine, or for each worker at `settings.dask_address`.
     """
     use_threads(settings.threads)
+    budget = SeedBudget.parse(seeds)
     store = open_store(settings.artifacts)
     with store.in_use():
         executor = PrefectExecutor(store, frozenset(settings.refresh))
         data = prepare_data(executor, settings)
-        context = StudyContext(settings, seeds, data.splits.shape, data.download.source)
+        context = StudyContext(settings, budget, data.splits.shape, data.download.source)
         answers = []
         with start_workers(settings, workers, Training(train_job, variant_dependencies)) as pool:
             runner = JobRunner(pool)

@@ -1,11 +1,15 @@
 """Sentences that follow from the numbers by rule; no claim without support of the intervals."""
 
 from collections.abc import Callable, Sequence
+from math import exp
 
 from tasks.report.formatting import two_decimal_percent
-from tasks.statistics import SIGNIFICANT, Difference, Interval, ratio
-from tasks.study.answer import Row, StudyAnswer
+from tasks.statistics import SIGNIFICANT, Interval, clopper_pearson, deviation_interval
+from tasks.study.answer import Row, StudyAnswer, compare
+from tasks.study.decide import SAME_ACCURACY, SAME_TIME, Comparison, Look
 
+SAME_POINTS = f"{100 * SAME_ACCURACY:g}"
+"""Points below which accuracies count as the same, as text."""
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -34,65 +38,88 @@ def compare_and_count_costs(_answer: StudyAnswer, rows: Sequence[Row]) -> list[s
 
 
 def differences(rows: Sequence[Row]) -> list[str]:
-    """Say which test accuracies differ from the first variant's, and which do not."""
-    first, others = rows[0], [row for row in rows[1:] if row.versus is not None]
-    if not others:
-        return []
-    if all(row.versus and row.versus.p is None for row in others):
-        return [f"One seed has no interval: no difference from “{first.variant}” can be claimed."]
-    claimed = [row for row in others if row.versus and row.versus.significant]
-    claimed.sort(key=lambda row: -gain(row))
-    better = [row for row in claimed if gain(row) > 0]
-    worse = [row for row in claimed if gain(row) < 0]
-    rest = [row for row in others if row not in claimed]
-    sentences = []
-    for which, found in (("better", better), ("worse", worse)):
+    """Say of each variant which way its comparison with the first one ended."""
+    first, others = rows[0], [row for row in rows[1:] if row.versus]
+    better = [row for row in others if verdict(row) == "higher"]
+    worse = [row for row in others if verdict(row) == "lower"]
+    same = [row for row in others if verdict(row) == "same"]
+    open_ones = [row for row in others if verdict(row) == "undecided"]
+    sentences = failures_to_train(rows)
+    for word, found in (("Better", better), ("Worse", worse)):
         if found:
+            found.sort(key=lambda row: -abs(gain(row)))
             sentences.append(
-                f"Significantly {which} than “{first.variant}”:"
-                f" {listed([by_how_much(row) for row in found])}."
+                f"{word} than “{first.variant}”: {listed([by_how_much(row) for row in found])}."
             )
-    if rest:
-        names = listed([f"“{row.variant}” ({points(gain(row))})" for row in rest])
-        sentences.append(
-            f"With {seeds(others)}, no difference from “{first.variant}” can be claimed for"
-            f" {names}."
-        )
+    if same:
+        names = listed([f"“{row.variant}”, {with_interval(row)}" for row in same])
+        sentences.append(f"The same as “{first.variant}” within {SAME_POINTS} points: {names}.")
+    if open_ones:
+        names = listed([undecided(row) for row in open_ones])
+        sentences.append(f"Undecided against “{first.variant}”: {names}.")
     return sentences
+
+
+def failures_to_train(rows: Sequence[Row]) -> list[str]:
+    """Say which variants fail to train, with how many seeds."""
+    return [failure_to_train(row) for row in rows if row.failed]
+
+
+def failure_to_train(row: Row) -> str:
+    """Say with how many seeds a variant fails to train, with the exact interval of the share."""
+    low, high = clopper_pearson(row.failed, len(row.done))
+    rest = (
+        "its other runs are compared without them" if row.trained else "nothing is left to compare"
+    )
+    return (
+        f"“{row.variant}” fails to train with {row.failed} of {counted(len(row.done), 'seed')}"
+        f" (95 % interval of the share {low:.0%} to {high:.0%}): there is a class that the network"
+        f" never predicts; {rest}."
+    )
+
+
+def verdict(row: Row) -> str | None:
+    """Return what is claimed about the accuracy of a variant; None if nothing was compared."""
+    return row.versus.verdict if row.versus else None
+
+
+def undecided(row: Row) -> str:
+    """Return an undecided comparison as text, with the number of seeds that would decide it."""
+    assert row.versus
+    further = counted(row.versus.further, "further seed")
+    return f"“{row.variant}”, {with_interval(row)}; about {further} would decide it"
 
 
 def costs(rows: Sequence[Row]) -> list[str]:
-    """Compare the slowest and the fastest variant with the first one, if the interval excludes 1.
-
-    A network with the same costs as the first one is left out: its difference in time comes from
-    other load of the machine.
-    """
+    """Compare the time of the variants that do other work than the first one."""
     first = rows[0]
-    timed = [
-        row
-        for row in rows[1:]
-        if row.costs != first.costs and row.time_ratio and row.time_ratio.excludes(1.0)
-    ]
-    sentences = []
-    for row in ends(timed):
-        assert row.time_ratio
-        counted = ""
-        if row.costs and first.costs and row.costs.multiply_adds != first.costs.multiply_adds:
-            share = row.costs.multiply_adds / first.costs.multiply_adds
-            counted = f", for {share:.2g} times the multiply-adds"
-        sentences.append(
-            f"An iteration of “{row.variant}” takes {times(row.time_ratio)} the processor time of"
-            f" one of “{first.variant}”{counted}."
-        )
-    return sentences
+    timed = [row for row in rows[1:] if row.costs != first.costs and row.time]
+    return (
+        [f"Of “{first.variant}”, {listed([cost(row, first) for row in timed])}."] if timed else []
+    )
 
 
-def ends(timed: Sequence[Row]) -> list[Row]:
-    """Return the fastest row below the first variant's time and the slowest above it."""
-    ordered = sorted(timed, key=lambda row: row.time_ratio.mean if row.time_ratio else 1.0)
-    fast = [row for row in ordered[:1] if row.time_ratio and row.time_ratio.mean < 1]
-    slow = [row for row in ordered[-1:] if row.time_ratio and row.time_ratio.mean > 1]
-    return [*fast, *slow]
+def cost(row: Row, first: Row) -> str:
+    """Return the work of a variant as text, counted and measured."""
+    assert row.time
+    text = f"an iteration of “{row.variant}” takes {time_as_text(row.time)}"
+    if row.costs and first.costs and row.costs.multiply_adds != first.costs.multiply_adds:
+        share = row.costs.multiply_adds / first.costs.multiply_adds
+        text += f" for {share:.2g} times the multiply-adds"
+    return text
+
+
+def time_as_text(time: Comparison) -> str:
+    """Return a comparison of times as text."""
+    interval = time.interval
+    text = f"{exp(interval.mean):.2f} times the processor time"
+    if interval.low is not None and interval.high is not None:
+        text += f" (95 % interval {exp(interval.low):.2f} to {exp(interval.high):.2f})"
+    if time.verdict == "same":
+        return f"the same processor time within {exp(SAME_TIME) - 1:.0%}, {text}"
+    if time.verdict == "undecided":
+        return f"{text}, undecided: about {counted(time.further, 'further seed')} would decide it"
+    return text
 
 
 def same_weights(first: Row, second: Row) -> str:
@@ -106,14 +133,17 @@ def same_weights(first: Row, second: Row) -> str:
 
 
 def standard_deviation(row: Row) -> str:
-    """Return the sample standard deviation of the test accuracy, as text."""
-    values = [result.test for result in row.done]
-    mean = sum(values) / len(values)
-    deviation = (sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5
-    return f"{100 * deviation:.2f} points"
+    """Return the standard deviation of the test accuracy between seeds, with its interval."""
+    found = deviation_interval([result.test for result in row.trained])
+    text = f"{100 * found.mean:.2f} points"
+    if found.mean and found.low is not None and found.high is not None:
+        text += f" (95 % interval {100 * found.low:.2f} to {100 * found.high:.2f})"
+    return text
 
 
-def in_both_orders(pooled_first: Row, other: Row, same_function: bool) -> str:
+def in_both_orders(
+    pooled_first: Row, other: Row, same_function: bool, looks: Sequence[Look]
+) -> str:
     """Say how the results of the two orders of pooling and activation differ, and their costs.
 
     Args:
@@ -122,6 +152,7 @@ def in_both_orders(pooled_first: Row, other: Row, same_function: bool) -> str:
         same_function: whether both orders give the same outputs with the same weights: max-pooling
             with an activation that keeps the order of values. Then training differs only by
             rounding: gradients are sums over different numbers of values.
+        looks: the looks of the study.
     """
     pairs = [(a, b) for a, b in zip(pooled_first.results, other.results, strict=True) if a and b]
     if not pairs:
@@ -137,12 +168,10 @@ def in_both_orders(pooled_first: Row, other: Row, same_function: bool) -> str:
         result = "as many test images are right, with weights that differ"
     else:
         result = f"the results differ (with {len(pairs) - same} of {counted(len(pairs), 'seed')})"
-    time = ratio([b.milliseconds for _, b in pairs], [a.milliseconds for a, _ in pairs])
-    cost = f"an iteration takes {times(time)} the processor time"
-    if time.low is None or not time.excludes(1.0):
-        cost = f"a difference in time cannot be claimed ({times(time)})"
     if same_function and same_weights < len(pairs):
         result = f"the same function, but gradients are summed in another order, and {result}"
+    time = compare([pooled_first, other], looks)[1].time
+    cost = f"an iteration takes {time_as_text(time)}" if time else "its time was not measured"
     if pooled_first.costs and other.costs:
         share = other.costs.activations / pooled_first.costs.activations
         cost = f"{share:.1f} times as many values go through the activation, and {cost}"
@@ -157,29 +186,22 @@ def gain(row: Row) -> float:
 def by_how_much(row: Row) -> str:
     """Return name and difference of a variant, as text."""
     assert row.versus
-    return f"“{row.variant}” by {difference(row.versus)}"
+    small = f", by less than {SAME_POINTS}" if row.versus.same < SIGNIFICANT else ""
+    return f"“{row.variant}” by {with_interval(row)}{small}"
 
 
-def difference(versus: Difference) -> str:
-    """Return a difference as text: 0.12 points (95 % interval 0.02 to 0.22; p = 0.03)."""
-    interval, sign = versus.interval, 1 if versus.interval.mean >= 0 else -1
-    low, high = sorted((sign * (interval.low or 0.0), sign * (interval.high or 0.0)))
-    return (
-        f"{abs(100 * interval.mean):.2f} points"
-        f" (95 % interval {signed(low)} to {signed(high)}; {p_value(versus)})"
-    )
+def with_interval(row: Row) -> str:
+    """Return the difference of a variant as text: +0.12 points (95 % interval +0.02 to +0.22)."""
+    assert row.versus
+    return f"{points(gain(row))}{interval_text(row.versus)}"
 
 
-def signed(share: float) -> str:
-    """Return a share in points, with a sign only if it is negative."""
-    return signed_hundredths(share).removeprefix("+")
-
-
-def p_value(versus: Difference) -> str:
-    """Return a p-value as text."""
-    if versus.p is None:
-        return "no p-value"
-    return "p < 0.001" if versus.p < 0.001 else f"p = {versus.p:.2g}"
+def interval_text(versus: Comparison) -> str:
+    """Return the interval of a difference as text, if it has one."""
+    low, high = versus.interval.low, versus.interval.high
+    if low is None or high is None:
+        return ""
+    return f" (95 % interval {signed_hundredths(low)} to {signed_hundredths(high)})"
 
 
 def points(share: float) -> str:
@@ -203,19 +225,6 @@ def accuracy_with_interval(interval: Interval) -> str:
     )
 
 
-def times(interval: Interval) -> str:
-    """Return a ratio as text: 2.81 times (95 % interval 2.70 to 2.93)."""
-    if interval.low is None or interval.high is None:
-        return f"{interval.mean:.2f} times (one seed, no interval)"
-    return f"{interval.mean:.2f} times (95 % interval {interval.low:.2f} to {interval.high:.2f})"
-
-
-def seeds(rows: Sequence[Row]) -> str:
-    """Return the largest number of seeds that were compared, as text."""
-    most = max(row.versus.interval.values if row.versus else 0 for row in rows)
-    return counted(most, "seed")
-
-
 def counted(number: int, noun: str) -> str:
     """Return a number and its noun, in the plural unless it is 1."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
@@ -227,9 +236,13 @@ def listed(parts: Sequence[str]) -> str:
 
 
 def significance_note() -> str:
-    """Return the explanation of intervals and of “significant” for the pages."""
+    """Return the explanation of intervals and of claims for the pages."""
     return (
-        "Intervals are Student's t over seeds, at 95 %. Significant: p <"
-        f" {SIGNIFICANT:g} in a paired t-test over seeds, after Holm's correction for the variants"
-        " of the study. Choices depend on validation accuracy; test accuracy is only reported."
+        "A variant is better or worse, or the same within"
+        f" {SAME_POINTS} points, if an exact test says so: by flips of the signs of the differences"
+        " by seed, or by permutations where seeds are few. Of all studies, at most"
+        f" {SIGNIFICANT:.0%} claim a difference that is not there, at most {SIGNIFICANT:.0%} an"
+        " equality that is not there, however often they have looked (Holm's correction for the"
+        " variants, a share of the error probability for each look). Intervals are at 95 %, each by"
+        " itself. Choices depend on validation accuracy; test accuracy is only reported."
     )

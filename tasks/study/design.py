@@ -34,6 +34,8 @@ class Variant(Record):
     """Trains again with the same settings, under a cache entry of its own for each number."""
     fixed: Literal["none", "weights", "order"] = "none"
     """Keeps the initial weights, or the order of images, of the first seed for all seeds."""
+    most_seeds: int | None = None
+    """Upper limit of seeds for an expensive variant; None: as many as the study has."""
 
 
 class Search(Record):
@@ -61,6 +63,8 @@ class Study(Record):
     iterations: int | None = None
     """Default of --iterations; None: the preset's."""
     search: Search | None = None
+    most_seeds: int | None = None
+    """Upper limit of seeds for an expensive study; None: as many as --seeds allows."""
     shows_activations: bool = False
     """Whether the table has the number of values that go through the activation."""
 

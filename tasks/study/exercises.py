@@ -69,7 +69,7 @@ def repeatability(_answer: StudyAnswer, rows: Sequence[Row]) -> list[str]:
             ("where only the initial weights differ", find(rows, ONLY_WEIGHTS)),
             ("where only the order of images differs", find(rows, ONLY_ORDER)),
         )
-        if row and len(row.done) > 1
+        if row and len(row.trained) > 1
     ]
     if scatters:
         sentences.append(f"Test accuracy has a standard deviation of {listed(scatters)}.")
@@ -160,13 +160,13 @@ POOLING_ORDERS = (
 function."""
 
 
-def pooling_order(_answer: StudyAnswer, rows: Sequence[Row]) -> list[str]:
+def pooling_order(answer: StudyAnswer, rows: Sequence[Row]) -> list[str]:
     """Compare each activation and pooling in both orders."""
     sentences = []
     for pool_first, activation_first, same_function in POOLING_ORDERS:
         first, second = find(rows, pool_first), find(rows, activation_first)
         if first and second:
-            sentences.append(in_both_orders(first, second, same_function))
+            sentences.append(in_both_orders(first, second, same_function, answer.looks))
     return [*sentences, *differences(rows)]
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from tasks.study.conclusions import signed_hundredths, significance_note
 
 TEMPLATES = Path(__file__).parent / "templates"
 NOTHING = "–"
+VERDICTS = {"higher": "better", "lower": "worse", "same": "the same", "undecided": "undecided"}
+"""Words for what is claimed about accuracies."""
 OPTION = re.compile(r"--[a-z-]+( [^\s)-][^\s)]*)?")
 
 
@@ -138,9 +141,11 @@ def table_row(answer: StudyAnswer, row: Row) -> dict[str, str]:
         "variant": f"{row.variant} ({row.settings})" if row.settings else row.variant,
         "test accuracy": accuracy(row.test),
         "against the first": against(row),
+        "failed to train": f"{row.failed} of {len(row.done)}" if row.done else NOTHING,
         "validation": two_decimal_percent(row.validation.mean) if row.validation else NOTHING,
         "training": duration(row.seconds.mean) if row.seconds else NOTHING,
         "CPU ms per iteration": number(row.milliseconds),
+        "against the first's": processor_time(row),
         "parameters": f"{row.costs.parameters:,}" if row.costs else NOTHING,
         "multiply-adds": f"{row.costs.multiply_adds:,}" if row.costs else NOTHING,
     }
@@ -159,15 +164,25 @@ def accuracy(interval: Interval | None) -> str:
 
 
 def against(row: Row) -> str:
-    """Return the difference from the first variant as text: +0.12 ± 0.08, p = 0.03."""
+    """Return the difference from the first variant as text: better, +0.12 (+0.04 to +0.20)."""
     if row.versus is None:
         return NOTHING
-    interval = row.versus.interval
-    text = signed_hundredths(interval.mean)
-    if interval.high is None or row.versus.p is None:
+    interval, words = row.versus.interval, VERDICTS[row.versus.verdict]
+    text = f"{words}, {signed_hundredths(interval.mean)}"
+    if interval.low is None or interval.high is None:
         return text
-    p = "< 0.001" if row.versus.p < 0.001 else f"= {row.versus.p:.2g}"
-    return f"{text} ± {100 * (interval.high - interval.mean):.2f}, p {p}"
+    return f"{text} ({signed_hundredths(interval.low)} to {signed_hundredths(interval.high)})"
+
+
+def processor_time(row: Row) -> str:
+    """Return the time per iteration as a multiple of the first variant's: 2.81 (2.70 to 2.93)."""
+    if row.time is None:
+        return NOTHING
+    interval = row.time.interval
+    text = f"× {exp(interval.mean):.2f}"
+    if interval.low is None or interval.high is None:
+        return text
+    return f"{text} ({exp(interval.low):.2f} to {exp(interval.high):.2f})"
 
 
 def number(interval: Interval | None) -> str:

@@ -1,5 +1,7 @@
 """Result of one run of a variant."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tasks.engine.models import Record
@@ -29,6 +31,13 @@ class RunResult(Record):
     """SHA-256 of the predictions for the test split."""
     lowest_classes: float
     """Mean number of classes that share the lowest probability of a test image."""
+    never_predicted: int
+    """Number of classes of the validation split that are predicted for none of its images."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the run failed to train: there is a class that the network never predicts."""
+        return self.never_predicted > 0
 
     @property
     def milliseconds(self) -> float:
@@ -46,6 +55,16 @@ def lowest_classes(probabilities: np.ndarray) -> float:
     """
     lowest = probabilities.min(axis=1, keepdims=True)
     return float((probabilities == lowest).sum(axis=1).mean())
+
+
+def never_predicted(confusion: Sequence[Sequence[int]]) -> int:
+    """Return the number of classes that have images, but are never predicted.
+
+    Args:
+        confusion: images by class, rows true, columns predicted.
+    """
+    predicted = np.sum(confusion, axis=0)
+    return int(np.count_nonzero((np.sum(confusion, axis=1) > 0) & (predicted == 0)))
 
 
 def work_seconds(segment: Segment) -> float:
@@ -73,6 +92,7 @@ def summarise_run(
         weights=weights,
         predictions=test.predictions.sha256,
         lowest_classes=lowest_classes(class_probabilities(predictions)),
+        never_predicted=never_predicted(validation.confusion),
     )
 
 

@@ -14,11 +14,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks.geometry import size_problem
-from tasks.model.costs import count_costs
+from tasks.model.costs import Costs, count_costs
 from tasks.records import Shape
 from tasks.settings import NOT_RESULT_SETTINGS, Settings
 from tasks.study.answer import Candidate, Row, StudyAnswer, compare, make_row
 from tasks.study.conclusions import conclude
+from tasks.study.decide import Look, SeedBudget
 from tasks.study.design import Job, Search, Study, Variant, given_settings, make_job
 from tasks.study.result import Outcome, RunResult
 
@@ -35,7 +36,7 @@ class StudyContext:
 
     settings: Settings
     """Settings from the command line."""
-    seeds: int
+    seeds: SeedBudget
     shape: Shape
     data_source: str
 
@@ -47,24 +48,26 @@ class StudyContext:
 
 def run_study(study: Study, context: StudyContext, compute: Compute) -> StudyAnswer:
     """Run the variants of a study, compare them, and draw its conclusions."""
-    rows = run_variants(study, study.variants, context, compute)
+    variants = study.variants
     candidates: tuple[Candidate, ...] = ()
     chosen = None
     if study.search:
-        candidates, finalists = search_networks(study, study.search, rows[0], context, compute)
-        rows += run_variants(study, finalists, context, compute)
+        candidates, finalists = search_networks(study, study.search, context, compute)
+        variants += finalists
         chosen = finalists[0].name if finalists else None
+    rows, looks = run_until_decided(study, variants, context, compute)
     jobs = [job for v in study.variants if isinstance(job := plan_job(study, v, context, 0), Job)]
     first = context.settings.training.seed
     answer = StudyAnswer(
         number=study.number,
         name=study.name,
         question=study.question,
-        rows=compare(rows),
+        rows=rows,
         candidates=candidates,
         chosen=chosen,
         shows_activations=study.shows_activations,
-        seeds=tuple(range(first, first + context.seeds)),
+        seeds=tuple(range(first, first + looks[-1].seeds)),
+        looks=looks,
         iterations=tuple(sorted({job.settings.schedule.iterations for job in jobs})),
         settings=common_settings(study, context),
         command=study_command((study.name,), context.settings, context.seeds),
@@ -79,31 +82,66 @@ def run_study(study: Study, context: StudyContext, compute: Compute) -> StudyAns
     return answer.model_copy(update={"conclusions": conclude(answer, study.conclusion)})
 
 
-def run_variants(
+def run_until_decided(
     study: Study, variants: Sequence[Variant], context: StudyContext, compute: Compute
-) -> list[Row]:
+) -> tuple[tuple[Row, ...], tuple[Look, ...]]:
+    """Run all variants seed by seed, until every comparison is decided or no seeds are left.
+
+    Returns:
+        The compared rows, and the looks at them.
+    """
+    planned = context.seeds.looks(study.most_seeds)
+    return look_until_decided(
+        planned, lambda seeds: run_variants(study, variants, seeds, context, compute)
+    )
+
+
+def look_until_decided(
+    planned: Sequence[Look], rows_of: Callable[[int], Sequence[Row]]
+) -> tuple[tuple[Row, ...], tuple[Look, ...]]:
+    """Compare rows at the planned looks, until every comparison is decided.
+
+    Args:
+        planned: the looks, the last one after all seeds.
+        rows_of: function that returns the rows of so many seeds, the reference first.
+
+    Returns:
+        The compared rows, and the looks at them.
+    """
+    for number, look in enumerate(planned, start=1):
+        rows, looks = compare(rows_of(look.seeds), planned[:number]), tuple(planned[:number])
+        if all(row.decided for row in rows):
+            break
+    return rows, looks
+
+
+def run_variants(
+    study: Study, variants: Sequence[Variant], seeds: int, context: StudyContext, compute: Compute
+) -> Sequence[Row]:
     """Run each variant with every seed; a network that cannot be built fails before any run."""
-    planned = [[plan_job(study, v, context, n) for n in range(context.seeds)] for v in variants]
-    jobs = [job for row in planned for job in row if isinstance(job, Job)]
+    planned = [
+        [plan_job(study, v, context, n) for n in range(min(seeds, v.most_seeds or seeds))]
+        for v in variants
+    ]
+    jobs = [(n, job) for row in planned for n, job in enumerate(row) if isinstance(job, Job)]
     # Seed by seed, so that an interrupted study has results of every variant.
-    jobs.sort(key=lambda job: job.settings.training.seed)
-    outcomes = compute(jobs)
+    jobs.sort(key=lambda pair: pair[0])
+    outcomes = compute([job for _, job in jobs])
     return [
         make_row(
             variant.name,
             options(variant.changes),
-            next(
-                (
-                    count_costs(job.settings.network, context.shape)
-                    for job in row
-                    if isinstance(job, Job)
-                ),
-                None,
-            ),
+            first_costs(row, context),
             [outcomes.get(job.identity) if isinstance(job, Job) else job for job in row],
         )
         for variant, row in zip(variants, planned, strict=True)
     ]
+
+
+def first_costs(planned: Sequence[Job | str], context: StudyContext) -> Costs | None:
+    """Return the costs of the network of planned runs; None if it cannot be built."""
+    jobs = (job for job in planned if isinstance(job, Job))
+    return next((count_costs(job.settings.network, context.shape) for job in jobs), None)
 
 
 def plan_job(study: Study, variant: Variant, context: StudyContext, number: int) -> Job | str:
@@ -117,7 +155,7 @@ def plan_job(study: Study, variant: Variant, context: StudyContext, number: int)
 
 
 def search_networks(
-    study: Study, search: Search, reference: Row, context: StudyContext, compute: Compute
+    study: Study, search: Search, context: StudyContext, compute: Compute
 ) -> tuple[tuple[Candidate, ...], tuple[Variant, ...]]:
     """Run networks chosen by a sampler with the first seed, and choose the smallest good ones.
 
@@ -160,7 +198,8 @@ def search_networks(
         )
         for (variant, _, result), costs, best in zip(found, sizes, on_front, strict=True)
     )
-    needed = reference.validation.mean - search.tolerance if reference.validation else 1.0
+    reference = run_variants(study, study.variants[:1], 1, context, compute)[0].validation
+    needed = reference.mean - search.tolerance if reference else 1.0
     good = sorted(
         (costs.parameters, n)
         for n, (costs, best) in enumerate(zip(sizes, on_front, strict=True))
@@ -207,7 +246,7 @@ def result_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in given.items() if k not in NOT_RESULT_SETTINGS and v != {}}
 
 
-def study_command(names: Sequence[str], settings: Settings, seeds: int) -> str:
+def study_command(names: Sequence[str], settings: Settings, seeds: SeedBudget) -> str:
     """Return the command line that gives the same answers."""
     given = options(result_settings(given_settings(settings)))
     return f"python flows/study.py {' '.join(names)} --seeds {seeds} {given}".rstrip()

@@ -7,12 +7,15 @@ from tasks.model.costs import Costs
 from tasks.records import Device
 from tasks.study.answer import Row, StudyAnswer, compare, make_row
 from tasks.study.conclusions import conclude
+from tasks.study.decide import plan_looks
 from tasks.study.exercises import BY_NAME
 from tasks.study.result import Outcome, RunResult
 
 IMAGES = 10_000
 BASE = (9900, 9905, 9911)
 """Number of correct test images with three seeds."""
+MANY = tuple(9900 + n for n in (0, 5, 11, -4, 7, 2, 9, -6, 3, 8, 1, 6))
+"""Number of correct test images with twelve seeds."""
 
 
 def result(right: int, milliseconds: float = 10.0, **changes: Any) -> RunResult:
@@ -28,6 +31,7 @@ def result(right: int, milliseconds: float = 10.0, **changes: Any) -> RunResult:
         "weights": f"w{right}",
         "predictions": f"p{right}",
         "lowest_classes": 1.0,
+        "never_predicted": 0,
     }
     return RunResult(**facts | changes)
 
@@ -41,12 +45,15 @@ def row(name: str, outcomes: Sequence[Outcome | int], **changes: Any) -> Row:
 
 def answer(*rows: Row, name: str = "dropout", **changes: Any) -> StudyAnswer:
     """Return an answer with its conclusions."""
+    seeds = max(len(row.results) for row in rows)
+    looks = plan_looks(seeds, seeds)
     facts: dict[str, Any] = {
         "number": 5,
         "name": name,
         "question": "Does it help?",
-        "rows": compare(rows),
-        "seeds": (0, 1, 2),
+        "rows": compare(rows, looks),
+        "seeds": tuple(range(seeds)),
+        "looks": looks,
         "iterations": (100,),
         "settings": "--preset fast",
         "command": "python flows/study.py dropout --seeds 3",

@@ -1,24 +1,54 @@
 """Tests of the conclusions of studies."""
 
-from helpers.made_up import BASE, answer, result, row, text_of
+import re
+
+from helpers.made_up import BASE, MANY, answer, result, row, text_of
 
 from tasks.model.costs import Costs
-from tasks.study.answer import Candidate, compare
+from tasks.study.answer import Candidate
 from tasks.study.conclusions import MINUS, signed_hundredths
 
 
-def test_significant_difference_is_stated_with_its_size() -> None:
-    text = text_of(row("none", BASE), row("half", [9950, 9956, 9961]))
-    assert text.startswith("Significantly better than “none”: “half” by 0.50 points (95 % interval")
-    text = text_of(row("none", BASE), row("half", [9800, 9806, 9812]))
-    assert text.startswith("Significantly worse than “none”: “half” by 0.99 points")
+def test_difference_is_stated_with_its_size() -> None:
+    text = text_of(row("none", MANY), row("half", [n + 50 for n in MANY]))
+    assert text == "Better than “none”: “half” by +0.50 points (95 % interval +0.50 to +0.50)."
+    text = text_of(row("none", MANY), row("half", [n - 99 for n in MANY[:6]] + [9800] * 6))
+    assert text.startswith("Worse than “none”: “half” by −1.0")
 
 
-def test_insignificant_difference_is_not_stated() -> None:
-    text = text_of(row("none", BASE), row("half", [9990, 9850, 9930]))
-    assert (
-        text == "With 3 seeds, no difference from “none” can be claimed for “half” (+0.18 points)."
+def test_equality_is_stated_only_if_it_is_certain() -> None:
+    assert text_of(row("none", MANY), row("half", MANY)) == (
+        "The same as “none” within 0.1 points: “half”, 0.00 points (95 % interval 0.00 to 0.00)."
     )
+    text = text_of(row("none", MANY), row("half", [*MANY[:7], *(n + 30 for n in MANY[7:])]))
+    assert text.startswith("Undecided against “none”: “half”, +0.13 points")
+
+
+def test_undecided_comparison_has_the_number_of_further_seeds() -> None:
+    text = text_of(row("none", BASE), row("half", [9990, 9850, 9930]))
+    assert re.fullmatch(
+        r"Undecided against “none”: “half”, \+0.18 points .*; about \d+ further seeds would decide"
+        r" it\.",
+        text,
+    )
+
+
+def test_variant_that_fails_to_train_is_named_and_compared_without_those_runs() -> None:
+    ruined = [result(8900, never_predicted=1) if n % 4 == 0 else n + 9890 for n in range(12)]
+    made = answer(row("none", MANY), row("half", ruined))
+    text = " ".join(made.conclusions)
+    assert "“half” fails to train with 3 of 12 seeds (95 % interval of the share 5% to 57%)" in text
+    assert "its other runs are compared without them" in text
+    mean = made.rows[1].test
+    assert mean and mean.mean > 0.98 and mean.values == 9
+    assert made.rows[1].versus and made.rows[1].versus.interval.values == 9
+
+
+def test_variant_that_always_fails_is_not_compared() -> None:
+    text = text_of(row("none", MANY), row("half", [result(1000, never_predicted=9)] * 12))
+    assert "fails to train with 12 of 12 seeds" in text
+    assert "nothing is left to compare" in text
+    assert "Undecided" not in text
 
 
 def test_zero_difference_has_no_sign() -> None:
@@ -30,38 +60,31 @@ def test_zero_difference_has_no_sign() -> None:
     ]
 
 
-def test_single_seed_gives_no_conclusion() -> None:
+def test_single_seed_decides_nothing() -> None:
     text = text_of(row("none", [9000]), row("half", [9950]))
-    assert text == "One seed has no interval: no difference from “none” can be claimed."
+    assert text.startswith("Undecided against “none”: “half”, +9.50 points; about ")
 
 
-def test_more_variants_require_a_larger_difference() -> None:
-    better = [9906, 9913, 9921]
-    alone = compare([row("none", BASE), row("half", better)])
-    assert alone[1].versus and alone[1].versus.significant
-    others = [row(f"other {n}", [9900, 9911, 9908]) for n in range(20)]
-    among = compare([row("none", BASE), row("half", better), *others])
-    assert among[1].versus and not among[1].versus.significant
-
-
-def test_time_difference_is_stated_only_if_the_interval_excludes_1() -> None:
-    slow = [result(right, ms) for right, ms in zip(BASE, (30.0, 31.0, 29.5), strict=True)]
+def test_time_is_stated_with_the_multiply_adds() -> None:
+    slow = [result(right, 3 * 10.0 + n / 10) for n, right in enumerate(MANY)]
     costs = Costs(parameters=1000, multiply_adds=20_000, activations=100)
-    text = text_of(row("pooled", BASE), row("not pooled", slow, costs=costs))
-    assert "An iteration of “not pooled” takes 3.02 times" in text
+    text = text_of(row("pooled", MANY), row("not pooled", slow, costs=costs))
+    assert "an iteration of “not pooled” takes 3.05 times the processor time" in text
     assert text.endswith("for 2 times the multiply-adds.")
-    assert "An iteration" not in text_of(row("pooled", BASE), row("the same work", slow))
-    unsure = [result(right, ms) for right, ms in zip(BASE, (6.0, 20.0, 13.0), strict=True)]
-    assert "An iteration" not in text_of(
-        row("pooled", BASE), row("not pooled", unsure, costs=costs)
-    )
+    assert "an iteration" not in text_of(row("pooled", MANY), row("the same work", slow))
+    unsure = [result(right, (6.0, 20.0, 13.0)[n % 3]) for n, right in enumerate(MANY)]
+    text = text_of(row("pooled", MANY), row("not pooled", unsure, costs=costs))
+    assert re.search(r"undecided: about \d+ further seeds would decide it", text)
+    equal = [result(right, 10.1) for right in MANY]
+    text = text_of(row("pooled", MANY), row("not pooled", equal, costs=costs))
+    assert "takes 1.01 times the processor time" in text
 
 
 def test_failed_runs_are_counted_and_excluded() -> None:
     made = answer(row("none", BASE), row("half", ["no memory", 9950, 9956]))
     assert made.conclusions[-1] == "1 of 6 runs are missing."
     assert made.rows[1].failures == ("no memory",)
-    assert made.rows[1].versus and made.rows[1].versus.interval.values == 2
+    assert made.rows[1].versus and made.rows[1].test and made.rows[1].test.values == 2
     text = text_of(row("none", ["no memory"] * 3), row("half", BASE))
     assert text == "The reference variant has no result, so no conclusion is possible."
 
@@ -75,7 +98,7 @@ def test_repeatability_compares_weights() -> None:
     other = [result(9900), result(9905, weights="other"), result(9911)]
     text = text_of(row("once", BASE), row("again", other), name="repeat")
     assert "with 1 of 3 seeds it ended with other weights." in text
-    assert "standard deviation of 0.06 points between seeds" in text
+    assert "standard deviation of 0.06 points (95 % interval 0.03 to 0.35) between seeds" in text
 
 
 def test_orders_of_pooling_and_activation_are_compared_by_weights() -> None:

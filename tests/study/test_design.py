@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from flows.cli.study import study_app
 from tasks.records import Shape
 from tasks.settings import Settings
+from tasks.study.decide import SeedBudget
 from tasks.study.design import Search, Study, Variant, given_settings, make_job
 from tasks.study.exercises import BY_NAME, STUDIES
 from tasks.study.run import StudyContext, options, plan_job, study_command
@@ -83,7 +84,7 @@ def test_weights_and_batch_order_have_separate_seeds() -> None:
 def test_invalid_network_gives_a_reason(network: dict[str, object], reason: str) -> None:
     variant = Variant(name="odd", changes={"network": network})
     study = Study(number=1, name="odd", question="?", variants=(variant,))
-    context = StudyContext(Settings(), 1, MNIST, "")
+    context = StudyContext(Settings(), SeedBudget.parse("1"), MNIST, "")
     outcome = plan_job(study, variant, context, 0)
     assert isinstance(outcome, str) and reason in outcome
 
@@ -127,7 +128,7 @@ def test_best_networks_of_a_search_are_the_pareto_front() -> None:
     assert sampler.front() == {(100, 0.9), (150, 0.95), (400, 0.99)}
 
 
-def parse(command: str) -> tuple[list[str], int, Settings]:
+def parse(command: str) -> tuple[list[str], str, Settings]:
     """Parse a printed command of studies; return names, seeds and settings."""
     script = "python flows/study.py "
     assert command.startswith(script)
@@ -156,6 +157,6 @@ def test_printed_changes_of_variants_are_valid_options(study: Study) -> None:
 )
 def test_printed_command_gives_the_same_settings(given: dict[str, object]) -> None:
     settings = Settings.model_validate(given)
-    names, seeds, parsed = parse(study_command(["dropout"], settings, 5))
-    assert (names, seeds) == (["dropout"], 5)
+    names, seeds, parsed = parse(study_command(["dropout"], settings, SeedBudget.parse("3..12")))
+    assert (names, seeds) == (["dropout"], "3..12")
     assert given_settings(parsed) == given_settings(settings)
