@@ -85,23 +85,27 @@ def mnist_study(
 
 
 @flow(name="train-variant")
-def train_variant(settings: Settings, repetition: int = 0, weights_seed: int = 0) -> RunResult:
+def train_variant(
+    settings: Settings, repetition: int = 0, weights_seed: int = 0, probes: bool = False
+) -> RunResult:
     """Train and score one variant with one seed.
 
     Args:
         settings: settings of the variant.
         repetition: number that trains again with the same settings; 0 is the ordinary run.
         weights_seed: seed of the initial weights.
+        probes: whether outputs and gradients before training are computed, too.
     """
     store = open_store(settings.artifacts)
     executor = PrefectExecutor(store, frozenset(settings.refresh))
-    return train_and_score(RepeatedExecutor(executor, "train", repetition), settings, weights_seed)
+    repeated = RepeatedExecutor(executor, "train", repetition)
+    return train_and_score(repeated, settings, weights_seed, probes)
 
 
 def train_job(job: Job) -> RunResult:
     """Train a variant as a flow run of its own."""
     variant = train_variant.with_options(flow_run_name=job.name)
-    return variant(job.settings, job.repetition, job.weights_seed)
+    return variant(job.settings, job.repetition, job.weights_seed, job.probes)
 
 
 class JobRunner:

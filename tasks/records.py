@@ -350,6 +350,18 @@ class Results:
     pictures: Pictures
 
 
+class Probe(Record):
+    """Outputs and gradients of a network for some images, at one checkpoint."""
+
+    images: int
+    logits: str
+    """SHA-256 of the logits, float32 [images, classes]."""
+    layers: tuple[str, ...]
+    """Names of the layers with weights, from the first."""
+    gradients: tuple[float, ...]
+    """Root mean square of the loss's gradient over the weights of each layer."""
+
+
 class Classification(Record):
     """Predictions of an exported model for a split."""
 

@@ -128,9 +128,10 @@ def answer_from_cache(names: list[str], settings: Settings, seeds: SeedBudget) -
         ) from error
 
     def look_up(job: Job) -> Outcome:
+        use_threads(job.settings.threads)  # part of the keys
         executor = RepeatedExecutor(cached, "train", job.repetition)
         try:
-            return train_and_score(executor, job.settings, job.weights_seed)
+            return train_and_score(executor, job.settings, job.weights_seed, job.probes)
         except NotCachedError:
             return None
 

@@ -64,6 +64,22 @@ class Candidate(Record):
     """Whether it is on the Pareto front of parameters and validation accuracy."""
 
 
+class Conclusion(Record):
+    """The answer to a question in sentences."""
+
+    answer: str
+    """The answer in plain words."""
+    numbers: tuple[str, ...] = ()
+    """What it rests on."""
+    reasons: tuple[str, ...] = ()
+    """Why it is so, from what was counted and measured."""
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All of it in order."""
+        return (self.answer, *self.numbers, *self.reasons)
+
+
 class StudyAnswer(Record):
     """A question, the numbers, and the conclusions."""
 
@@ -75,7 +91,7 @@ class StudyAnswer(Record):
     chosen: str | None = None
     """Name of the variant that a search chose, by validation accuracy."""
     shows_activations: bool = False
-    conclusions: tuple[str, ...] = ()
+    conclusion: Conclusion = Conclusion(answer="")
     seeds: tuple[int, ...]
     looks: tuple[Look, ...]
     """Looks at the results, until everything was decided or the seeds were used up."""

@@ -1,21 +1,27 @@
-"""Sentences that follow from the numbers by rule; no claim without support of the intervals."""
+"""Sentences that follow from the numbers by rule: an answer, the numbers, and the reasons."""
 
 from collections.abc import Callable, Sequence
-from math import exp
+from math import exp, sqrt
 
 from tasks.report.formatting import two_decimal_percent
-from tasks.statistics import SIGNIFICANT, Interval, clopper_pearson, deviation_interval
-from tasks.study.answer import Row, StudyAnswer, compare
-from tasks.study.decide import SAME_ACCURACY, SAME_TIME, Comparison, Look
+from tasks.statistics import (
+    SIGNIFICANT,
+    Interval,
+    clopper_pearson,
+    deviation_interval,
+    wilson_interval,
+)
+from tasks.study.answer import Conclusion, Row, StudyAnswer
+from tasks.study.decide import SAME_ACCURACY, SAME_TIME, Comparison
 
-SAME_POINTS = f"{100 * SAME_ACCURACY:g}"
-"""Points below which accuracies count as the same, as text."""
 MINUS = "\N{MINUS SIGN}"
+SAME_POINTS = f"{100 * SAME_ACCURACY:g} points"
+"""Difference below which accuracies count as the same, as text."""
 
 
 def conclude(
-    answer: StudyAnswer, rule: Callable[[StudyAnswer, Sequence[Row]], list[str]]
-) -> tuple[str, ...]:
+    answer: StudyAnswer, rule: Callable[[StudyAnswer, Sequence[Row]], Conclusion]
+) -> Conclusion:
     """Return the sentences that answer a study.
 
     Args:
@@ -24,39 +30,77 @@ def conclude(
     """
     rows = [row for row in answer.rows if row.done]
     if not rows or rows[0] is not answer.rows[0]:
-        return ("The reference variant has no result, so no conclusion is possible.",)
-    sentences = rule(answer, rows)
+        return Conclusion(answer="The first variant has no result, so there is no answer.")
+    made = rule(answer, rows)
     if answer.missing:
         total = sum(len(row.results) for row in answer.rows)
-        sentences.append(f"{answer.missing} of {total} runs are missing.")
-    return tuple(sentences)
+        missing = f"{answer.missing} of {total} runs are missing."
+        made = made.model_copy(update={"numbers": (*made.numbers, missing)})
+    return made
 
 
-def compare_and_count_costs(_answer: StudyAnswer, rows: Sequence[Row]) -> list[str]:
+def compare_with_first(_answer: StudyAnswer, rows: Sequence[Row]) -> Conclusion:
     """Say which variants are better or worse than the first one, and what they cost."""
-    return [*differences(rows), *costs(rows)]
+    return Conclusion(
+        answer=plain_answer(rows), numbers=numbers_of(rows), reasons=tuple(fit_and_size(rows))
+    )
+
+
+def plain_answer(rows: Sequence[Row]) -> str:
+    """Say in plain words how each comparison with the first variant ended."""
+    first = f"“{rows[0].variant}”"
+    sentences = []
+    for kind, (one, many) in PLAIN.items():
+        names = [f"“{row.variant}”" for row in rows[1:] if verdict(row) == kind]
+        if names:
+            sentences.append(
+                f"{listed(names)} {one if len(names) == 1 else many}".format(first=first)
+            )
+    failing = [f"“{row.variant}”" for row in rows if row.failed]
+    if failing:
+        verb = "fails" if len(failing) == 1 else "fail"
+        sentences.append(f"{listed(failing)} {verb} to train with some seeds")
+    return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences) or (
+        "Nothing was compared."
+    )
+
+
+PLAIN = {
+    "higher": ("is more accurate than {first}", "are more accurate than {first}"),
+    "lower": ("is less accurate than {first}", "are less accurate than {first}"),
+    "same": (
+        f"is as accurate as {{first}}, within {SAME_POINTS}",
+        f"are as accurate as {{first}}, within {SAME_POINTS}",
+    ),
+    "undecided": (
+        "against {first} is undecided with so many seeds",
+        "against {first} are undecided with so many seeds",
+    ),
+}
+"""Words for what is claimed about one variant, and about several."""
+
+
+def numbers_of(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return the numbers of all comparisons, and what the variants cost."""
+    return (*failures_to_train(rows), *differences(rows), *costs(rows))
 
 
 def differences(rows: Sequence[Row]) -> list[str]:
-    """Say of each variant which way its comparison with the first one ended."""
+    """Return the difference of each variant from the first one, by what is claimed."""
     first, others = rows[0], [row for row in rows[1:] if row.versus]
-    better = [row for row in others if verdict(row) == "higher"]
-    worse = [row for row in others if verdict(row) == "lower"]
-    same = [row for row in others if verdict(row) == "same"]
-    open_ones = [row for row in others if verdict(row) == "undecided"]
-    sentences = failures_to_train(rows)
-    for word, found in (("Better", better), ("Worse", worse)):
+    groups = (
+        ("higher", f"Better than “{first.variant}”"),
+        ("lower", f"Worse than “{first.variant}”"),
+        ("same", f"The same as “{first.variant}” within {SAME_POINTS}"),
+        ("undecided", f"Undecided against “{first.variant}”"),
+    )
+    sentences = []
+    for kind, words in groups:
+        found = sorted(
+            (row for row in others if verdict(row) == kind), key=lambda row: -abs(gain(row))
+        )
         if found:
-            found.sort(key=lambda row: -abs(gain(row)))
-            sentences.append(
-                f"{word} than “{first.variant}”: {listed([by_how_much(row) for row in found])}."
-            )
-    if same:
-        names = listed([f"“{row.variant}”, {with_interval(row)}" for row in same])
-        sentences.append(f"The same as “{first.variant}” within {SAME_POINTS} points: {names}.")
-    if open_ones:
-        names = listed([undecided(row) for row in open_ones])
-        sentences.append(f"Undecided against “{first.variant}”: {names}.")
+            sentences.append(f"{words}: {'; '.join(by_how_much(row) for row in found)}.")
     return sentences
 
 
@@ -83,30 +127,41 @@ def verdict(row: Row) -> str | None:
     return row.versus.verdict if row.versus else None
 
 
-def undecided(row: Row) -> str:
-    """Return an undecided comparison as text, with the number of seeds that would decide it."""
+def by_how_much(row: Row) -> str:
+    """Return name and difference of a variant as text, and what would decide it."""
     assert row.versus
-    further = counted(row.versus.further, "further seed")
-    return f"“{row.variant}”, {with_interval(row)}; about {further} would decide it"
+    text = f"“{row.variant}” by {points(gain(row))}{interval_text(row.versus)}"
+    if row.versus.verdict == "undecided":
+        return f"{text}, about {counted(row.versus.further, 'further seed')} would decide it"
+    if row.versus.verdict != "same" and row.versus.same < SIGNIFICANT:
+        return f"{text}, which is less than {SAME_POINTS}"
+    return text
 
 
 def costs(rows: Sequence[Row]) -> list[str]:
     """Compare the time of the variants that do other work than the first one."""
     first = rows[0]
     timed = [row for row in rows[1:] if row.costs != first.costs and row.time]
-    return (
-        [f"Of “{first.variant}”, {listed([cost(row, first) for row in timed])}."] if timed else []
-    )
+    if not timed:
+        return []
+    named = "; ".join(f"“{row.variant}” {cost(row, first)}" for row in timed)
+    return [f"An iteration takes, compared with “{first.variant}”: {named}."]
 
 
 def cost(row: Row, first: Row) -> str:
     """Return the work of a variant as text, counted and measured."""
     assert row.time
-    text = f"an iteration of “{row.variant}” takes {time_as_text(row.time)}"
+    text = time_as_text(row.time)
     if row.costs and first.costs and row.costs.multiply_adds != first.costs.multiply_adds:
-        share = row.costs.multiply_adds / first.costs.multiply_adds
-        text += f" for {share:.2g} times the multiply-adds"
+        text += (
+            f" for {multiple(row.costs.multiply_adds, first.costs.multiply_adds)} the multiply-adds"
+        )
     return text
+
+
+def multiple(number: float, of: float) -> str:
+    """Return a ratio as text: 2.5 times."""
+    return f"{number / of:.2g} times"
 
 
 def time_as_text(time: Comparison) -> str:
@@ -116,84 +171,75 @@ def time_as_text(time: Comparison) -> str:
     if interval.low is not None and interval.high is not None:
         text += f" (95 % interval {exp(interval.low):.2f} to {exp(interval.high):.2f})"
     if time.verdict == "same":
-        return f"the same processor time within {exp(SAME_TIME) - 1:.0%}, {text}"
+        return f"{text}, the same within {exp(SAME_TIME) - 1:.0%},"
     if time.verdict == "undecided":
-        return f"{text}, undecided: about {counted(time.further, 'further seed')} would decide it"
+        return f"{text}, undecided (about {counted(time.further, 'further seed')} would decide it),"
     return text
 
 
-def same_weights(first: Row, second: Row) -> str:
-    """Say for how many seeds two runs ended with the same weights."""
-    pairs = [(a, b) for a, b in zip(first.results, second.results, strict=True) if a and b]
-    same = sum(a.weights == b.weights for a, b in pairs)
-    if same == len(pairs):
-        seeds = f"{len(pairs)} of {counted(len(pairs), 'seed')}"
-        return f"with {seeds} a second run ended with the weights of the first, bit for bit"
-    return f"with {len(pairs) - same} of {counted(len(pairs), 'seed')} it ended with other weights"
+def fit_and_size(rows: Sequence[Row]) -> list[str]:
+    """Say how well each variant fits the training images, and how many parameters it has."""
+    first = rows[0]
+    sentences = []
+    fitted = [(row, fit) for row in rows if (fit := training_accuracy(row)) is not None]
+    if len(fitted) > 1:
+        named = "; ".join(f"“{row.variant}” {two_decimal_percent(fit)}" for row, fit in fitted)
+        sentences.append(f"Of the last training batches, the networks get right: {named}.")
+    sized = [
+        row
+        for row in rows[1:]
+        if row.costs and first.costs and row.costs.parameters != first.costs.parameters
+    ]
+    if sized and first.costs:
+        named = "; ".join(f"“{row.variant}” {row.costs.parameters:,}" for row in sized if row.costs)
+        sentences.append(f"Parameters: “{first.variant}” {first.costs.parameters:,}; {named}.")
+    return sentences
 
 
-def standard_deviation(row: Row) -> str:
-    """Return the standard deviation of the test accuracy between seeds, with its interval."""
-    found = deviation_interval([result.test for result in row.trained])
+def training_accuracy(row: Row) -> float | None:
+    """Return the mean accuracy on the last training batches, of the runs that have trained."""
+    values = [result.training for result in row.trained if result.training is not None]
+    return sum(values) / len(values) if values else None
+
+
+def same_weights(first: Row, second: Row) -> tuple[int, int]:
+    """Return for how many seeds two variants ended with the same weights, and of how many."""
+    pairs = [(a, b) for a, b in zip(first.results, second.results, strict=False) if a and b]
+    return sum(a.weights == b.weights for a, b in pairs), len(pairs)
+
+
+def deviation(row: Row) -> Interval | None:
+    """Return the standard deviation of the test accuracy between seeds; None for one seed."""
+    values = [result.test for result in row.trained]
+    return deviation_interval(values) if len(values) > 1 else None
+
+
+def deviation_text(found: Interval) -> str:
+    """Return a standard deviation as text: 0.07 points (95 % interval 0.05 to 0.13)."""
     text = f"{100 * found.mean:.2f} points"
     if found.mean and found.low is not None and found.high is not None:
         text += f" (95 % interval {100 * found.low:.2f} to {100 * found.high:.2f})"
     return text
 
 
-def in_both_orders(
-    pooled_first: Row, other: Row, same_function: bool, looks: Sequence[Look]
-) -> str:
-    """Say how the results of the two orders of pooling and activation differ, and their costs.
-
-    Args:
-        pooled_first: row of pooling before the activation.
-        other: row of the other order.
-        same_function: whether both orders give the same outputs with the same weights: max-pooling
-            with an activation that keeps the order of values. Then training differs only by
-            rounding: gradients are sums over different numbers of values.
-        looks: the looks of the study.
-    """
-    pairs = [(a, b) for a, b in zip(pooled_first.results, other.results, strict=True) if a and b]
-    if not pairs:
-        return f"“{pooled_first.variant}” and “{other.variant}” have no seed in common."
-    same_weights = sum(a.weights == b.weights for a, b in pairs)
-    same = sum(a.predictions == b.predictions for a, b in pairs)
-    right = sum(a.test == b.test for a, b in pairs)
-    if same_weights == len(pairs):
-        result = "the weights are the same, bit for bit"
-    elif same == len(pairs):
-        result = "the predictions are the same, bit for bit"
-    elif right == len(pairs):
-        result = "as many test images are right, with weights that differ"
-    else:
-        result = f"the results differ (with {len(pairs) - same} of {counted(len(pairs), 'seed')})"
-    if same_function and same_weights < len(pairs):
-        result = f"the same function, but gradients are summed in another order, and {result}"
-    time = compare([pooled_first, other], looks)[1].time
-    cost = f"an iteration takes {time_as_text(time)}" if time else "its time was not measured"
-    if pooled_first.costs and other.costs:
-        share = other.costs.activations / pooled_first.costs.activations
-        cost = f"{share:.1f} times as many values go through the activation, and {cost}"
-    return f"“{other.variant}” instead of “{pooled_first.variant}”: {result}; {cost}."
+def spread_of_seeds_and_images(row: Row) -> str:
+    """Say how much of a test accuracy's spread comes from seeds, and how much from the images."""
+    found = deviation(row)
+    if found is None or row.test is None:
+        return ""
+    images = row.trained[0].test_images
+    by_images = sqrt(row.test.mean * (1 - row.test.mean) / images)
+    return (
+        f"The test accuracy of “{row.variant}” has a standard deviation of {deviation_text(found)}"
+        f" between seeds, on the same {images:,} images. Between sets of so many images, that of"
+        f" one network would have one of {100 * by_images:.2f} points (binomial). Variants are"
+        " compared on the same images: what is claimed is about other seeds, not other images."
+    )
 
 
 def gain(row: Row) -> float:
     """Return the mean gain of test accuracy against the first variant."""
     return row.versus.interval.mean if row.versus else 0.0
-
-
-def by_how_much(row: Row) -> str:
-    """Return name and difference of a variant, as text."""
-    assert row.versus
-    small = f", by less than {SAME_POINTS}" if row.versus.same < SIGNIFICANT else ""
-    return f"“{row.variant}” by {with_interval(row)}{small}"
-
-
-def with_interval(row: Row) -> str:
-    """Return the difference of a variant as text: +0.12 points (95 % interval +0.02 to +0.22)."""
-    assert row.versus
-    return f"{points(gain(row))}{interval_text(row.versus)}"
 
 
 def interval_text(versus: Comparison) -> str:
@@ -225,9 +271,20 @@ def accuracy_with_interval(interval: Interval) -> str:
     )
 
 
+def with_both_intervals(row: Row) -> str:
+    """Return a test accuracy with its intervals over seeds, and over images to come."""
+    assert row.test
+    images = row.trained[0].test_images
+    low, high = wilson_interval(round(row.test.mean * images), images)
+    return (
+        f"{accuracy_with_interval(row.test)} on these images; for images to come, seeds aside, the"
+        f" 95 % interval is {two_decimal_percent(low)} to {two_decimal_percent(high)}"
+    )
+
+
 def counted(number: int, noun: str) -> str:
     """Return a number and its noun, in the plural unless it is 1."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def listed(parts: Sequence[str]) -> str:
@@ -238,11 +295,11 @@ def listed(parts: Sequence[str]) -> str:
 def significance_note() -> str:
     """Return the explanation of intervals and of claims for the pages."""
     return (
-        "A variant is better or worse, or the same within"
-        f" {SAME_POINTS} points, if an exact test says so: by flips of the signs of the differences"
-        " by seed, or by permutations where seeds are few. Of all studies, at most"
-        f" {SIGNIFICANT:.0%} claim a difference that is not there, at most {SIGNIFICANT:.0%} an"
-        " equality that is not there, however often they have looked (Holm's correction for the"
-        " variants, a share of the error probability for each look). Intervals are at 95 %, each by"
-        " itself. Choices depend on validation accuracy; test accuracy is only reported."
+        f"A variant is better or worse, or the same within {SAME_POINTS}, if an exact test says so:"
+        " by flips of the signs of the differences by seed, or by permutations where seeds are few."
+        f" Of all studies, at most {SIGNIFICANT:.0%} claim a difference that is not there, and at"
+        f" most {SIGNIFICANT:.0%} an equality that is not there, however often they have looked"
+        " (Holm's correction for the variants, a share of the error probability for each look)."
+        " Intervals are at 95 %, each by itself. Choices depend on validation accuracy; test"
+        " accuracy is only reported."
     )

@@ -24,6 +24,12 @@ from tasks.study.conclusions import signed_hundredths, significance_note
 
 TEMPLATES = Path(__file__).parent / "templates"
 NOTHING = "–"
+LAST_EXERCISE = {
+    "last_question": "Explain to a friend how the program works.",
+    "last_answer": "The report of a run does, under “How it works”, with the numbers of"
+    " that run: python flows/pipeline.py",
+}
+"""The thirteenth exercise is answered by the report, not by a study."""
 VERDICTS = {"higher": "better", "lower": "worse", "same": "the same", "undecided": "undecided"}
 """Words for what is claimed about accuracies."""
 OPTION = re.compile(r"--[a-z-]+( [^\s)-][^\s)]*)?")
@@ -61,7 +67,7 @@ def answer_page(answer: StudyAnswer, png: bytes | None) -> str:
 def index_page(answers: Sequence[StudyAnswer]) -> str:
     """Return the list of all answers, with links to their pages."""
     template = environment(html=True).get_template("index.html.j2")
-    return template.render(answers=answers, **style_and_policy())
+    return template.render(answers=answers, **LAST_EXERCISE, **style_and_policy())
 
 
 def style_and_policy() -> dict[str, str]:
@@ -87,6 +93,7 @@ def answers_markdown(answers: Sequence[StudyAnswer], command: str, pictures: str
         versions=answers[0].versions if answers else {},
         data=list(dict.fromkeys(answer.data_source for answer in answers)),
         command=command,
+        **LAST_EXERCISE,
         first=min((answer.finished for answer in answers), default=""),
         last=max((answer.finished for answer in answers), default=""),
     )

@@ -104,4 +104,6 @@ def write_document(store: Store, answers: Sequence[StudyAnswer], command: str, p
 def study_lines(answer: StudyAnswer) -> str:
     """Return question, conclusions and failures of a study as lines of the log."""
     failures = [f"“{row.variant}” failed: {why}" for row in answer.rows for why in row.failures]
-    return "\n".join([f"{answer.number}. {answer.question}", *answer.conclusions, *failures])
+    return "\n".join(
+        [f"{answer.number}. {answer.question}", *answer.conclusion.sentences, *failures]
+    )

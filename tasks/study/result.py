@@ -1,13 +1,24 @@
 """Result of one run of a variant."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from tasks.engine.models import Record
 from tasks.engine.store import Store
 from tasks.model.prediction_table import class_probabilities, read_predictions
-from tasks.records import Device, Evaluation, Segment
+from tasks.records import Checkpoint, Device, Evaluation, Probe, Segment
+
+LAST_REPORTS = 10
+"""Number of training batches, the last of those reported, whose accuracy is averaged."""
+
+
+class CurvePoint(Record):
+    """Accuracy of a run after a number of iterations."""
+
+    iteration: int
+    validation: float
 
 
 class RunResult(Record):
@@ -33,6 +44,13 @@ class RunResult(Record):
     """Mean number of classes that share the lowest probability of a test image."""
     never_predicted: int
     """Number of classes of the validation split that are predicted for none of its images."""
+
+    training: float | None = None
+    """Mean accuracy of the last training batches that were reported."""
+    curve: tuple[CurvePoint, ...] = ()
+    """Accuracy after each segment of training."""
+    probe: Probe | None = None
+    """Outputs and gradients before training, if the study asks for them."""
 
     @property
     def failed(self) -> bool:
@@ -72,15 +90,32 @@ def work_seconds(segment: Segment) -> float:
     return segment.cpu_seconds if segment.device.kind == "CPU" else segment.seconds
 
 
+def last_training_accuracy(curve: Sequence[float]) -> float | None:
+    """Return the mean accuracy of the last batches that were reported; None without any."""
+    last = curve[-LAST_REPORTS:]
+    return float(np.mean(last)) if len(last) else None
+
+
 def summarise_run(
     store: Store,
-    segments: tuple[Segment, ...],
-    weights: str,
-    validation: Evaluation,
+    checkpoint: Checkpoint,
+    segments: Sequence[Segment],
+    validations: Sequence[Evaluation],
     test: Evaluation,
+    probed: Probe | None = None,
 ) -> RunResult:
-    """Return the numbers of a run from the records of its stages."""
+    """Return the numbers of a run from the records of its stages.
+
+    Args:
+        store: where the files of the records are.
+        checkpoint: the trained weights.
+        segments: the stretches of training; none if nothing is trained.
+        validations: evaluation of the validation split after each segment.
+        test: evaluation of the test split after the last one.
+        probed: outputs and gradients before training.
+    """
     predictions = read_predictions(store.path(test.predictions))
+    validation, last = validations[-1], segments[-1] if segments else None
     return RunResult(
         test=test.correct / test.total,
         test_images=test.total,
@@ -88,12 +123,26 @@ def summarise_run(
         iterations=test.iteration,
         train_seconds=round(sum(segment.seconds for segment in segments), 3),
         work_seconds=round(sum(map(work_seconds, segments)), 3),
-        device=segments[-1].device if segments else None,
-        weights=weights,
+        device=last.device if last else None,
+        weights=checkpoint.file.sha256,
         predictions=test.predictions.sha256,
         lowest_classes=lowest_classes(class_probabilities(predictions)),
         never_predicted=never_predicted(validation.confusion),
+        training=last_training_accuracy(read_curve(store.path(last.curve))) if last else None,
+        curve=tuple(
+            CurvePoint(iteration=one.iteration, validation=one.correct / one.total)
+            for one in validations
+        ),
+        probe=probed,
     )
+
+
+def read_curve(path: Path) -> list[float]:
+    """Return the accuracies of a training curve."""
+    import pyarrow.parquet as pq
+
+    accuracies: list[float] = pq.read_table(path, columns=["accuracy"])["accuracy"].to_pylist()
+    return accuracies
 
 
 Outcome = RunResult | str | None

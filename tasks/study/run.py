@@ -26,9 +26,6 @@ from tasks.study.result import Outcome, RunResult
 Compute = Callable[[Sequence[Job]], Mapping[str, Outcome]]
 """Function that runs jobs, none twice, and returns outcomes by the identity of the job."""
 
-MOST_FINALISTS = 3
-"""Number of networks found by a search that are run with every seed."""
-
 
 @dataclass(frozen=True)
 class StudyContext:
@@ -79,7 +76,7 @@ def run_study(study: Study, context: StudyContext, compute: Compute) -> StudyAns
         },
         finished=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
     )
-    return answer.model_copy(update={"conclusions": conclude(answer, study.conclusion)})
+    return answer.model_copy(update={"conclusion": conclude(answer, study.rule)})
 
 
 def run_until_decided(
@@ -91,6 +88,9 @@ def run_until_decided(
         The compared rows, and the looks at them.
     """
     planned = context.seeds.looks(study.most_seeds)
+    if not study.compares:
+        rows = run_variants(study, variants, planned[0].seeds, context, compute)
+        return tuple(rows), planned[:1]
     return look_until_decided(
         planned, lambda seeds: run_variants(study, variants, seeds, context, compute)
     )
@@ -160,8 +160,8 @@ def search_networks(
     """Run networks chosen by a sampler with the first seed, and choose the smallest good ones.
 
     Returns:
-        All networks tried, and the variants to run with every seed, the smallest first. The choice
-        depends on validation accuracy only.
+        All networks tried, and the variants to run with every seed, that of the highest goal first.
+        The choice depends on validation accuracy only.
     """
     from tasks.study.search import Sampler
 
@@ -198,18 +198,15 @@ def search_networks(
         )
         for (variant, _, result), costs, best in zip(found, sizes, on_front, strict=True)
     )
-    reference = run_variants(study, study.variants[:1], 1, context, compute)[0].validation
-    needed = reference.mean - search.tolerance if reference else 1.0
-    good = sorted(
-        (costs.parameters, n)
-        for n, (costs, best) in enumerate(zip(sizes, on_front, strict=True))
-        if best and found[n][2].validation >= needed
-    )
-    finalists = tuple(
-        found[n][0].model_copy(update={"name": f"{parameters:,} parameters"})
-        for parameters, n in good[:MOST_FINALISTS]
-    )
-    return candidates, finalists
+    smallest: dict[int, Variant] = {}
+    for goal in search.goals:
+        good = [n for n, (_, _, result) in enumerate(found) if result.validation >= goal]
+        if good:
+            size, n = min((sizes[n].parameters, n) for n in good)
+            smallest.setdefault(
+                size, found[n][0].model_copy(update={"name": f"{size:,} parameters"})
+            )
+    return candidates, tuple(smallest.values())
 
 
 def options(changes: Mapping[str, Any]) -> str:

@@ -63,9 +63,9 @@ def answer(*rows: Row, name: str = "dropout", **changes: Any) -> StudyAnswer:
         "finished": "2026-01-31T14:05:09+00:00",
     }
     made = StudyAnswer(**facts | changes)
-    return made.model_copy(update={"conclusions": conclude(made, BY_NAME[name].conclusion)})
+    return made.model_copy(update={"conclusion": conclude(made, BY_NAME[name].rule)})
 
 
 def text_of(*rows: Row, **changes: Any) -> str:
     """Return the conclusions from some variants."""
-    return " ".join(answer(*rows, **changes).conclusions)
+    return " ".join(answer(*rows, **changes).conclusion.sentences)

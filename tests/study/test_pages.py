@@ -50,7 +50,7 @@ def test_page_of_a_study_shows_numbers_conclusions_and_failures(store: Store) ->
     page = Path(write_answer(store, one))
     parsed = Text(page.read_text(encoding="utf-8"))
     text = parsed.text
-    for expected in (f"99.05{NBSP}% ± 0.14", "none <b>", "no | memory", *one.conclusions):
+    for expected in (f"99.05{NBSP}% ± 0.14", "none <b>", "no | memory", *one.conclusion.sentences):
         assert expected in text
     assert [link for link in parsed.links if not link.startswith("data:")] == ["../index.html"]
     assert load_answers(store) == [one]
@@ -94,6 +94,9 @@ def test_document_has_a_table_for_each_answer(store: Store, tmp_path: Path) -> N
     assert lines[head + 1].count("---") == len(cells[0])
     assert cells[2][1] == f"99.05{NBSP}% ± 0.14"
     assert "python flows/study.py all" in lines
-    assert escape_markdown(" ".join(one.conclusions)) in lines
+    assert f"**{escape_markdown(one.conclusion.answer)}**" in lines
+    for sentence in (*one.conclusion.numbers, *one.conclusion.reasons):
+        assert f"- {escape_markdown(sentence)}" in lines
+    assert any(line.startswith("| 13 | Explain to a friend") for line in lines)
     assert cells[3][0].startswith(r"half \<b\> \|")
     assert r"no \!\[memory\](x)" in document.read_text(encoding="utf-8")
