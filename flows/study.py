@@ -37,6 +37,7 @@ from tasks.settings import Settings
 from tasks.study.answer import StudyAnswer
 from tasks.study.decide import DEFAULT_SEEDS, SeedBudget
 from tasks.study.design import Job
+from tasks.study.estimate import estimate_text
 from tasks.study.exercises import BY_NAME
 from tasks.study.pages import answer_markdown, table_rows
 from tasks.study.publish import add_plot, plot_bytes, study_lines, write_answer
@@ -72,8 +73,11 @@ def mnist_study(
         answers = []
         with start_workers(settings, workers, Training(train_job, variant_dependencies)) as pool:
             runner = JobRunner(pool)
+            if len(studies) > 1:
+                chosen = [BY_NAME[name] for name in studies]
+                log.info(f"{len(studies)} studies: {estimate_text(chosen, context)}")
             for name in studies:
-                log.info(f"\nstudy: {name}")
+                log.info(f"\nstudy: {name}: {estimate_text([BY_NAME[name]], context)}")
                 answer = add_plot(executor, run_study(BY_NAME[name], context, runner.compute))
                 page = write_answer(store, answer)
                 publish(store, answer)

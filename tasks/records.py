@@ -382,25 +382,36 @@ class ChartRow(Record):
     mean: float
     low: float | None
     high: float | None
-    milliseconds: float
-    """Per iteration."""
+    verdict: str = ""
+    """What is claimed about it; it decides the colour."""
+    note: str = ""
+    """Verdict and time, as text."""
 
 
-class ChartPoint(Record):
-    """A network that a search has tried, in its plot."""
+class ChartSeries(Record):
+    """Points that belong together."""
 
-    parameters: int
-    error: float
-    """Share of misclassified validation images."""
-    on_front: bool
-    chosen: bool
+    label: str
+    style: Literal["line", "steps", "dots", "rings"]
+    xs: tuple[float, ...]
+    ys: tuple[float, ...]
+    """Errors as shares."""
+
+
+class ChartPanel(Record):
+    """Errors over learning rate, iterations or parameters."""
+
+    title: str
+    x_label: str
+    y_label: str
+    series: tuple[ChartSeries, ...]
 
 
 class StudyChart(Record):
     """The numbers that the plot of a study shows."""
 
     rows: tuple[ChartRow, ...]
-    points: tuple[ChartPoint, ...] = ()
+    panels: tuple[ChartPanel, ...] = ()
 
 
 class Plot(Record):

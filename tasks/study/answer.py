@@ -16,6 +16,10 @@ class Row(Record):
     variant: str
     settings: str = ""
     """Its changes as options of the command line; empty for none."""
+    compares: bool = True
+    """Whether it is compared with the first variant."""
+    command: str = ""
+    """Command line of its run with the first seed; empty if only a study can make such a run."""
     costs: Costs | None = None
     """None if the network cannot be built."""
     results: tuple[RunResult | None, ...]
@@ -105,9 +109,15 @@ class StudyAnswer(Record):
     machine: str
     versions: dict[str, str]
     finished: str
-    """ISO 8601 with time zone."""
+    """When the answer was given, ISO 8601 with time zone."""
     picture: FileRef | None = None
     """The plot; None if nothing has run."""
+
+    @property
+    def trained(self) -> tuple[str, str]:
+        """When the first and the last run ended their training; empty if that is not known."""
+        times = sorted(r.trained for row in self.rows for r in row.done if r.trained)
+        return (times[0], times[-1]) if times else ("", "")
 
     @property
     def missing(self) -> int:
@@ -115,7 +125,15 @@ class StudyAnswer(Record):
         return sum(result is None for row in self.rows for result in row.results)
 
 
-def make_row(variant: str, settings: str, costs: Costs | None, outcomes: Sequence[Outcome]) -> Row:
+def make_row(
+    variant: str,
+    settings: str,
+    costs: Costs | None,
+    outcomes: Sequence[Outcome],
+    *,
+    command: str = "",
+    compares: bool = True,
+) -> Row:
     """Return the statistics of one variant, without comparison."""
     results = tuple(outcome if isinstance(outcome, RunResult) else None for outcome in outcomes)
     done = [result for result in results if result is not None]
@@ -124,6 +142,8 @@ def make_row(variant: str, settings: str, costs: Costs | None, outcomes: Sequenc
     return Row(
         variant=variant,
         settings=settings,
+        command=command,
+        compares=compares,
         costs=costs,
         results=results,
         failures=tuple(failures),
@@ -161,6 +181,8 @@ def compare(rows: Sequence[Row], looks: Sequence[Look]) -> tuple[Row, ...]:
 
 def values_of(row: Row, value_of: Callable[[RunResult], float | None]) -> dict[int, float]:
     """Return values of a row's results by the number of their seed, without those that are None."""
+    if not row.compares:
+        return {}
     found = {n: value_of(result) for n, result in enumerate(row.results) if result is not None}
     return {n: value for n, value in found.items() if value is not None}
 

@@ -111,13 +111,13 @@ def failures_to_train(rows: Sequence[Row]) -> list[str]:
 
 def failure_to_train(row: Row) -> str:
     """Say with how many seeds a variant fails to train, with the exact interval of the share."""
-    low, high = clopper_pearson(row.failed, len(row.done))
+    low, high = (100 * share for share in clopper_pearson(row.failed, len(row.done)))
     rest = (
         "its other runs are compared without them" if row.trained else "nothing is left to compare"
     )
     return (
         f"“{row.variant}” fails to train with {row.failed} of {counted(len(row.done), 'seed')}"
-        f" (95 % interval of the share {low:.0%} to {high:.0%}): there is a class that the network"
+        f" (95 % interval of the share {low:.0f} to {high:.0f} %): there is a class that the network"
         f" never predicts; {rest}."
     )
 
@@ -153,9 +153,8 @@ def cost(row: Row, first: Row) -> str:
     assert row.time
     text = time_as_text(row.time)
     if row.costs and first.costs and row.costs.multiply_adds != first.costs.multiply_adds:
-        text += (
-            f" for {multiple(row.costs.multiply_adds, first.costs.multiply_adds)} the multiply-adds"
-        )
+        times = multiple(row.costs.multiply_adds, first.costs.multiply_adds)
+        text += f", for {times} the multiply-adds"
     return text
 
 
@@ -171,9 +170,9 @@ def time_as_text(time: Comparison) -> str:
     if interval.low is not None and interval.high is not None:
         text += f" (95 % interval {exp(interval.low):.2f} to {exp(interval.high):.2f})"
     if time.verdict == "same":
-        return f"{text}, the same within {exp(SAME_TIME) - 1:.0%},"
+        return f"{text}, the same within {100 * exp(SAME_TIME) - 100:.0f} %"
     if time.verdict == "undecided":
-        return f"{text}, undecided (about {counted(time.further, 'further seed')} would decide it),"
+        return f"{text}, undecided (about {counted(time.further, 'further seed')} would decide it)"
     return text
 
 
@@ -200,6 +199,30 @@ def training_accuracy(row: Row) -> float | None:
     """Return the mean accuracy on the last training batches, of the runs that have trained."""
     values = [result.training for result in row.trained if result.training is not None]
     return sum(values) / len(values) if values else None
+
+
+def pareto_front(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows that no other equals with fewer parameters, by validation accuracy."""
+    sized = sorted(
+        (row.costs.parameters, -row.validation.mean, n)
+        for n, row in enumerate(rows)
+        if row.costs and row.validation
+    )
+    front, best = [], 1.0
+    for _, error, n in sized:
+        if error < best:
+            front.append(rows[n])
+            best = error
+    return front
+
+
+def mean_curve(row: Row) -> list[tuple[int, float]]:
+    """Return the validation accuracy by iterations, averaged over the seeds that have trained."""
+    curves = [result.curve for result in row.trained]
+    return [
+        (of[0].iteration, sum(point.validation for point in of) / len(of))
+        for of in zip(*curves, strict=True)
+    ]
 
 
 def same_weights(first: Row, second: Row) -> tuple[int, int]:
@@ -294,12 +317,13 @@ def listed(parts: Sequence[str]) -> str:
 
 def significance_note() -> str:
     """Return the explanation of intervals and of claims for the pages."""
+    share = f"{100 * SIGNIFICANT:g} %"
     return (
         f"A variant is better or worse, or the same within {SAME_POINTS}, if an exact test says so:"
         " by flips of the signs of the differences by seed, or by permutations where seeds are few."
-        f" Of all studies, at most {SIGNIFICANT:.0%} claim a difference that is not there, and at"
-        f" most {SIGNIFICANT:.0%} an equality that is not there, however often they have looked"
-        " (Holm's correction for the variants, a share of the error probability for each look)."
-        " Intervals are at 95 %, each by itself. Choices depend on validation accuracy; test"
-        " accuracy is only reported."
+        f" Of all studies, at most {share} claim a difference that is not there, and at most {share}"
+        " an equality that is not there, however often they have looked (Holm's correction for the"
+        " variants, a share of the error probability for each look). A run fails to train if there"
+        " is a class that it never predicts. Intervals are at 95 %, each by itself. Choices depend"
+        " on validation accuracy; test accuracy is only reported."
     )

@@ -38,6 +38,12 @@ class Variant(Record):
     """Trains again with the same settings, under a cache entry of its own for each number."""
     fixed: Literal["none", "weights", "order"] = "none"
     """Keeps the initial weights, or the order of images, of the first seed for all seeds."""
+    curve: str = ""
+    """Name of the curve in the plot that the variant is a point of; empty for none."""
+    x: float = 0.0
+    """Its place on that curve."""
+    compares: bool = True
+    """Whether it is compared with the first variant; otherwise, it is only a point of a curve."""
     most_seeds: int | None = None
     """Upper limit of seeds for an expensive variant; None: as many as the study has."""
 
@@ -78,8 +84,12 @@ class Study(Record):
     """Whether outputs and gradients before training are computed, with the first seed."""
     shows_activations: bool = False
     """Whether the table has the number of values that go through the activation."""
+    x_label: str = ""
+    """Name of what the curves of the plot are over."""
     shows_sizes: bool = False
     """Whether the plot shows the variants by their number of parameters."""
+    shows_learning: bool = False
+    """Whether the plot shows learning curves."""
 
 
 class Job(Record):

@@ -18,8 +18,10 @@ from tasks.study.conclusions import (
     differences,
     fit_and_size,
     listed,
+    mean_curve,
     multiple,
     numbers_of,
+    pareto_front,
     plain_answer,
     points,
     same_weights,
@@ -38,18 +40,29 @@ def network(name: str, **changes: Any) -> Variant:
     return Variant(name=name, changes={"network": changes})
 
 
+CYCLE, CONSTANT = "one cycle, by its peak", "constant rate"
+
+
 def constant_rate(rate: float) -> Variant:
     """Return the tutorial's training with another constant learning rate."""
     return Variant(
         name=f"constant {rate:g}",
         changes={"preset": "tutorial", "training": {"learning_rate": rate}},
-        most_seeds=3,
+        curve=CONSTANT,
+        x=rate,
+        compares=False,
+        most_seeds=2,
     )
 
 
 def peak_rate(rate: float) -> Variant:
     """Return a variant with another peak of the learning rate's cycle."""
-    return Variant(name=f"one cycle up to {rate:g}", changes={"training": {"learning_rate": rate}})
+    return Variant(
+        name=f"one cycle up to {rate:g}",
+        changes={"training": {"learning_rate": rate}},
+        curve=CYCLE,
+        x=rate,
+    )
 
 
 def find(rows: Sequence[Row], variant: Variant) -> Row | None:
@@ -183,15 +196,6 @@ def more_iterations(_answer: StudyAnswer, rows: Sequence[Row]) -> Conclusion:
     )
 
 
-def mean_curve(row: Row) -> list[tuple[int, float]]:
-    """Return the validation accuracy by iterations, averaged over the seeds that have trained."""
-    curves = [result.curve for result in row.trained]
-    return [
-        (of[0].iteration, sum(point.validation for point in of) / len(of))
-        for of in zip(*curves, strict=True)
-    ]
-
-
 def left_to_learn(rows: Sequence[Row]) -> tuple[str, ...]:
     """Say how many training images were still wrong at the end of each length."""
     fits = [(row, fit) for row in rows if (fit := training_accuracy(row)) is not None]
@@ -209,16 +213,24 @@ LONGER = Study(
     question="Another 10,000 iterations: does it get better?",
     variants=(ONCE_AS_LONG, TWICE_AS_LONG),
     iterations=10_000,
-    most_seeds=6,
+    most_seeds=5,
+    shows_learning=True,
     rule=more_iterations,
 )
 
 CYCLES = (
-    UNCHANGED.model_copy(update={"name": "one cycle up to 0.006"}),
+    UNCHANGED.model_copy(update={"name": "one cycle up to 0.006", "curve": CYCLE, "x": 6e-3}),
     *map(peak_rate, (6e-4, 2e-3, 1.2e-2, 2e-2)),
 )
 CONSTANTS = (
-    Variant(name="constant 0.0001", changes={"preset": "tutorial"}, most_seeds=3),
+    Variant(
+        name="constant 0.0001",
+        changes={"preset": "tutorial"},
+        curve=CONSTANT,
+        x=1e-4,
+        compares=False,
+        most_seeds=2,
+    ),
     *map(constant_rate, (3e-4, 1e-3, 3e-3)),
 )
 
@@ -267,6 +279,7 @@ LEARNING_RATE = Study(
     name="learning-rate",
     question="Other learning rates.",
     variants=(*CYCLES, *CONSTANTS),
+    x_label="Learning rate",
     rule=best_rates,
 )
 
@@ -274,8 +287,7 @@ LEARNING_RATE = Study(
 def sizes_and_accuracies(_answer: StudyAnswer, rows: Sequence[Row]) -> Conclusion:
     """Compare the shapes, and name those that no smaller one equals."""
     made = compare_with_first(_answer, rows)
-    best = [row for row in rows if is_on_front(row, rows)]
-    best.sort(key=lambda row: row.costs.parameters if row.costs else 0)
+    best = pareto_front(rows)
     named = "; ".join(
         f"“{row.variant}” {row.costs.parameters:,} ({two_decimal_percent(row.validation.mean)})"
         for row in best
@@ -285,19 +297,6 @@ def sizes_and_accuracies(_answer: StudyAnswer, rows: Sequence[Row]) -> Conclusio
         f"No other shape has both fewer parameters and a higher validation accuracy than: {named}."
     )
     return made.model_copy(update={"reasons": (front, *made.reasons[:1])})
-
-
-def is_on_front(row: Row, rows: Sequence[Row]) -> bool:
-    """Return whether no other row has both fewer parameters and a higher validation accuracy."""
-    if not row.costs or not row.validation:
-        return False
-    return not any(
-        other.costs
-        and other.validation
-        and other.costs.parameters < row.costs.parameters
-        and other.validation.mean >= row.validation.mean
-        for other in rows
-    )
 
 
 LAYER_SHAPES = Study(
@@ -371,24 +370,26 @@ function."""
 
 def pooling_order(answer: StudyAnswer, rows: Sequence[Row]) -> Conclusion:
     """Compare each activation and pooling in both orders."""
-    plain, numbers, reasons = [], [], []
+    plain, numbers, reasons, cheaper = [], [], [], ""
     for pool_first, activation_first, same_function in POOLING_ORDERS:
         first, second = find(rows, pool_first), find(rows, activation_first)
         if not (first and second):
             continue
         plain.append(order_in_words(first, second, same_function))
+        cheaper = cheaper_order(first, second)
         numbers.append(order_in_numbers(answer, first, second))
     if plain:
         reasons.append(
             "The largest of some values stays the largest under an activation that never falls, so"
             " max-pooling may come before or after it: max(f(a), f(b)) = f(max(a, b)). An average"
-            " may not. Pooling first leaves a quarter of the values for the activation."
+            " may not. Pooling 2 × 2 first leaves a quarter of the values of a convolution for the"
+            " activation."
         )
     first, sigmoid = find(rows, POOLING_ORDERS[0][0]), find(rows, POOLING_ORDERS[1][0])
     if first and sigmoid and (reason := vanishing_gradients(first, sigmoid)):
         reasons.append(reason)
     return Conclusion(
-        answer=" ".join(plain) or plain_answer(rows),
+        answer=" ".join([*plain, cheaper]).strip() or plain_answer(rows),
         numbers=(*numbers, *differences(rows)),
         reasons=tuple(reasons),
     )
@@ -396,17 +397,33 @@ def pooling_order(answer: StudyAnswer, rows: Sequence[Row]) -> Conclusion:
 
 def order_in_words(first: Row, second: Row, same_function: bool) -> str:
     """Say whether two orders compute the same before training, and after it."""
-    probes = [row.results[0].probe if row.results[0] else None for row in (first, second)]
-    one, other = probes
+    one, other = (row.results[0].probe if row.results[0] else None for row in (first, second))
+    if one and other:
+        same_function = one.logits == other.logits
+        how = "the same logits, bit for bit," if same_function else "other logits"
+        how = f"{how} for {one.images:,} images before training"
+    else:
+        how = "by calculation"
+    which = "the same function" if same_function else "another function"
     same, of = same_weights(first, second)
     after = "the same weights" if same == of else "other weights"
-    if one is None or other is None:
-        before = "the same function, by calculation" if same_function else "another function"
-    elif one.logits == other.logits:
-        before = f"the same logits, bit for bit, for {one.images:,} images before training"
-    else:
-        before = f"other logits for {one.images:,} images before training"
-    return f"“{second.variant}” instead of “{first.variant}”: {before}, and {after} after it."
+    if same < of and same_function:
+        after += ", since gradients are summed in another order"
+    return (
+        f"“{second.variant}” instead of “{first.variant}” is {which} ({how}); training ends with"
+        f" {after}."
+    )
+
+
+def cheaper_order(first: Row, second: Row) -> str:
+    """Say which order has fewer values to activate."""
+    if not (first.costs and second.costs):
+        return ""
+    return (
+        "Pooling first is less work:"
+        f" {first.costs.activations:,} instead of {second.costs.activations:,} values go through"
+        " the activation."
+    )
 
 
 def order_in_numbers(answer: StudyAnswer, first: Row, second: Row) -> str:
@@ -419,7 +436,7 @@ def order_in_numbers(answer: StudyAnswer, first: Row, second: Row) -> str:
             " through the activation"
         )
     if against.time:
-        parts.append(f"an iteration takes {time_as_text(against.time).rstrip(',')}")
+        parts.append(f"an iteration takes {time_as_text(against.time)}")
     if against.versus:
         parts.append(f"the test accuracy differs by {points(against.versus.interval.mean)}")
     return f"“{second.variant}” against “{first.variant}”: {'; '.join(parts)}."
@@ -504,7 +521,7 @@ def smallest_at(candidates: Sequence[Candidate], goal: float) -> Candidate | Non
     return min(good, key=lambda candidate: candidate.costs.parameters, default=None)
 
 
-SMALLEST_SEARCH = Search(trials=48, batch_size=4, goals=(0.990, 0.988), times=2)
+SMALLEST_SEARCH = Search(trials=36, batch_size=4, goals=(0.990, 0.988), times=2)
 
 SMALLEST = Study(
     number=8,
@@ -553,6 +570,7 @@ NO_POOLING = Study(
     name="no-pooling",
     question="No pooling in the convolutional layers: accuracy and training time?",
     variants=(UNCHANGED, network("no pooling", pooling=("none",))),
+    most_seeds=10,
 )
 
 STRIDES = Study(
@@ -601,8 +619,8 @@ HOW_HIGH = Study(
     question="The tutorial says 99 % is possible, “or higher if you do the exercises”: how high?",
     variants=(
         Variant(name="fast", changes={"preset": "fast"}),
-        Variant(name="tutorial", changes={"preset": "tutorial"}, most_seeds=6),
-        Variant(name="best", changes={"preset": "best"}, most_seeds=3),
+        Variant(name="tutorial", changes={"preset": "tutorial"}, most_seeds=5),
+        Variant(name="best", changes={"preset": "best"}, most_seeds=2),
     ),
     rule=highest_accuracy,
 )

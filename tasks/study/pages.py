@@ -89,13 +89,12 @@ def answers_markdown(answers: Sequence[StudyAnswer], command: str, pictures: str
         answers=[common(answer) for answer in answers],
         pictures=pictures,
         note=significance_note(),
-        machines=list(dict.fromkeys(m for answer in answers for m in answer.machine.split("; "))),
+        machines=machines(answers),
         versions=answers[0].versions if answers else {},
         data=list(dict.fromkeys(answer.data_source for answer in answers)),
         command=command,
         **LAST_EXERCISE,
-        first=min((answer.finished for answer in answers), default=""),
-        last=max((answer.finished for answer in answers), default=""),
+        trained=trained_between(answers),
     )
 
 
@@ -111,6 +110,8 @@ def common(answer: StudyAnswer) -> dict[str, Any]:
     table = table_rows(answer)
     return {
         "answer": answer,
+        "trained": trained_between([answer]),
+        "machines": machines([answer]),
         "head": list(table[0]) if table else [],
         "table": table,
         "numbers": list(table[0])[1:] if table else [],
@@ -127,14 +128,44 @@ def common(answer: StudyAnswer) -> dict[str, Any]:
             if c.on_front
         ],
         "note": significance_note(),
+        "runs": [(row.variant, run_links(answer, row), row.command) for row in answer.rows],
     }
+
+
+def run_links(answer: StudyAnswer, row: Row) -> list[tuple[int, str]]:
+    """Return seed and address of each run, relative to the page of the study."""
+    return [
+        (answer.seeds[n], f"../../{result.folder}/")
+        for n, result in enumerate(row.results)
+        if result is not None and result.folder
+    ]
+
+
+def trained_between(answers: Sequence[StudyAnswer]) -> str:
+    """Return when the runs were trained, as text; empty if that is not known."""
+    times = sorted(time for answer in answers for time in answer.trained if time)
+    if not times:
+        return ""
+    first, last = moment(times[0]), moment(times[-1])
+    return f"trained {first}" if first == last else f"trained {first} to {last}"
+
+
+def machines(answers: Sequence[StudyAnswer]) -> list[str]:
+    """Return the names of the processors, each once, without their number of cores.
+
+    The number is that which a run was bound to, and differs from study to study.
+    """
+    names = (name for answer in answers for name in answer.machine.split("; "))
+    return list(dict.fromkeys(re.sub(r", \d+ cores?$", "", name) for name in names))
 
 
 def budget(answer: StudyAnswer) -> str:
     """Return seeds and iterations as text."""
-    seeds = ", ".join(map(str, answer.seeds))
+    first, last = answer.seeds[0], answer.seeds[-1]
+    seeds = f"seeds {first} to {last}" if last > first else f"seed {first}"
+    looked = " and ".join(str(look.seeds) for look in answer.looks)
     iterations = " and ".join(f"{n:,}" for n in answer.iterations) or "no"
-    return f"seed{'s' if len(answer.seeds) > 1 else ''} {seeds}; {iterations} iterations"
+    return f"{seeds}, compared after {looked}; {iterations} iterations"
 
 
 def table_rows(answer: StudyAnswer) -> list[dict[str, str]]:

@@ -1,7 +1,8 @@
 """Result of one run of a variant."""
 
+import datetime
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -45,6 +46,10 @@ class RunResult(Record):
     never_predicted: int
     """Number of classes of the validation split that are predicted for none of its images."""
 
+    folder: str = ""
+    """Folder of the checkpoint at the end, relative to the artifact root."""
+    trained: str = ""
+    """Time when training ended, ISO 8601; empty if it is not known, as in a root at a URL."""
     training: float | None = None
     """Mean accuracy of the last training batches that were reported."""
     curve: tuple[CurvePoint, ...] = ()
@@ -125,6 +130,8 @@ def summarise_run(
         work_seconds=round(sum(map(work_seconds, segments)), 3),
         device=last.device if last else None,
         weights=checkpoint.file.sha256,
+        folder=str(PurePosixPath(checkpoint.file.path).parent),
+        trained="" if store.remote else modified(store.path(checkpoint.file)),
         predictions=test.predictions.sha256,
         lowest_classes=lowest_classes(class_probabilities(predictions)),
         never_predicted=never_predicted(validation.confusion),
@@ -135,6 +142,12 @@ def summarise_run(
         ),
         probe=probed,
     )
+
+
+def modified(path: Path) -> str:
+    """Return when a file was written, ISO 8601 with time zone."""
+    moment = datetime.datetime.fromtimestamp(path.stat().st_mtime).astimezone()
+    return moment.isoformat(timespec="seconds")
 
 
 def read_curve(path: Path) -> list[float]:

@@ -20,7 +20,7 @@ from tasks.settings import NOT_RESULT_SETTINGS, Settings
 from tasks.study.answer import Candidate, Row, StudyAnswer, compare, make_row
 from tasks.study.conclusions import conclude
 from tasks.study.decide import Look, SeedBudget
-from tasks.study.design import Job, Search, Study, Variant, given_settings, make_job
+from tasks.study.design import Job, Search, Study, Variant, given_settings, make_job, merge
 from tasks.study.result import Outcome, RunResult
 
 Compute = Callable[[Sequence[Job]], Mapping[str, Outcome]]
@@ -133,6 +133,8 @@ def run_variants(
             options(variant.changes),
             first_costs(row, context),
             [outcomes.get(job.identity) if isinstance(job, Job) else job for job in row],
+            command=run_command(study, variant, context, row[0]),
+            compares=variant.compares,
         )
         for variant, row in zip(variants, planned, strict=True)
     ]
@@ -228,6 +230,19 @@ def option(name: str, value: Any) -> str:
             return f"--empty-{name}"
         value = ",".join(map(str, value))
     return f"--{name} {shlex.quote(str(value))}"
+
+
+def run_command(study: Study, variant: Variant, context: StudyContext, first: Job | str) -> str:
+    """Return the command line of a variant's run; empty if only a study can make such a run."""
+    if isinstance(first, str) or variant.repetition or variant.fixed != "none":
+        return ""
+    values = merge(context.given, variant.changes)
+    training = {**values.get("training", {}), "seed": first.settings.training.seed}
+    schedule = dict(values.get("schedule", {}))
+    if study.iterations is not None or variant.times > 1:
+        schedule["iterations"] = first.settings.schedule.iterations
+    given = result_settings({**values, "training": training, "schedule": schedule})
+    return f"python flows/pipeline.py {options(given)}"
 
 
 def common_settings(study: Study, context: StudyContext) -> str:

@@ -4,6 +4,8 @@ from typing import Any
 
 from tasks.study.design import Search, Variant
 
+SEARCH_COST = 0.4
+"""Time of an iteration of the networks that are tried, as a share of the tutorial's: a guess."""
 FILTERS = (2, 4, 6, 8, 12, 16, 32)
 NEURONS = (0, 8, 16, 32, 64)
 MOST_LAYERS = 4

@@ -46,7 +46,7 @@ def test_variant_that_fails_to_train_is_named_and_compared_without_those_runs() 
     made = answer(row("none", MANY), row("half", ruined))
     assert "“half” fails to train with some seeds." in made.conclusion.answer
     text = " ".join(made.conclusion.numbers)
-    assert "“half” fails to train with 3 of 12 seeds (95 % interval of the share 5% to 57%)" in text
+    assert "“half” fails to train with 3 of 12 seeds (95 % interval of the share 5 to 57 %)" in text
     assert "its other runs are compared without them" in text
     mean = made.rows[1].test
     assert mean and mean.mean > 0.98 and mean.values == 9
@@ -183,12 +183,13 @@ def test_orders_of_pooling_and_activation_are_compared_by_logits_and_weights() -
     rows[1] = rows[1].model_copy(update={"costs": costs})
     made = answer(*rows, name="relu-pooling-order").conclusion
     assert (
-        "“ReLU, max-pooling” instead of “max-pooling, ReLU”: the same logits, bit for bit, for"
-        " 1,024 images before training, and the same weights after it." in made.answer
+        "“ReLU, max-pooling” instead of “max-pooling, ReLU” is the same function (the same logits,"
+        " bit for bit, for 1,024 images before training); training ends with the same weights."
+        in made.answer
     )
-    assert "instead of “max-pooling, sigmoid”: the same logits" in made.answer
-    assert "before training, and other weights after it" in made.answer
-    assert "instead of “average-pooling, ReLU”: other logits" in made.answer
+    assert "instead of “max-pooling, sigmoid” is the same function (the" in made.answer
+    assert "other weights, since gradients are summed in another order" in made.answer
+    assert "instead of “average-pooling, ReLU” is another function (other" in made.answer
     assert "4 times as many values go through the activation" in made.numbers[0]
     assert "through 3 layers, a gradient shrinks to (1/4)^3 = 1/64 or less" in made.reasons[1]
     assert "is 1.0e-05 with sigmoid and 1.0e-02 with ReLU, 0.001 of it" in made.reasons[1]
