@@ -117,7 +117,7 @@ def failure_to_train(row: Row) -> str:
     )
     return (
         f"“{row.variant}” fails to train with {row.failed} of {counted(len(row.done), 'seed')}"
-        f" (95 % interval of the share {low:.0f} to {high:.0f} %): there is a class that the network"
+        f" (95 % interval of the share {low:.0f} to {high:.0f} %): there is a class that it"
         f" never predicts; {rest}."
     )
 
@@ -321,9 +321,9 @@ def significance_note() -> str:
     return (
         f"A variant is better or worse, or the same within {SAME_POINTS}, if an exact test says so:"
         " by flips of the signs of the differences by seed, or by permutations where seeds are few."
-        f" Of all studies, at most {share} claim a difference that is not there, and at most {share}"
-        " an equality that is not there, however often they have looked (Holm's correction for the"
-        " variants, a share of the error probability for each look). A run fails to train if there"
-        " is a class that it never predicts. Intervals are at 95 %, each by itself. Choices depend"
-        " on validation accuracy; test accuracy is only reported."
+        f" Of all studies, at most {share} claim a difference that is not there, and at most"
+        f" {share} an equality that is not there, however often they have looked (Holm's correction"
+        " for the variants, a share of the error probability for each look). A run fails to train"
+        " if there is a class that it never predicts. Intervals are at 95 %, each by itself."
+        " Choices depend on validation accuracy; test accuracy is only reported."
     )
