@@ -1,4 +1,4 @@
-"""Tests of mixed precision: choice, training and exact resume."""
+"""Tests of mixed precision: training and exact resume."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 from tasks.engine.models import FileRef
 from tasks.engine.store import Store
 from tasks.model.checkpoint import read_tensors, write_tensors
-from tasks.model.precision import choose_precision
 from tasks.model.resume import Progress, load_progress, save_progress
 from tasks.model.train import train
 from tasks.model.trainer import make_trainer
@@ -20,24 +19,6 @@ from tasks.records import Checkpoint, Device, Segment, Splits
 from tasks.settings import NetworkSettings, TrainingSettings
 
 RunStage = Callable[..., Any]
-
-
-@pytest.mark.parametrize(
-    ("wanted", "capability", "expected"),
-    [
-        ("auto", None, "float32"),
-        ("auto", (6, 1), "float32"),
-        ("auto", (7, 0), "mixed_float16"),
-        ("auto", (7, 5), "mixed_float16"),
-        ("auto", (12, 0), "mixed_float16"),
-        ("float32", (9, 0), "float32"),
-        ("mixed", None, "mixed_float16"),
-    ],
-)
-def test_precision_is_chosen_by_setting_and_capability(
-    wanted: Any, capability: Any, expected: str
-) -> None:
-    assert choose_precision(wanted, capability) == expected
 
 
 @pytest.mark.tensorflow
