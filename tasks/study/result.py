@@ -131,7 +131,7 @@ def summarise_run(
         device=last.device if last else None,
         weights=checkpoint.file.sha256,
         folder=str(PurePosixPath(checkpoint.file.path).parent),
-        trained="" if store.remote else modified(store.path(checkpoint.file)),
+        trained="" if store.remote else written_at(store.path(checkpoint.file)),
         predictions=test.predictions.sha256,
         lowest_classes=lowest_classes(class_probabilities(predictions)),
         never_predicted=never_predicted(validation.confusion),
@@ -144,7 +144,7 @@ def summarise_run(
     )
 
 
-def modified(path: Path) -> str:
+def written_at(path: Path) -> str:
     """Return when a file was written, ISO 8601 with time zone."""
     moment = datetime.datetime.fromtimestamp(path.stat().st_mtime).astimezone()
     return moment.isoformat(timespec="seconds")

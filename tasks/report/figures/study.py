@@ -69,7 +69,7 @@ def study(chart: StudyChart) -> Figure:
     axes = scaled_axes(figure, MARGIN, top, WIDE - 2 * MARGIN, high)
     axes.patch.set_alpha(0)  # names are written on the sheet below
     draw_errors(axes, chart.rows)
-    style(axes)
+    style_axes(axes)
     axes.set_xlabel("Test error, log scale", fontsize=LABEL, color=INK)
     axes.set_ylim(len(chart.rows) - 0.5, -0.5)
     axes.yaxis.set_major_locator(NullLocator())
@@ -95,7 +95,7 @@ def write_row(figure: Figure, top: float, row: ChartRow) -> None:
     write(figure, MARGIN + 10, top + 8, name[0] + ("…" if len(name) > 1 else ""), TICK)
 
 
-def style(axes: Axes) -> None:
+def style_axes(axes: Axes) -> None:
     """Give axes the usual ticks and frame."""
     axes.tick_params(labelsize=TICK, labelcolor=INK, color=FRAME)
     axes.set_axisbelow(True)
@@ -158,7 +158,7 @@ def draw_panel(axes: Axes, panel: ChartPanel) -> None:
     for series in panel.series:
         coloured = series.style in ("line", "steps")
         draw_series(axes, series, next(colours, INK) if coloured else INK)
-    style(axes)
+    style_axes(axes)
     percent_axis(axes, False, [max(LEAST_ERROR, y) for s in panel.series for y in s.ys])
     axes.set_xscale("log")
     numbers = [x for series in panel.series for x in series.xs]
