@@ -220,7 +220,8 @@ def train_and_score(
         settings: `schedule.stops` are the iterations after which training pauses, and the
             validation split is evaluated.
         weights_seed: seed of the initial weights; the seed in the settings orders the images.
-        probes: whether outputs and gradients before training are computed, too.
+        probes: whether outputs and gradients before training, and the accuracy on the training
+            images after it, are computed, too.
     """
     data = prepare_data(executor, settings)
     splits, network = data.splits, settings.network
@@ -256,4 +257,5 @@ def train_and_score(
     if not segments:
         validations.append(evaluate_on(splits.validation, checkpoint))
     test = evaluate_on(splits.test, checkpoint)
-    return summarise_run(executor.store, checkpoint, segments, validations, test, probed)
+    fitted = evaluate_on(images, checkpoint) if probes else None
+    return summarise_run(executor.store, checkpoint, segments, validations, test, probed, fitted)

@@ -183,7 +183,7 @@ def fit_and_size(rows: Sequence[Row]) -> list[str]:
     fitted = [(row, fit) for row in rows if (fit := training_accuracy(row)) is not None]
     if len(fitted) > 1:
         named = "; ".join(f"“{row.variant}” {two_decimal_percent(fit)}" for row, fit in fitted)
-        sentences.append(f"Of the last training batches, the networks get right: {named}.")
+        sentences.append(f"Of the training images, the first seed's networks get right: {named}.")
     sized = [
         row
         for row in rows[1:]
@@ -196,7 +196,7 @@ def fit_and_size(rows: Sequence[Row]) -> list[str]:
 
 
 def training_accuracy(row: Row) -> float | None:
-    """Return the mean accuracy on the last training batches, of the runs that have trained."""
+    """Return the mean accuracy on the training images, of the runs that have it."""
     values = [result.training for result in row.trained if result.training is not None]
     return sum(values) / len(values) if values else None
 

@@ -81,7 +81,8 @@ class Study(Record):
     compares: bool = True
     """Whether variants are compared with the first; otherwise, seeds end with the first look."""
     probes: bool = False
-    """Whether outputs and gradients before training are computed, with the first seed."""
+    """Whether outputs and gradients before training, and the accuracy on the training images after
+    it, are computed, with the first seed."""
     shows_activations: bool = False
     """Whether the table has the number of values that go through the activation."""
     x_label: str = ""

@@ -50,7 +50,8 @@ def estimate(studies: Iterable[Study], context: StudyContext) -> tuple[int, floa
                 job = plan_job(study, variant, context, number)
                 if isinstance(job, Job):
                     # The first part of a longer run is a run of its own.
-                    jobs[job.identity] = run_seconds(job, context) / variant.times
+                    same = job.model_copy(update={"probes": False})
+                    jobs[same.identity] = run_seconds(job, context) / variant.times
         if study.search:
             reference = plan_job(study, study.variants[0], context, 0)
             if isinstance(reference, Job):

@@ -204,7 +204,7 @@ def left_to_learn(rows: Sequence[Row]) -> tuple[str, ...]:
     named = " and ".join(f"{two_decimal_percent(1 - fit)} of “{row.variant}”" for row, fit in fits)
     more = fits[-1][1] > fits[0][1]
     what = "there was something left to learn" if more else "nothing more was learned"
-    return (f"Of the last training batches, the networks get wrong: {named}: {what}.",)
+    return (f"Of the training images, the first seed's networks get wrong: {named}: {what}.",)
 
 
 LONGER = Study(
@@ -215,6 +215,7 @@ LONGER = Study(
     iterations=10_000,
     most_seeds=5,
     shows_learning=True,
+    probes=True,
     rule=more_iterations,
 )
 
@@ -269,8 +270,8 @@ def rates_on_both_sides(rows: Sequence[Row], best: Row) -> list[str]:
     if fit is None or not named:
         return []
     return [
-        f"Wrong among the last training batches: “{best.variant}” {two_decimal_percent(1 - fit)},"
-        f" {listed(named)}."
+        f"Wrong among the training images, first seed: “{best.variant}”"
+        f" {two_decimal_percent(1 - fit)}, {listed(named)}."
     ]
 
 
@@ -280,6 +281,7 @@ LEARNING_RATE = Study(
     question="Other learning rates.",
     variants=(*CYCLES, *CONSTANTS),
     x_label="Learning rate",
+    probes=True,
     rule=best_rates,
 )
 
@@ -322,15 +324,14 @@ LAYER_SHAPES = Study(
 def dropout_and_overfitting(_answer: StudyAnswer, rows: Sequence[Row]) -> Conclusion:
     """Compare the variants, and give the gap that dropout is against."""
     made = compare_with_first(_answer, rows)
-    fit, first = training_accuracy(rows[0]), rows[0]
-    if fit is None or first.validation is None:
+    fitted = next((r for r in rows[0].trained if r.training is not None), None)
+    if fitted is None or fitted.training is None:
         return made
-    gap = fit - first.validation.mean
     reason = (
         "Dropout is against overfitting: a network that does better on training images than on"
-        f" others. Without it, {two_decimal_percent(fit)} of the last training batches are right"
-        f" and {two_decimal_percent(first.validation.mean)} of the validation images:"
-        f" {points(-gap)}."
+        f" others. Without it, the first seed's gets {two_decimal_percent(fitted.training)} of the"
+        f" training images right and {two_decimal_percent(fitted.validation)} of the validation"
+        f" images: {points(fitted.validation - fitted.training)}."
     )
     return made.model_copy(update={"reasons": (reason, *made.reasons)})
 
@@ -344,6 +345,7 @@ DROPOUT = Study(
         network("25 %", dropout=0.25),
         network("50 %", dropout=0.5),
     ),
+    probes=True,
     rule=dropout_and_overfitting,
 )
 

@@ -11,9 +11,6 @@ from tasks.engine.store import Store
 from tasks.model.prediction_table import class_probabilities, read_predictions
 from tasks.records import Checkpoint, Device, Evaluation, Probe, Segment
 
-LAST_REPORTS = 10
-"""Number of training batches, the last of those reported, whose accuracy is averaged."""
-
 
 class CurvePoint(Record):
     """Accuracy of a run after a number of iterations."""
@@ -51,7 +48,7 @@ class RunResult(Record):
     trained: str = ""
     """Time when training ended, ISO 8601; empty if it is not known, as in a root at a URL."""
     training: float | None = None
-    """Mean accuracy of the last training batches that were reported."""
+    """Accuracy on all training images, if the study asks for it."""
     curve: tuple[CurvePoint, ...] = ()
     """Accuracy after each segment of training."""
     probe: Probe | None = None
@@ -95,12 +92,6 @@ def work_seconds(segment: Segment) -> float:
     return segment.cpu_seconds if segment.device.kind == "CPU" else segment.seconds
 
 
-def last_training_accuracy(curve: Sequence[float]) -> float | None:
-    """Return the mean accuracy of the last batches that were reported; None without any."""
-    last = curve[-LAST_REPORTS:]
-    return float(np.mean(last)) if len(last) else None
-
-
 def summarise_run(
     store: Store,
     checkpoint: Checkpoint,
@@ -108,6 +99,7 @@ def summarise_run(
     validations: Sequence[Evaluation],
     test: Evaluation,
     probed: Probe | None = None,
+    training: Evaluation | None = None,
 ) -> RunResult:
     """Return the numbers of a run from the records of its stages.
 
@@ -118,6 +110,7 @@ def summarise_run(
         validations: evaluation of the validation split after each segment.
         test: evaluation of the test split after the last one.
         probed: outputs and gradients before training.
+        training: evaluation of the training images after the last segment.
     """
     predictions = read_predictions(store.path(test.predictions))
     validation, last = validations[-1], segments[-1] if segments else None
@@ -135,7 +128,7 @@ def summarise_run(
         predictions=test.predictions.sha256,
         lowest_classes=lowest_classes(class_probabilities(predictions)),
         never_predicted=never_predicted(validation.confusion),
-        training=last_training_accuracy(read_curve(store.path(last.curve))) if last else None,
+        training=training.correct / training.total if training else None,
         curve=tuple(
             CurvePoint(iteration=one.iteration, validation=one.correct / one.total)
             for one in validations
@@ -148,14 +141,6 @@ def written_at(path: Path) -> str:
     """Return when a file was written, ISO 8601 with time zone."""
     moment = datetime.datetime.fromtimestamp(path.stat().st_mtime).astimezone()
     return moment.isoformat(timespec="seconds")
-
-
-def read_curve(path: Path) -> list[float]:
-    """Return the accuracies of a training curve."""
-    import pyarrow.parquet as pq
-
-    accuracies: list[float] = pq.read_table(path, columns=["accuracy"])["accuracy"].to_pylist()
-    return accuracies
 
 
 Outcome = RunResult | str | None

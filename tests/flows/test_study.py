@@ -100,12 +100,12 @@ def test_variants_run_once_and_the_answer_is_cached(
     assert again.code == 0
     assert len(runs(again)) == 4
     assert len(trained(root)) == 6
-    kept = study("strides", "dropout", "--cached-only", "--artifacts", root)
+    kept = study("strides", "no-pooling", "--cached-only", "--artifacts", root)
     assert kept.code == 0, kept.lines
     assert not runs(kept)
     later = answer_of(root, "strides")
     assert later["rows"] == strides["rows"]
-    assert "4 of 6 runs are missing." in answer_of(root, "dropout")["conclusion"]["numbers"]
+    assert "2 of 4 runs are missing." in answer_of(root, "no-pooling")["conclusion"]["numbers"]
 
 
 FAILING = """
@@ -124,7 +124,9 @@ if __name__ == "__main__":
         "fine, too": {"network": {"dense": [8]}},
     }
     variants = tuple(Variant(name=name, changes=values) for name, values in changes.items())
-    studies.BY_NAME["odd"] = Study(number=1, name="odd", question="What fails?", variants=variants)
+    studies.BY_NAME["odd"] = Study(
+        number=1, name="odd", question="What fails?", variants=variants, probes=True
+    )
     settings = Settings.model_validate({
         "artifacts": sys.argv[1],
         "download": {"source": sys.argv[2], "digests": "none"},
@@ -144,6 +146,9 @@ def test_failed_variant_does_not_stop_the_others(prefect_server: str, tmp_path: 
     done = run_script(script, tmp_path / "root", source, PREFECT_API_URL=prefect_server)
     assert done.code == 0, done.lines
     answer = answer_of(tmp_path / "root", "odd")
+    (fine,) = answer["rows"][0]["results"]
+    assert 0 <= fine["training"] <= 1
+    assert fine["probe"]["layers"] == ["conv1", "conv2", "fc1", "fc2"]
     failures = {row["variant"]: " ".join(row["failures"]) for row in answer["rows"]}
     assert failures["fine"] == failures["fine, too"] == ""
     assert failures["no GPU"].startswith("--device gpu: TensorFlow sees no GPU")

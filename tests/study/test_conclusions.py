@@ -222,7 +222,7 @@ def test_99_percent_is_stated_only_if_the_interval_is_above() -> None:
 def test_gap_that_dropout_is_against_is_given() -> None:
     fitted = [result(right, training=0.999) for right in BASE]
     text = text_of(row("none", fitted), row("half", fitted), name="dropout")
-    assert "99.05\N{NO-BREAK SPACE}% of the validation images: −0.85 points." in text
+    assert "99.00\N{NO-BREAK SPACE}% of the validation images: −0.90 points." in text
 
 
 def test_smallest_network_is_stated_with_its_test_accuracy() -> None:
