@@ -139,11 +139,17 @@ def by_how_much(row: Row) -> str:
 
 
 def costs(rows: Sequence[Row]) -> list[str]:
-    """Compare the time of the variants that do other work than the first one."""
+    """Compare the time of the variants that do other work than the first one.
+
+    Of more than three, the fastest and the slowest are named; the table has them all.
+    """
     first = rows[0]
     timed = [row for row in rows[1:] if row.costs != first.costs and row.time]
     if not timed:
         return []
+    if len(timed) > 3:
+        timed.sort(key=lambda row: row.time.interval.mean if row.time else 0.0)
+        timed = [timed[0], timed[-1]]
     named = "; ".join(f"“{row.variant}” {cost(row, first)}" for row in timed)
     return [f"An iteration takes, compared with “{first.variant}”: {named}."]
 

@@ -84,7 +84,7 @@ def test_variants_run_once_and_the_answer_is_cached(
     strides = answer_of(root, "strides")
     for row in strides["rows"]:
         assert [result["test_images"] for result in row["results"]] == [200, 200]
-    assert strides["rows"][1]["versus"]["different"] <= 1
+    assert strides["rows"][1]["time"]["different"] <= 1
     conclusion = strides["conclusion"]
     text = document.read_text(encoding="utf-8")
     for sentence in (conclusion["answer"], *conclusion["numbers"]):
