@@ -277,10 +277,13 @@ class Embedding(Record):
 
 
 class Model(Record):
-    """A trained network that `keras.models.load_model` opens."""
+    """A trained network in the forms that other programs open."""
 
     file: FileRef
-    """From float32 [n, height, width, 1] in [0, 1] to logits float32 [n, classes]."""
+    """For `keras.models.load_model`: from float32 [n, height, width, 1] in [0, 1] to logits
+    float32 [n, classes]."""
+    onnx: Annotated[FileRef | None, NotInKey] = None
+    """The same network as ONNX, see model/onnx_graph.py; None for a champion's model."""
 
 
 class Calibration(Record):
@@ -289,6 +292,8 @@ class Calibration(Record):
     file: FileRef
     """Safetensors: `familiar` float16 [n, neurons], features of training images, each of length 1;
     `limit` float64, largest distance from them; `temperature` float64, divisor of the logits."""
+    onnx: FileRef
+    """The model as ONNX, its probabilities with this temperature; see model/onnx_graph.py."""
 
 
 DATA_SECTION = "The data"

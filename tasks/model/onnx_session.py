@@ -1,0 +1,30 @@
+"""Exported models in ONNX, run without TensorFlow."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from tasks.runtime.threads import cores
+
+Answerer = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""From images, uint8 [n, height, width], one at least, to probabilities, float32 [n, classes], and
+features, float32 [n, neurons]."""
+
+
+def open_onnx(path: Path) -> Answerer:
+    """Open a model that `write_onnx` wrote."""
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(3)  # errors; it warns of missing GPUs
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = len(cores()) or os.cpu_count() or 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+
+    def answer(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        probabilities, features = session.run(["probabilities", "features"], {"image": images})
+        return probabilities, features
+
+    return answer
