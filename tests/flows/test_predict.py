@@ -64,7 +64,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         mnist=True,
     )
     Champions(executor.store).promote(
-        model.file, facts, "a test", "good", None, calibration=calibration.file
+        model.file, facts, "a test", "good", None, calibration=calibration
     )
     return folder / "artifacts"
 
@@ -137,6 +137,24 @@ def test_pictures_of_every_form_are_read(root: Path, tmp_path: Path) -> None:
         "10 pictures were fitted to the form of the training images",
         f"contact sheet: {sheet}",
     ]
+
+
+HEAVY = """
+import sys
+from flows.cli.predict import predict_main
+
+assert predict_main(sys.argv[1:]) == 0
+heavy = {"tensorflow", "keras", "prefect", "onnx", "matplotlib", "sklearn"}
+assert not heavy & {name.split(".")[0] for name in sys.modules}
+"""
+
+
+def test_tensorflow_and_prefect_are_not_imported(root: Path, tmp_path: Path) -> None:
+    """They take seconds."""
+    on_paper(TEST[3]).save(tmp_path / "digit.png")
+    arguments = [tmp_path / "digit.png", "--artifacts", root, "--out", tmp_path / "out.parquet"]
+    command = [sys.executable, "-c", HEAVY, *map(str, arguments)]
+    subprocess.run(command, check=True, cwd=PREDICT.parents[1])
 
 
 def test_in_a_terminal_each_picture_has_its_line_and_no_file_is_written(
