@@ -36,7 +36,8 @@ def compare(folder: Path) -> tuple[int, int, float]:
     network = keras.models.load_model(folder / "model.keras", compile=False)
     _, height, width, _ = network.input_shape
     shape = Shape(height=height, width=width, classes=network.output_shape[-1])
-    with_keras, with_onnx = compile_classifier(network, shape), open_onnx(folder / "model.onnx")
+    with_keras = compile_classifier(network, shape)
+    with_onnx = open_onnx(folder / "model.onnx", shape)
     images = others = 0
     largest = 0.0
     for split in ("train", "validation", "test"):

@@ -138,9 +138,13 @@ def load_answerer(store: Store, champion: Champion, temperature: float) -> Answe
         store: the artifact root.
         champion: to score with.
         temperature: of its calibration, which the ONNX holds already.
+
+    Raises:
+        PipelineError: the model does not fit its record.
     """
+    shape = champion.facts.shape
     if champion.onnx:
-        return open_onnx(store.path(champion.onnx))
+        return open_onnx(store.path(champion.onnx), shape)
 
     from tasks.model.features import compile_reader
     from tasks.model.predictions import load_network
@@ -150,7 +154,6 @@ def load_answerer(store: Store, champion: Champion, temperature: float) -> Answe
         f"champion {champion.id} has no model.onnx: TensorFlow scores with its model.keras, which"
         " takes seconds to start"
     )
-    shape = champion.facts.shape
     network = load_network(store.path(champion.model), shape)
     read = compile_reader(network, shape.height, shape.width)
 

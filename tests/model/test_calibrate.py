@@ -54,7 +54,7 @@ def test_limit_and_temperature_are_those_of_the_validation_split(
     )
     assert best < min(others)
 
-    probabilities, _ = open_onnx(root.path(first.onnx))(validation.images)
+    probabilities, _ = open_onnx(root.path(first.onnx), splits.shape)(validation.images)
     np.testing.assert_allclose(probabilities, softmax(logits, known.temperature), atol=1e-5)
 
     noise = np.random.default_rng(0).integers(0, 256, (200, 8, 8)).astype(np.uint8)

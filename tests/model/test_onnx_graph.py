@@ -17,6 +17,7 @@ from tasks.model.onnx_graph import to_onnx, write_onnx
 from tasks.model.onnx_session import open_onnx
 from tasks.model.temperature import softmax
 from tasks.records import Shape
+from tasks.runtime.errors import PipelineError
 from tasks.settings import NetworkSettings
 from tasks.settings.presets import PRESETS
 
@@ -69,7 +70,7 @@ def test_runtime_answers_as_keras_does(name: str, tmp_path: Path) -> None:
     assert expected.std(axis=0).max() > 1e-3  # the images have different answers
 
     write_onnx(network, tmp_path / "model.onnx", temperature=1.5)
-    probabilities, same_features = open_onnx(tmp_path / "model.onnx")(DIGITS)
+    probabilities, same_features = open_onnx(tmp_path / "model.onnx", SHAPE)(DIGITS)
     assert (probabilities.argmax(axis=1) == expected.argmax(axis=1)).all()
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
     np.testing.assert_allclose(same_features, features, atol=1e-4)
@@ -96,6 +97,12 @@ def test_equal_weights_give_equal_bytes(tmp_path: Path) -> None:
         write_onnx(build(NETWORKS["every option"]), file, temperature)
     first, second, other = (file.read_bytes() for file in files)
     assert first == second != other
+
+
+def test_model_for_other_images_is_refused(tmp_path: Path) -> None:
+    write_onnx(build(NETWORKS["tutorial"]), tmp_path / "model.onnx")
+    with pytest.raises(PipelineError, match=r"a model for 28 × 28 pixels and 10 classes; the imag"):
+        open_onnx(tmp_path / "model.onnx", Shape(height=28, width=28, classes=9))
 
 
 def test_unknown_layer_is_named() -> None:
