@@ -1,7 +1,7 @@
 """A network as an ONNX graph: from grey values to class probabilities.
 
-Keras writes ONNX with tf2onnx: of each export the nodes have other names, so equal weights give
-other bytes, and the graph has twice as many nodes. The few kinds of layers are therefore written
+Keras writes ONNX with tf2onnx: the nodes of each export have other names, so equal weights give
+other bytes, and there are half as many nodes again. The few kinds of layers are therefore written
 one by one.
 """
 
