@@ -23,6 +23,7 @@ SYSTEM_FILES = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")  # APPNOTE.TXT, sections 4.3.7 and 4.3.16
 TAR_MAGIC = b"ustar"  # POSIX.1-1988, section 10.1.1, …
 TAR_MAGIC_PLACE = 257  # … at this place
+TAR_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 OPENERS: dict[bytes, Callable[[BinaryIO], Any]] = {
     GZIP_MAGIC: gzip.open,
     b"BZh": bz2.open,
@@ -318,7 +319,7 @@ def look_up(path: Path) -> Files | None:
 
 
 def archive_kind(path: Path) -> type[ZipArchive | TarArchive] | None:
-    """Tell an archive by its content; None if a file is none."""
+    """Tell an archive by its content, a damaged one by its name; None if a file is none."""
     with path.open("rb") as file:
         if file.read(4).startswith(ZIP_MAGICS):
             return ZipArchive
@@ -326,7 +327,7 @@ def archive_kind(path: Path) -> type[ZipArchive | TarArchive] | None:
         with decompressed(path) as stream:
             start = stream.read(TAR_MAGIC_PLACE + len(TAR_MAGIC))
     except (OSError, *DAMAGES):
-        start = b""
+        return TarArchive if path.name.lower().endswith(TAR_SUFFIXES) else None
     return TarArchive if start[TAR_MAGIC_PLACE:] == TAR_MAGIC else None
 
 

@@ -75,6 +75,13 @@ def test_a_damaged_archive_is_named(tmp_path: Path, container: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_tar_archive_damaged_at_its_start_is_named(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "set.tgz", {"1": os.urandom(5000)})
+    path.write_bytes(path.read_bytes()[:15] + b"\xff" * 20)
+    with pytest.raises(PipelineError, match=r"set\.tgz: damaged archive"):
+        everything(path)
+
+
 def test_a_truncated_tar_archive_is_named(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "set.tar.gz", {"1": os.urandom(5000)})
     path.write_bytes(path.read_bytes()[:-1000])
