@@ -7,6 +7,7 @@ of Python objects are pickles, which run code; they are refused.
 import io
 import math
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -134,7 +135,9 @@ def read_npy(data: bytes, name: str) -> np.ndarray:
     """
     file = io.BytesIO(data)
     try:
-        shape, by_columns, kind = NPY_HEADERS[np.lib.format.read_magic(file)](file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about headers written by Python 2
+            shape, by_columns, kind = NPY_HEADERS[np.lib.format.read_magic(file)](file)
     except Exception as error:  # the header is Python's syntax: whatever its parser raises
         raise PipelineError(f"{name}: not an array of NumPy, or a damaged one") from error
     if kind.kind not in "biuf":

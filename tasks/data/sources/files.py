@@ -21,6 +21,7 @@ MOST_FILES = 1_000_000
 MOST_UNPACKED = 2**32  # bytes of all files in an archive
 SYSTEM_FILES = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")  # APPNOTE.TXT, sections 4.3.7 and 4.3.16
+ZIP_SUFFIXES = (".zip", ".npz")
 TAR_MAGIC = b"ustar"  # POSIX.1-1988, section 10.1.1, …
 TAR_MAGIC_PLACE = 257  # … at this place
 TAR_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
@@ -321,7 +322,7 @@ def look_up(path: Path) -> Files | None:
 def archive_kind(path: Path) -> type[ZipArchive | TarArchive] | None:
     """Tell an archive by its content, a damaged one by its name; None if a file is none."""
     with path.open("rb") as file:
-        if file.read(4).startswith(ZIP_MAGICS):
+        if file.read(4).startswith(ZIP_MAGICS) or path.name.lower().endswith(ZIP_SUFFIXES):
             return ZipArchive
     try:
         with decompressed(path) as stream:
