@@ -3,8 +3,9 @@
 In a folder, the pointer is a symbolic link, replaced by a rename. On S3 it is a small file that
 holds the champion's id, replaced by one conditional write: of two promotions at the same moment,
 one fails. A lease only keeps their numbers apart. Nothing points at a champion before all of its
-files are there, and a folder without a record is no champion: a promotion that was killed left it,
-and the next one after a day removes it. Other file systems have no conditional writes and are refused.
+files are there. A folder without a record is no champion: a promotion that was killed left it, and
+a promotion more than a day later removes it. Other file systems have no conditional writes and are
+refused.
 """
 
 import os

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-
 from helpers.data_sets import encode, write_tree
+
 from tasks.data import idx
 from tasks.data.decode import decode_picture
 from tasks.data.download import get_files

@@ -26,7 +26,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-sys.path[:0] = map(str, Path(__file__).resolve().parents[1:3])
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 from helpers.data_sets import encode

@@ -129,7 +129,7 @@ def test_other_labels_are_refused(
     load: Load, tmp_path: Path, labels: np.ndarray, problem: str
 ) -> None:
     np.savez(tmp_path / "a.npz", x_train=ONES, y_train=labels)
-    with pytest.raises(PipelineError, match="a.npz: y_train.npy: ") as caught:
+    with pytest.raises(PipelineError, match=r"a\.npz: y_train\.npy: ") as caught:
         load(tmp_path / "a.npz")
     assert problem in str(caught.value)
 
