@@ -25,7 +25,7 @@ BLOCKS = 14
 COMPONENTS = 24
 TREE_COMPONENTS = 6
 """Of the components, those in the tree; more make the search slower, fewer its result longer."""
-SAMPLE = 10_000
+SAMPLE = 2_500
 """Images that determine the rotation."""
 SLACK = 1e-3
 """Added to distances of rounded numbers: the search may find too many pairs, never too few."""
