@@ -7,7 +7,14 @@ from pathlib import Path
 from tasks.data.decode import printable
 from tasks.data.sources.arrays import ArraySet, find_arrays, load_arrays
 from tasks.data.sources.base import Contents, expected_digests
-from tasks.data.sources.files import Files, Folder, OneFile, open_files
+from tasks.data.sources.files import (
+    TAR_SUFFIXES,
+    ZIP_SUFFIXES,
+    Files,
+    Folder,
+    OneFile,
+    open_files,
+)
 from tasks.data.sources.idx_files import IdxSet, find_idx, load_idx, missing_files
 from tasks.data.sources.labelled import DataSet, describe_found
 from tasks.data.sources.mnist import IDX_FILES, MNIST
@@ -130,11 +137,13 @@ def find_data_set(names: Sequence[str], label: str) -> Found | None:
 
 def refusal(names: Sequence[str], label: str) -> PipelineError:
     """Return the error for files in no form that is read; it says what was found."""
+    archives = [name for name in names if name.lower().endswith((*TAR_SUFFIXES, *ZIP_SUFFIXES))]
+    advice = f"name the archive: --source {label}/{printable(archives[0])}" if archives else FORMS
     return (
         missing_files(names, label)
         or pictures_without_class(names, label)
         or PipelineError(
-            f"--source {label}: no data set; {describe_found([*map(printable, names)])}; {FORMS}"
+            f"--source {label}: no data set; {describe_found([*map(printable, names)])}; {advice}"
         )
     )
 

@@ -75,6 +75,14 @@ def test_a_damaged_archive_is_named(tmp_path: Path, container: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["set.zip", "set.npz"])
+def test_a_zip_archive_damaged_at_its_start_is_named(tmp_path: Path, name: str) -> None:
+    path = write_zip(tmp_path / name, {"1": b"x"})
+    path.write_bytes(b"?" + path.read_bytes()[1:-10])
+    with pytest.raises(PipelineError, match=rf"{name}: damaged archive \(File is not a zip file\)"):
+        everything(path)
+
+
 def test_a_tar_archive_damaged_at_its_start_is_named(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "set.tgz", {"1": os.urandom(5000)})
     path.write_bytes(path.read_bytes()[:15] + b"\xff" * 20)
