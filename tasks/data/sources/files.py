@@ -176,7 +176,9 @@ class ZipArchive(Archive):
         """Return the members that are files and count."""
         infos = archive.infolist()
         check_count(len(infos), self.label)
-        members = [m for m in infos if not m.is_dir() and counts(m.filename, self.inside)]
+        # Not `is_dir`, which fails for a member without a name.
+        files = [m for m in infos if m.filename and not m.filename.endswith("/")]
+        members = [member for member in files if counts(member.filename, self.inside)]
         check_total(sum(member.file_size for member in members), self.label)
         return members
 

@@ -97,6 +97,12 @@ def test_a_truncated_tar_archive_is_named(tmp_path: Path) -> None:
         everything(path)
 
 
+def test_members_without_a_name_are_left_out(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "set.zip", {"?": b"x", "1": b"y", "folder/": b""})
+    path.write_bytes(path.read_bytes().replace(b"?", b"\0"))
+    assert everything(path) == {"1": b"y"}
+
+
 def test_an_encrypted_member_is_named(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "set.zip", {"1.txt": b"secret"})
     data = path.read_bytes()
