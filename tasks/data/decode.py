@@ -213,12 +213,12 @@ def decode(data: bytes) -> Decoded:
 def silence_libtiff() -> None:
     """Keep libtiff from printing what is wrong with a picture; Pillow raises an error as well."""
     import ctypes
+    import importlib.util
 
-    from PIL import Image
-
+    pillow = importlib.util.find_spec("PIL._imaging")
     # Where libtiff is a part of Pillow's own library, its functions are not found.
     with suppress(AttributeError, OSError):
-        library = ctypes.CDLL(Image.core.__file__)
+        library = ctypes.CDLL(pillow and pillow.origin)
         library.TIFFSetErrorHandler(None)
         library.TIFFSetWarningHandler(None)
 

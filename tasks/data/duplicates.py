@@ -31,8 +31,8 @@ SLACK = 1e-3
 """Added to distances of rounded numbers: the search may find too many pairs, never too few."""
 MAX_PAIRS = 15_000_000
 """Pairs in the tree, as estimated; with more, the search takes too much time and memory."""
-IN_CACHE = 256
-"""Images whose float64 pixels stay in a processor's cache, if they are as small as MNIST's."""
+IN_CACHE = 200_000
+"""Pixels whose float64 values stay in a processor's cache."""
 CHUNK = 4_096
 """Images, or pairs of images, that are computed with at a time."""
 
@@ -95,8 +95,9 @@ def standardise(images: np.ndarray) -> Standardised:
     pixels = height * width
     sums, squares = np.empty(n, np.int64), np.empty(n, np.int64)
     blocks = np.empty((n, (height // side) * (width // side)), np.float32)
-    for start in range(0, n, IN_CACHE):
-        here = slice(start, start + IN_CACHE)
+    step = max(1, IN_CACHE // pixels)
+    for start in range(0, n, step):
+        here = slice(start, start + step)
         values = images[here].astype(np.float64)
         flat = values.reshape(len(values), -1)
         sums[here] = flat.sum(axis=1)
