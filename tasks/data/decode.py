@@ -218,7 +218,7 @@ def silence_libtiff() -> None:
     pillow = importlib.util.find_spec("PIL._imaging")
     # Where libtiff is a part of Pillow's own library, its functions are not found.
     with suppress(AttributeError, OSError):
-        library = ctypes.CDLL(pillow and pillow.origin)
+        library = ctypes.CDLL(pillow.origin if pillow else None)
         library.TIFFSetErrorHandler(None)
         library.TIFFSetWarningHandler(None)
 
