@@ -113,6 +113,7 @@ def compute_results(executor: Executor, settings: Settings) -> Results:
             network=network,
             settings=settings.evaluation,
             iteration=iteration,
+            class_names=splits.class_names,
         )
 
     checkpoint = initialise(executor, shape=shape, network=network, seed=settings.training.seed)
@@ -237,6 +238,7 @@ def train_and_score(executor: Executor, settings: Settings, weights_seed: int) -
             network=settings.network,
             settings=settings.evaluation,
             iteration=checkpoint.iteration,
+            class_names=splits.class_names,
         )
         for split in (splits.validation, splits.test)
     )
