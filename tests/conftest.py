@@ -19,6 +19,21 @@ from tasks.engine.store import Store  # noqa: E402
 set_prefect_defaults()
 
 
+LONG = ("e2e/test_deployments.py", "flows", "e2e", "remote", "runtime", "engine/cache", "model")
+"""Places of the longest tests."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest tests first, so that no worker is left alone with one at the end."""
+    folder = Path(__file__).parent
+
+    def rank(item: pytest.Item) -> int:
+        path = item.path.relative_to(folder).as_posix()
+        return next((n for n, place in enumerate(LONG) if path.startswith(place)), len(LONG))
+
+    items.sort(key=rank)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """An empty artifact root."""

@@ -18,10 +18,19 @@ import numpy as np
 import pytest
 
 from tasks.data import http, idx
-from tasks.data.download import Obtained, choose_sources, collect_files, get_files, may_change
+from tasks.data.download import (
+    Obtained,
+    choose_sources,
+    collect_files,
+    download,
+    get_files,
+    may_change,
+)
 from tasks.data.sources.base import verify
 from tasks.data.sources.mirror import Mirror, archive_limit
 from tasks.data.sources.mnist import IDX_FILES, MNIST
+from tasks.engine.executors import LocalExecutor
+from tasks.engine.store import Store
 from tasks.runtime.errors import PipelineError
 from tasks.settings import DownloadSettings
 
@@ -578,3 +587,16 @@ def test_digits(run: Run) -> None:
     assert not images[:, :2].any()
     assert not images[:, :, -2:].any()
     np.testing.assert_array_equal(images[:, 2], images[:, 4])
+
+
+def test_the_bundled_digits_are_told_from_a_folder(
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    download(LocalExecutor(store), settings=DownloadSettings(source="digits"))
+    (warning,) = caplog.messages
+    assert warning.endswith("for the folder of that name, write --source ./digits")

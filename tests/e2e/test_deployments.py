@@ -422,8 +422,7 @@ def arguments_of(
     """The same run for the command line, but for a few settings."""
     settings = parameters["settings"]
     return (
-        *bars.OPTIONS[:-6],
-        *("--test-images", "0", "--conv2-channels", "0"),
+        *(*bars.NETWORK, *bars.TRAINING, *bars.FIGURES),
         *("--learning-rate", str(learning_rate), "--iterations", str(iterations)),
         *("--source", settings["download"]["source"], "--digests", "none"),
         *("--artifacts", settings["artifacts"]),
@@ -463,7 +462,7 @@ def test_run_goes_on_while_the_server_restarts(
     site: Site, promoted: UUID, parameters: Callable[..., dict[str, Any]]
 ) -> None:
     saved = set(site.root.glob("train/.*.partial"))
-    run = site.run(RETRAINING, parameters(20_002, alpha=1e-300, margin=1))
+    run = site.run(RETRAINING, parameters(5_002, alpha=1e-300, margin=1))
     until = time.monotonic() + 90
     while set(site.root.glob("train/.*.partial")) <= saved:
         assert time.monotonic() < until, site.said("third")

@@ -1,6 +1,7 @@
-"""Test of the pipeline on MNIST from the network."""
+"""Test of the pipeline on MNIST from the network; in `make proofs` with all insights."""
 
 import json
+import os
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -11,12 +12,16 @@ from tasks.data.sources.mnist import MNIST
 
 pytestmark = [pytest.mark.network, pytest.mark.server, pytest.mark.tensorflow]
 
+INSIGHTS = () if "PROOFS" in os.environ else ("--insights", "none")
+
 
 def test_pipeline_downloads_mnist_and_trains_a_network(tmp_path: Path) -> None:
     root, home = tmp_path / "artifacts", tmp_path / "prefect"
     # Empty Prefect home, no server: Prefect starts a temporary one, as in a first run.
     done = run_pipeline(
-        "--iterations", "100", "--artifacts", root, cwd=tmp_path, PREFECT_HOME=str(home)
+        *("--iterations", "100", *INSIGHTS, "--artifacts", root),
+        cwd=tmp_path,
+        PREFECT_HOME=str(home),
     )
     assert done.code == 0, done.lines
     assert done.last == f"report: {root / 'latest' / 'report' / 'index.html'}"

@@ -165,9 +165,12 @@ class Site:
     def wait(self, run_id: UUID, wanted: Callable[[Any], bool], seconds: float = 120) -> Any:
         """Wait until a run's state is as wanted."""
         until = time.monotonic() + seconds
-        while not wanted(state := self.state(run_id)):
-            assert time.monotonic() < until, "\n".join([f"{state}", *map(self.said, self.running)])
-            time.sleep(0.3)
+        with self.client() as client:
+            while not wanted(state := client.read_flow_run(run_id).state):
+                assert time.monotonic() < until, "\n".join(
+                    [f"{state}", *map(self.said, self.running)]
+                )
+                time.sleep(0.3)
         return state
 
     def wait_until_final(self, run_id: UUID, seconds: float = 150) -> Any:
