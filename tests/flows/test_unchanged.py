@@ -12,16 +12,8 @@ pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
 
 
 def options(root: Path) -> tuple[str, ...]:
-    source = root.with_name("source")
-    return (
-        *tiny.OPTIONS,
-        "--insights",
-        "excite",
-        "--source",
-        f"{source}",
-        "--artifacts",
-        f"{root}",
-    )
+    places = ("--source", f"{root.with_name('source')}", "--artifacts", f"{root}")
+    return (*tiny.OPTIONS, "--insights", "excite", *places)
 
 
 @pytest.fixture(scope="module")

@@ -144,8 +144,8 @@ def test_a_server_that_cannot_be_used_is_one_line_of_deploying(server: Guarded) 
     done = deploy(PREFECT_API_URL=server.url, PREFECT_API_SSL_CERT_FILE=str(server.certificate))
     assert done.code == 1
     assert done.lines == [
-        f"error: the Prefect server at {server.url} wants a password; set PREFECT_API_AUTH_STRING to"
-        " user:password"
+        f"error: the Prefect server at {server.url} wants a password; set"
+        " PREFECT_API_AUTH_STRING to user:password"
     ]
     done = deploy(PREFECT_API_URL="http://127.0.0.1:9/api")
     assert done.code == 1
