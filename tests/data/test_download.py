@@ -35,12 +35,6 @@ if TYPE_CHECKING:
     Run = Callable[[DownloadSettings], Contents]
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Return the files that `get_files` finds."""
-    return lambda settings: get_files(settings, tmp_path).contents
-
-
 @dataclass
 class StubSource:
     """A source with a given result."""
