@@ -392,8 +392,8 @@ def test_run_of_a_killed_worker_is_marked_crashed_and_the_next_run_resumes(
         assert scored.is_failed(), "one of the files is invalid"
         artifacts = site.artifacts(images)
         assert artifacts["scores"].startswith("200 pictures scored with champion ")
-        assert "- /nowhere: no such file or folder" in artifacts["scores"]
-        assert "1 input was left out; the others are scored" in artifacts["flow-failure"]
+        assert "- /nowhere: " in artifacts["scores"]
+        assert "1 input was left out" in artifacts["flow-failure"]
         assert pq.read_metadata(site.folder / "scores.parquet").num_rows == 200
 
         crashed = site.wait(killed, lambda state: state.is_final())

@@ -235,7 +235,7 @@ def test_failed_run_publishes_its_reason_without_secrets(
 ) -> None:
     done = command(data=("--source", f"{tmp_path}/none"))
     assert done.code == 1
-    assert done.last == f"error: --source {tmp_path}/none: no such file or folder"
+    assert done.last.startswith(f"error: --source {tmp_path}/none: ")
     artifact = newest_artifact("flow-failure")
     assert artifact.flow_run_id
     lines = artifact.data.splitlines()
@@ -306,10 +306,9 @@ def test_images_are_scored_with_the_champion(
     said = capsys.readouterr()
     line = f"200 pictures scored with champion {champions.current_name()}: {out}"
     assert said.out.splitlines().count(line) == 2
-    assert said.err.splitlines()[-2:] == [
-        f"{tmp_path}/nowhere: no such file or folder",
-        "error: 1 input was left out; the others are scored",
-    ]
+    *_, missing, last = said.err.splitlines()
+    assert missing.startswith(f"{tmp_path}/nowhere: ")
+    assert last.startswith("error: 1 input was left out")
     table = pq.read_table(out)
     _, labels = bars.draw(200, seed=1)
     right = map(int.__eq__, table["predicted"].to_pylist(), labels.tolist())

@@ -20,4 +20,3 @@ def test_convolutional_settings_have_one_value_or_one_per_layer(name: str, value
     message = fault(NetworkSettings, conv_filters="16,36,72", **{"conv_sizes": "5", name: values})
     assert f"--{name.replace('_', '-')} names {len(values.split(','))} layers" in message
     assert "--conv-filters 3" in message
-    assert "give one for all layers, or one for each" in message
