@@ -4,8 +4,12 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # Set before anything imports Prefect, so that no test sees the user's own Prefect home, server
 # or artifacts.
@@ -40,6 +44,15 @@ def store(tmp_path: Path) -> Store:
     store = Store(tmp_path / "artifacts")
     store.prepare()
     return store
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """A real browser. Its event loop runs until it is closed, so other modules have their own."""
+    from helpers.browser import chromium
+
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

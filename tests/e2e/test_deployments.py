@@ -21,7 +21,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from helpers import bars
-from helpers.browser import chromium
 from helpers.commands import RETRAIN, run_script
 from helpers.form import UIS, submit_form
 from helpers.site import RETRAINING, SCORING, Process, Site, copy_project, open_site
@@ -274,12 +273,6 @@ def test_log_lines_of_the_worker_reach_the_server(site: Site, promoted: UUID) ->
         with site.client() as client:
             lines = [log.message for log in client.read_logs(chosen)]
         missing = {text for text in missing if not any(line.startswith(text) for line in lines)}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 def test_webhook_is_told_of_a_promotion(
