@@ -3,7 +3,6 @@
 import datetime
 import json
 import re
-import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -169,28 +168,6 @@ def test_rolled_back_model_is_not_promoted_again(
     assert decision.verdict == "kept"
     assert "was withdrawn by a rollback; to use it again: " in decision.reason
     assert len(champions.history()) == 3
-
-
-def test_damaged_champion_is_reported_and_the_previous_one_is_used(
-    champions: Champions,
-    retrain: Retrain,
-    root: Path,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    shutil.copytree(root, tmp_path / "copy", symlinks=True)
-    copies = Champions(Store(tmp_path / "copy"))
-    before = copies.find().champion
-    assert before
-    current = copies.promote(
-        before.model, before.facts, by="a test", why="again", expected_current=before.id
-    )
-    model = tmp_path / "copy" / current.model.path
-    model.write_bytes(model.read_bytes()[:-1])
-    assert retrain(0, artifacts=tmp_path / "copy").verdict == "kept"
-    problem = f"champion {current.id}: model damaged: model.keras"
-    assert f"{problem}; falling back to {before.id}" in caplog.messages
-    assert f"**Damaged:** {problem}." in newest_artifact("retraining-decision").data
 
 
 def test_incompatible_data_are_refused_before_training(
