@@ -20,7 +20,8 @@ from tasks.engine.store import Store
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
 
 TRAINING = (
-    *("--source", "digits", "--milestones", "0", "--iterations", "701"),
+    *("--source", "digits", "--milestones", "0", "--iterations", "1501"),
+    *("--conv-filters", "8,8", "--conv-sizes", "3,3", "--dense", "16"),
     *("--insights", "none"),  # the later stages are not tested here
 )
 
