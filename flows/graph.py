@@ -107,7 +107,7 @@ def train_to(
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainedNetwork:
     """A trained network, and the way there."""
 
     checkpoint: Checkpoint
@@ -124,7 +124,7 @@ class Training:
 
 def train_to_milestones(
     executor: Executor, settings: Settings, images: Split, splits: Splits
-) -> Training:
+) -> TrainedNetwork:
     """Train from one milestone to the next, and evaluate the test split at each."""
 
     def evaluate_at(checkpoint: Checkpoint, iteration: int) -> Evaluation:
@@ -147,7 +147,7 @@ def train_to_milestones(
         checkpoint = segment.checkpoint
         segments.append(segment)
         evaluations.append(evaluate_at(checkpoint, iterations))
-    return Training(checkpoint, tuple(segments), tuple(evaluations))
+    return TrainedNetwork(checkpoint, tuple(segments), tuple(evaluations))
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class Insights:
 
 
 def look_into_network(
-    executor: Executor, settings: Settings, splits: Splits, training: Training
+    executor: Executor, settings: Settings, splits: Splits, training: TrainedNetwork
 ) -> Insights:
     """Run the stages that look into the trained network."""
     test, shape, network = splits.test, splits.shape, settings.network
@@ -212,7 +212,7 @@ def draw_figures(
     executor: Executor,
     settings: Settings,
     data: PreparedData,
-    training: Training,
+    training: TrainedNetwork,
     metrics: Metrics,
     label_issues: LabelIssues,
     insights: Insights,
