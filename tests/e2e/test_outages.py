@@ -18,7 +18,7 @@ from uuid import UUID
 
 import pytest
 from helpers import bars
-from helpers.site import RETRAINING, RETRY_DELAY, SCORING, Site, copy_project, open_site
+from helpers.site import RETRAINING, RETRY_DELAY, Site, copy_project, open_site
 
 from tasks.champion.registry import Champions
 from tasks.engine.store import Store
@@ -142,11 +142,7 @@ def cancelling(outages: Outages, tmp_path: Path) -> UUID:
     """A run that somebody has just cancelled in the UI."""
     from prefect.states import Cancelling
 
-    pipe = tmp_path / "pipe"  # nobody writes to it: a run that reads it waits
-    os.mkfifo(pipe)
-    parameters = {"paths": [str(pipe)], "settings": {"artifacts": str(outages.site.root)}}
-    run = outages.site.run(SCORING, parameters)
-    outages.site.wait(run, lambda state: state.is_running(), 60)
+    run = training(outages, tmp_path)
     with outages.site.client() as client:
         client.set_flow_run_state(run, Cancelling())
     return run
