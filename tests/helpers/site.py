@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from tasks.engine.store import PROJECT
-from tasks.runtime.server import free_port
+from tasks.runtime.server import free_port, wait_until_ready
 
 RETRAINING = "scheduled-retraining/scheduled-retraining"
 SCORING = "score-batch/score-batch"
@@ -83,13 +83,7 @@ class Site:
     def start_server(self) -> None:
         """Start the server as `make server` does, and wait until it answers."""
         server = self.start("server", "-m", "prefect", "--no-prompt", "server", "start")
-        until = time.monotonic() + 120
-        check = [sys.executable, "-m", "tasks.runtime.server", "check"]
-        while subprocess.run(
-            check, cwd=PROJECT, env=self.environment, capture_output=True, check=False
-        ).returncode:
-            assert time.monotonic() < until, self.said("server")
-            assert server.poll() is None, self.said("server")
+        wait_until_ready(server, self.url)
 
     def start_worker(self, name: str = "first", silence: float = 90, **environment: str) -> Process:
         """Start a worker as `make worker` does."""
