@@ -233,10 +233,10 @@ def test_cache_ls_lists_all_stages_and_prune_keeps_the_latest_run(
 def test_refresh_runs_the_named_stages_only_if_their_outputs_are_unchanged(
     first_run: Finished, root: Path, pipeline: Any
 ) -> None:
-    done = pipeline(*DIGITS, "--artifacts", root, "--refresh", "convert,draw")
+    done = pipeline(*DIGITS, "--artifacts", root, "--refresh", "convert,measure")
     assert done.code == 0
     ran = [name for name, state in states_of(root).items() if state == "ran"]
-    assert ran == ["convert", "draw"]
+    assert ran == ["convert", "measure"]
     assert "convert: running (refresh asked for)" in done.lines
 
 
