@@ -22,7 +22,8 @@ pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
 TRAINING = (
     *("--source", "digits", "--milestones", "0", "--iterations", "1501"),
     *("--conv-filters", "8,8", "--conv-sizes", "3,3", "--dense", "16"),
-    *("--insights", "none"),  # the later stages are not tested here
+    # The later stages are not tested here.
+    *("--insights", "none", "--test-images", "0", "--conv2-channels", "0"),
 )
 
 
