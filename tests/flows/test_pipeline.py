@@ -319,7 +319,7 @@ def test_file_size_limit_fails_in_one_line(prefect_server: str, tmp_path: Path, 
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     last = done.stderr.splitlines()[-1]
     assert done.returncode == 1
