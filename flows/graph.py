@@ -136,6 +136,7 @@ def train_to_milestones(
             network=settings.network,
             settings=settings.evaluation,
             iteration=iteration,
+            class_names=splits.class_names,
         )
 
     checkpoint = initialise(
@@ -311,6 +312,7 @@ def train_and_score(executor: Executor, settings: Settings, weights_seed: int) -
             network=settings.network,
             settings=settings.evaluation,
             iteration=checkpoint.iteration,
+            class_names=splits.class_names,
         )
         for split in (splits.validation, splits.test)
     )

@@ -184,7 +184,8 @@ class Evaluation(Record):
     confusion: tuple[tuple[int, ...], ...]
     """Images by class: rows true, columns predicted."""
     predictions: FileRef
-    """Parquet: index int32, label uint8, predicted uint8, probabilities p0 … float32."""
+    """Parquet: index int32, label uint8, predicted uint8, probabilities p0 … float32; and
+    label_name, predicted_name if the classes have names."""
 
 
 class ClassMetrics(Record):

@@ -126,6 +126,9 @@ def compare_with_champion(
     challenger = classify_validation(results.model)
     if champion is not None and champion.model.sha256 == digest:
         reason = f"the challenger is the champion {champion.id}, byte for byte"
+        if champion.calibration is None:  # of an earlier version
+            reason = f"{reason}, and gets the calibration that it lacked"
+            return Decision(verdict="promoted", reason=reason, challenger=challenger), challenger
         return Decision(verdict="kept", reason=reason), challenger
     if digest[:12] in champions.withdrawn():
         reason = (

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from helpers import tiny
 from helpers.data_sets import encode, write_tree
@@ -35,6 +36,9 @@ def test_pictures_become_a_report_with_their_class_names(pipeline: Any, tmp_path
     report = root / "latest" / "report"
     metrics = json.loads((report / "metrics.json").read_text())
     assert metrics["class_names"] == NAMES
+    predictions = pq.read_table(root / "latest" / "predictions.parquet").to_pylist()
+    assert {row["label_name"] for row in predictions} == set(NAMES)
+    assert all(row["predicted_name"] == NAMES[row["predicted"]] for row in predictions)
     page = (report / "index.html").read_text()
     assert "&lt;cat&gt;" in page
     assert "<cat>" not in page

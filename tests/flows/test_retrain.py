@@ -292,6 +292,26 @@ def test_images_are_scored_with_the_champion(
     assert sum(right) > 190
 
 
+def test_same_model_gets_the_calibration_that_its_champion_lacks(
+    champions: Champions, retrain: Retrain
+) -> None:
+    """A champion of an earlier version has none; the folder of a champion never changes."""
+    trained = champions.read(champions.history()[0])
+    others = Champions(champions.store, "earlier")
+    first = others.promote(trained.model, trained.facts, "me", "good", expected_current=None)
+    assert first.calibration is None
+    decision = retrain(150, champion="earlier")
+    assert decision.verdict == "promoted"
+    assert decision.reason.endswith("byte for byte, and gets the calibration that it lacked")
+    second = others.find().champion
+    assert second
+    assert (second.model.sha256, second.replaced) == (first.model.sha256, first.id)
+    assert second.calibration
+    assert champions.store.problem(second.calibration) is None
+    assert retrain(150, champion="earlier").verdict == "kept"
+    assert others.history() == [first.id, second.id]
+
+
 @pytest.mark.parametrize(
     ("script", "arguments", "line"),
     [
