@@ -50,10 +50,3 @@ def test_pictures_become_a_report_with_their_class_names(pipeline: Any, tmp_path
     assert computed(pipeline(*command).lines) == ["download"]
     picture.write_bytes(encode(np.zeros((8, 8), np.uint8)))
     assert {"download", "convert", "train-40", "draw"} <= set(computed(pipeline(*command).lines))
-
-
-def test_the_bundled_digits_are_told_from_a_folder(pipeline: Any, tmp_path: Path) -> None:
-    (tmp_path / "digits").mkdir()
-    command = (*LEAN, *tiny.OPTIONS, "--artifacts", tmp_path / "artifacts")
-    done = pipeline(*command, "--source", "digits")
-    assert any("write --source ./digits" in line for line in done.lines)

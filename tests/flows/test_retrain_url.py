@@ -41,8 +41,7 @@ def retrain(prefect_server: str, source: Path, s3: Wire) -> Callable[..., Decisi
 
         schedule = {"iterations": iterations, **bars.PARAMETERS["schedule"]}
         data = {"source": str(source), "digests": "none"}
-        figures = {**bars.PARAMETERS["figures"], "insights": ["none"]}
-        settings = {**bars.PARAMETERS, "figures": figures, "schedule": schedule, "download": data}
+        settings = {**bars.PARAMETERS, "schedule": schedule, "download": data}
         return scheduled_retraining(
             Settings.model_validate({**settings, "artifacts": ROOT}), RetrainSettings(**rule)
         )
