@@ -339,17 +339,18 @@ def test_clock_an_hour_off(outages: Outages, other_clock: Path, offset: int) -> 
     preload = {"LD_PRELOAD": str(other_clock), "CLOCK_OFFSET": str(offset)}
     site.start_worker(silence=SILENCE, **preload)
     outages.since = time.monotonic()
-    outages.iterations += 60_000  # longer than the silence
+    outages.iterations += 1
+    iterations = outages.iterations + 60_000  # longer than the silence
     # A worker starts what is due by its own clock.
     due = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=abs(offset))
     with site.client() as client:
         deployment = client.read_deployment_by_name(RETRAINING)
         run = client.create_flow_run_from_deployment(
             deployment.id,
-            parameters=outages.parameters(outages.iterations),
+            parameters=outages.parameters(iterations),
             state=Scheduled(scheduled_time=due),
         ).id
-    outcome = site.wait_until_final(run, 300)
+    outcome = site.wait_until_final(run, 600)
     assert outcome.is_completed(), outcome
     site.end("first")
     site.start_worker(silence=SILENCE)

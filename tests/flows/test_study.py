@@ -151,6 +151,6 @@ def test_failed_variant_does_not_stop_the_others(prefect_server: str, tmp_path: 
     assert fine["probe"]["layers"] == ["conv1", "conv2", "fc1", "fc2"]
     failures = {row["variant"]: " ".join(row["failures"]) for row in answer["rows"]}
     assert failures["fine"] == failures["fine, too"] == ""
-    assert failures["no GPU"].startswith("--device gpu: TensorFlow sees no GPU")
+    assert failures["no GPU"].startswith("--device gpu: ")
     assert failures["too large"].startswith("--conv-sizes: filters of 9 × 9 pixels are larger")
     assert "2 of 4 runs are missing." in answer["conclusion"]["numbers"]
