@@ -58,7 +58,7 @@ class FormSettings(BaseModel):
         None, description="Training iterations in all. Empty: the preset's."
     )
     learning_rate: Rate | SkipJsonSchema[None] = Field(
-        None, description="Adam's step size, or its peak. Empty: the preset's."
+        None, description="The optimizer's step size, or its peak. Empty: the preset's."
     )
     seed: Seed | SkipJsonSchema[None] = Field(
         None, description="Seed of the initial weights and of the order of images. Empty: 0."

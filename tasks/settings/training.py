@@ -7,6 +7,7 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
 )
 
@@ -26,7 +27,12 @@ class TrainingSettings(StageSettings):
 
     seed: Seed = Field(0, description="Seed of the initial weights and of the order of images.")
     batch_size: BatchSize = Field(64, description="Images per training iteration.")
-    learning_rate: Rate = Field(1e-4, description="Adam's step size, or its peak.")
+    optimizer: Literal["adam", "muon"] = Field(
+        "adam",
+        description="muon: the filters of convolutional layers move by the orthogonal matrix"
+        " nearest to the gradient (Jordan 2024), all other weights by Adam.",
+    )
+    learning_rate: Rate = Field(1e-4, description="The optimizer's step size, or its peak.")
     rate_schedule: Literal["constant", "one-cycle"] = Field(
         "constant",
         description="one-cycle: the learning rate rises to its peak and falls to zero, once in"
@@ -35,6 +41,12 @@ class TrainingSettings(StageSettings):
     beta_1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the first moment.")
     beta_2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the second moment.")
     epsilon: PositiveFloat = Field(1e-8, description="Adam's guard against division by zero.")
+    sampled_iterations: NonNegativeInt = Field(
+        0,
+        description="In so many iterations, from the first on, one of the four outputs that"
+        " max-pooling compares is computed, at random, and stands for the maximum: a quarter of"
+        " the convolutions' work.",
+    )
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="Share of the label that is spread over all classes."
     )

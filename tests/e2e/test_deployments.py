@@ -139,7 +139,9 @@ def test_deployments_match_prefect_yaml(site: Site, first_worker: object) -> Non
     assert training.schedules == scoring.schedules == []
     form = training.parameter_openapi_schema["definitions"]["FormSettings"]["properties"]
     assert form["learning_rate"]["exclusiveMinimum"] == 0
-    assert form["learning_rate"]["description"].startswith("Adam's step size, or its peak.")
+    assert form["learning_rate"]["description"].startswith(
+        "The optimizer's step size, or its peak."
+    )
     assert set(scoring.parameter_openapi_schema["required"]) == {"paths"}
 
 
