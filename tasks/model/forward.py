@@ -24,8 +24,8 @@ def forward(network: "keras.Sequential", images: Any, places: Any = None) -> Any
     Args:
         network: from `build_network`.
         images: float32 [n, height, width, 1].
-        places: int32 [convolutional layers with max-pooling, 2], 0 or 1 down and across: which of
-            four outputs stands for their maximum; None for max-pooling.
+        places: int32 [layers, 2], 0 or 1 down and across: which of four outputs of each of the
+            `sampled_layers` stands for their maximum; None for max-pooling.
 
     Returns:
         Logits, float32 [n, classes].
@@ -33,12 +33,12 @@ def forward(network: "keras.Sequential", images: Any, places: Any = None) -> Any
     from keras import layers
 
     bias_add = load_tensorflow().nn.bias_add
-    sampled = [] if places is None else max_pooled(network)
+    sampled = {} if places is None else sampled_layers(network)
     x, bias = images, None
     for layer, following in zip(network.layers, [*network.layers[1:], None], strict=True):
         if layer in sampled:
-            x = convolve_at(x, layer, places[sampled.index(layer)])
-        elif sampled and isinstance(layer, layers.MaxPooling2D):
+            x = convolve_at(x, layer, places[list(sampled).index(layer)])
+        elif layer in sampled.values():
             continue
         elif (
             isinstance(layer, layers.Conv2D)
@@ -83,16 +83,22 @@ def convolve_at(images: Any, layer: "keras.layers.Conv2D", place: Any) -> Any:
     return tf.nn.bias_add(outputs, tf.cast(layer.bias, part.dtype))
 
 
-def max_pooled(network: "keras.Sequential") -> "list[keras.layers.Layer]":
-    """Return the convolutional layers whose outputs are max-pooled."""
+def sampled_layers(
+    network: "keras.Sequential",
+) -> "dict[keras.layers.Layer, keras.layers.Layer]":
+    """Return the convolutional layers with max-pooling, but the first layer, and their poolings.
+
+    The first layer takes little time, and the accuracy suffers if its outputs are sampled.
+    """
     from keras import layers
 
-    found, convolution = [], None
+    first, *others = [layer for layer in network.layers if isinstance(layer, layers.Conv2D)]
+    convolution, found = first, {}
     for layer in network.layers:
         if isinstance(layer, layers.Conv2D):
             convolution = layer
-        elif isinstance(layer, layers.MaxPooling2D):
-            found.append(convolution)
+        elif isinstance(layer, layers.MaxPooling2D) and convolution in others:
+            found[convolution] = layer
     return found
 
 
@@ -100,7 +106,7 @@ def choose_places(layers: int, iteration: Any, seed: int) -> Any:
     """Draw the places of an iteration, int32 [layers, 2]; see `forward`.
 
     Args:
-        layers: convolutional layers with max-pooling.
+        layers: number of `sampled_layers`.
         iteration: int64 scalar tensor.
         seed: of the training.
     """

@@ -68,7 +68,7 @@ def muon_class() -> "type[keras.optimizers.Adam]":
     import keras
     from keras import ops
 
-    class Muon(keras.optimizers.Adam):
+    class Muon(keras.optimizers.Adam):  # type: ignore[misc]
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
             *sizes, filters = variable.shape
             if len(sizes) != 3:

@@ -9,7 +9,7 @@ import numpy as np
 from tasks.model import augment
 from tasks.model.checkpoint import get_state, set_state
 from tasks.model.device import load_tensorflow
-from tasks.model.forward import choose_places, forward, max_pooled
+from tasks.model.forward import choose_places, forward, sampled_layers
 from tasks.model.network import build_network
 from tasks.model.optimizer import (
     add_loss_scale,
@@ -150,10 +150,9 @@ def make_train_steps(
         x, y = batch(rows, *data)
         if augment.is_enabled(settings):
             x = augment.transform_images(x, iteration, settings)
-        if settings.sampled_iterations == 0:
-            update(x, y, None)
-        elif iteration < settings.sampled_iterations:
-            update(x, y, choose_places(len(max_pooled(network)), iteration, settings.seed))
+        # AutoGraph makes a branch of the graph only if there are sampled iterations.
+        if settings.sampled_iterations and iteration < settings.sampled_iterations:
+            update(x, y, choose_places(len(sampled_layers(network)), iteration, settings.seed))
         else:
             update(x, y, None)
 

@@ -43,9 +43,9 @@ class TrainingSettings(StageSettings):
     epsilon: PositiveFloat = Field(1e-8, description="Adam's guard against division by zero.")
     sampled_iterations: NonNegativeInt = Field(
         0,
-        description="In so many iterations, from the first on, one of the four outputs that"
-        " max-pooling compares is computed, at random, and stands for the maximum: a quarter of"
-        " the convolutions' work.",
+        description="In so many iterations, from the first on, convolutional layers but the first"
+        " compute one of four outputs, at random, in place of their maximum: a quarter of the"
+        " work. No effect without max-pooling.",
     )
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="Share of the label that is spread over all classes."

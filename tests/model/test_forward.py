@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tasks.model.device import load_tensorflow
-from tasks.model.forward import choose_places, forward, max_pooled
+from tasks.model.forward import choose_places, forward, sampled_layers
 from tasks.model.network import build_network
 from tasks.records import Shape
 from tasks.settings import NetworkSettings
@@ -63,16 +63,23 @@ def test_one_of_four_outputs_stands_for_their_maximum(settings: dict[str, object
     for variable in network.trainable_variables:
         variable.assign(random.normal(scale=0.3, size=variable.shape))
     images = random.random((5, 27, 25, 1), dtype=np.float32)
-    places = random.integers(0, 2, (len(max_pooled(network)), 2)).astype(np.int32)
-    expected, remaining = images, iter(places)
+    sampled = sampled_layers(network)
+    places = random.integers(0, 2, (len(sampled), 2)).astype(np.int32)
+    expected = images
     for layer in network.layers:
-        if isinstance(layer, layers.MaxPooling2D):
-            (down, across), (_, h, w, _) = next(remaining), expected.shape
-            expected = expected[:, down : h // 2 * 2 : 2, across : w // 2 * 2 : 2]
+        if layer in sampled.values():
+            down, across = places[list(sampled.values()).index(layer)]
+            _, height, width, _ = expected.shape
+            expected = expected[:, down : height // 2 * 2 : 2, across : width // 2 * 2 : 2]
         else:
             expected = np.asarray(layer(expected, training=True))
 
-    assert len(places) == str(settings.get("pooling", ("max", "max"))).count("max")
+    poolings = {layer.name: pool.name for layer, pool in sampled.items()}
+    assert poolings == {
+        layer.name.replace("pool", "conv"): layer.name
+        for layer in network.layers
+        if isinstance(layer, layers.MaxPooling2D) and layer.name != "pool1"
+    }
     found = forward(network, images, places)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
