@@ -73,7 +73,9 @@ def make_trainer(
     mixed = device.precision == "mixed_float16"
     optimizer = add_loss_scale(adam, model) if mixed else adam
     update = make_update(model, optimizer, training, device)
-    return Trainer(model, adam, optimizer, make_train_steps(model, update, training, device))
+    sampled = round(training.sampled_pooling * (cycle or 0))
+    steps = make_train_steps(model, update, training, device, sampled)
+    return Trainer(model, adam, optimizer, steps)
 
 
 def mean_loss(labels: Any, logits: Any, label_smoothing: float = 0.0) -> Any:
@@ -129,6 +131,7 @@ def make_train_steps(
     update: Callable[[Any, Any, Any], None],
     settings: TrainingSettings,
     device: Device,
+    sampled: int,
 ) -> TrainSteps:
     """Compile a function that trains on many batches in one call.
 
@@ -137,8 +140,9 @@ def make_train_steps(
     Args:
         network: network to train.
         update: from `make_update`.
-        settings: augmentation of the images, sampled iterations.
+        settings: augmentation of the images, seed of the places.
         device: processor that the data set is on.
+        sampled: first iterations, whose forward pass samples the outputs of convolutions.
     """
     tf = load_tensorflow()
 
@@ -151,7 +155,7 @@ def make_train_steps(
         if augment.is_enabled(settings):
             x = augment.transform_images(x, iteration, settings)
         # AutoGraph makes a branch of the graph only if there are sampled iterations.
-        if settings.sampled_iterations and iteration < settings.sampled_iterations:
+        if sampled and iteration < sampled:
             update(x, y, choose_places(len(sampled_layers(network)), iteration, settings.seed))
         else:
             update(x, y, None)

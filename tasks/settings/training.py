@@ -7,7 +7,6 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
 )
 
@@ -41,11 +40,13 @@ class TrainingSettings(StageSettings):
     beta_1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the first moment.")
     beta_2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the second moment.")
     epsilon: PositiveFloat = Field(1e-8, description="Adam's guard against division by zero.")
-    sampled_iterations: NonNegativeInt = Field(
-        0,
-        description="In so many iterations, from the first on, convolutional layers but the first"
-        " compute one of four outputs, at random, in place of their maximum: a quarter of the"
-        " work. No effect without max-pooling.",
+    sampled_pooling: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="In the first part of a one-cycle, this share of it, convolutional layers"
+        " but the first compute one of four outputs, at random, in place of their maximum: a"
+        " quarter of the work. No effect with a constant rate or without max-pooling.",
     )
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="Share of the label that is spread over all classes."

@@ -314,8 +314,8 @@ def test_preset_chosen_in_the_form_is_trained(
     state = site.wait_until_final(run)
     assert state.is_completed(), site.said("first")
     settings = json.loads((root / "latest/report/metrics.json").read_text())["settings"]
-    assert settings["schedule"]["iterations"] == iterations.get("iterations", 660)
-    assert settings["training"]["learning_rate"] == 6e-3
+    assert settings["schedule"]["iterations"] == iterations.get("iterations", 400)
+    assert settings["training"]["learning_rate"] == 1e-2
     assert settings["training"]["rate_schedule"] == "one-cycle"
 
 

@@ -131,7 +131,7 @@ def test_two_segments_equal_one_with_all_options(
         optimizer="muon",
         learning_rate=0.01,
         rate_schedule="one-cycle",
-        sampled_iterations=40,
+        sampled_pooling=0.6,
         label_smoothing=0.1,
         shift=1,
         rotation=10,

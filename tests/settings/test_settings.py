@@ -63,7 +63,7 @@ def test_defaults_equal_the_tutorial() -> None:
         "xla": "auto",
         "batch_size": 64,
         "optimizer": "adam",
-        "sampled_iterations": 0,
+        "sampled_pooling": 0.0,
         "learning_rate": 1e-4,
         "beta_1": 0.9,
         "beta_2": 0.999,
@@ -311,7 +311,7 @@ def test_schema_describes_every_option() -> None:
 
 def test_explicit_options_override_the_preset() -> None:
     fast = Settings(preset="fast")
-    assert (fast.schedule.iterations, fast.training.rate_schedule) == (660, "one-cycle")
+    assert (fast.schedule.iterations, fast.training.rate_schedule) == (400, "one-cycle")
     other = Settings.model_validate(
         {"preset": "fast", "schedule": {"iterations": 100}, "training": {"seed": 3}}
     )
