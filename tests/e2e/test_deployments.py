@@ -314,7 +314,7 @@ def test_preset_chosen_in_the_form_is_trained(
     state = site.wait_until_final(run)
     assert state.is_completed(), site.said("first")
     settings = json.loads((root / "latest/report/metrics.json").read_text())["settings"]
-    assert settings["schedule"]["iterations"] == iterations.get("iterations", 400)
+    assert settings["schedule"]["iterations"] == iterations.get("iterations", 450)
     assert settings["training"]["learning_rate"] == 1e-2
     assert settings["training"]["rate_schedule"] == "one-cycle"
 

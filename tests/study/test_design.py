@@ -32,7 +32,7 @@ def test_all_twelve_exercises_have_valid_variants() -> None:
 
 
 def test_studies_start_from_the_fast_preset_and_the_given_settings() -> None:
-    assert job("dropout", 0).settings.schedule.iterations == 400
+    assert job("dropout", 0).settings.schedule.iterations == 450
     said = job("dropout", 1, 2, schedule={"iterations": 50}, training={"seed": 5})
     assert said.settings.schedule.iterations == 50
     assert said.settings.network.dropout == 0.25
