@@ -43,6 +43,7 @@ def forward(network: "keras.Sequential", images: Any, places: Any = None) -> Any
         elif (
             isinstance(layer, layers.Conv2D)
             and layer.use_bias
+            and layer.compute_dtype == layer.variable_dtype  # else its own call casts
             and isinstance(following, layers.MaxPooling2D)
         ):
             x, bias = layer.convolution_op(x, layer.kernel), layer.bias

@@ -106,7 +106,7 @@ def make_update(
         network: network to train.
         optimizer: built for the network.
         settings: smoothing of the labels.
-        device: precision and compiler.
+        device: compiler.
 
     Returns:
         A function of images, float32 [n, height, width, 1] in [0, 1], labels, int32 [n], and
@@ -117,9 +117,7 @@ def make_update(
 
     def update(x: Any, y: Any, places: Any) -> None:
         with tf.GradientTape() as tape:
-            # In mixed precision, the layers' own calls cast between the types.
-            own_pass = device.precision == "float32" or places is not None
-            logits = forward(network, x, places) if own_pass else network(x, training=True)
+            logits = forward(network, x, places)
             loss = optimizer.scale_loss(mean_loss(y, logits, settings.label_smoothing))
         optimizer.apply(tape.gradient(loss, variables), variables)
 
