@@ -4,9 +4,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
-# Two tests at a time. The tests of a file share fixtures, so one process runs them all. The files
-# with the longest tests come first.
-PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+# The tests of a file share fixtures, so one process runs them all. tests/conftest.py puts the
+# longest files first.
+BY_FILE := --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test quick check proofs benchmarks format lock clean server deploy worker
@@ -21,14 +21,15 @@ demo: $(VENV)/installed ## the same in about a minute, on small digits that need
 	@$(BIN)/python flows/pipeline.py --source digits --iterations 1000 --learning-rate 1e-3 $(ARGS)
 
 test: $(VENV)/installed-dev ## run every test that should pass on your machine
-	@$(BIN)/pytest $(PARALLEL) $(ARGS)
+	@$(BIN)/pytest -n 3 $(BY_FILE) $(ARGS)  # three on two cores: many tests wait for servers
 
-quick: $(VENV)/installed-dev ## run the tests without a server, the network and TensorFlow
-	@$(BIN)/pytest $(PARALLEL) -m "not server and not network and not tensorflow" $(ARGS)
+quick: $(VENV)/installed-dev ## run the short tests, without a server, the network and TensorFlow
+	@$(BIN)/pytest -n 2 $(BY_FILE) -m "not (slow or server or network or tensorflow)" $(ARGS)
 
 proofs: $(VENV)/installed-dev ## run longer tests: 10,000 edit sequences, 140 kills, every outage, a week
 	@CACHE_SEQUENCES=10000 $(BIN)/pytest tests/engine/cache/test_properties.py $(ARGS)
 	@KILLS=40 $(BIN)/pytest tests/flows/test_kills.py -s $(ARGS)
+	@PROOFS=1 $(BIN)/pytest tests/flows/test_side_by_side.py tests/e2e/test_mnist.py $(ARGS)
 	@CHAMPION_KILLS=100 $(BIN)/pytest tests/champion/test_kills.py $(ARGS)
 	@PROOFS=1 $(BIN)/pytest tests/e2e/test_deployments.py tests/e2e/test_outages.py tests/e2e/test_week.py -s $(ARGS)
 	@MUTATIONS=1000000 $(BIN)/pytest tests/test_mutations.py -s $(ARGS)

@@ -10,6 +10,7 @@ from tasks.data.convert import convert
 from tasks.data.download import download
 from tasks.data.drawn import add_drawn
 from tasks.data.drop import drop
+from tasks.engine.models import FileRef
 from tasks.engine.stage import Executor
 from tasks.model.check_labels import check_labels
 from tasks.model.evaluate import evaluate
@@ -21,10 +22,18 @@ from tasks.model.insights.layer_outputs import layer_outputs
 from tasks.model.metrics import measure
 from tasks.model.train import initialise, train
 from tasks.records import (
+    Attribution,
     Audit,
     Checkpoint,
     Download,
+    Embedding,
     Evaluation,
+    Excitation,
+    LabelIssues,
+    LayerOutputs,
+    LiveNetwork,
+    Metrics,
+    Pictures,
     Results,
     Segment,
     Shape,
@@ -97,45 +106,69 @@ def train_to(
     )
 
 
-def compute_results(executor: Executor, settings: Settings) -> Results:
-    """Run all stages from download to figures; each milestone trains on from the one before."""
-    data = prepare_data(executor, settings)
-    splits = data.splits
-    images = training_images(executor, settings, data.download, splits)
-    test, shape, network = splits.test, splits.shape, settings.network
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A trained network, and the way there."""
+
+    checkpoint: Checkpoint
+    """The last one."""
+    segments: tuple[Segment, ...]
+    evaluations: tuple[Evaluation, ...]
+    """One for each milestone, before training included."""
+
+    @property
+    def predictions(self) -> FileRef:
+        """The last predictions for the test split."""
+        return self.evaluations[-1].predictions
+
+
+def train_to_milestones(
+    executor: Executor, settings: Settings, images: Split, splits: Splits
+) -> TrainedNetwork:
+    """Train from one milestone to the next, and evaluate the test split at each."""
 
     def evaluate_at(checkpoint: Checkpoint, iteration: int) -> Evaluation:
         return evaluate(
             executor,
-            split=test,
-            shape=shape,
+            split=splits.test,
+            shape=splits.shape,
             checkpoint=checkpoint,
-            network=network,
+            network=settings.network,
             settings=settings.evaluation,
             iteration=iteration,
+            class_names=splits.class_names,
         )
 
-    checkpoint = initialise(executor, shape=shape, network=network, seed=settings.training.seed)
-    segments = []
-    evaluations = [evaluate_at(checkpoint, 0)]
+    checkpoint = initialise(
+        executor, shape=splits.shape, network=settings.network, seed=settings.training.seed
+    )
+    segments, evaluations = [], [evaluate_at(checkpoint, 0)]
     for iterations in settings.schedule.stops[1:]:
-        segment = train_to(executor, settings, images, shape, checkpoint, iterations)
+        segment = train_to(executor, settings, images, splits.shape, checkpoint, iterations)
         checkpoint = segment.checkpoint
         segments.append(segment)
         evaluations.append(evaluate_at(checkpoint, iterations))
+    return TrainedNetwork(checkpoint, tuple(segments), tuple(evaluations))
 
-    predictions = evaluations[-1].predictions
-    insights = settings.figures.insights
-    model = export(executor, shape=shape, checkpoint=checkpoint, network=network)
-    metrics = measure(executor, predictions=predictions, classes=shape.classes)
-    label_issues = check_labels(
-        executor,
-        splits=splits,
-        checkpoint=checkpoint,
-        network=network,
-        settings=settings.evaluation,
-        predictions=predictions,
-    )
+
+@dataclass(frozen=True)
+class Insights:
+    """What the network computes, and why; `None` where it is not asked for."""
+
+    layers: LayerOutputs
+    live: LiveNetwork
+    excitation: Excitation | None
+    attribution: Attribution | None
+    embedding: Embedding | None
+
+
+def look_into_network(
+    executor: Executor, settings: Settings, splits: Splits, training: TrainedNetwork
+) -> Insights:
+    """Run the stages that look into the trained network."""
+    test, shape, network = splits.test, splits.shape, settings.network
+    checkpoint, predictions = training.checkpoint, training.predictions
+    excitation = attribution = embedding = None
     layers = layer_outputs(
         executor,
         split=test,
@@ -153,10 +186,9 @@ def compute_results(executor: Executor, settings: Settings) -> Results:
         network=network,
         predictions=predictions,
     )
-    excitation = attribution = embedding = None
-    if "excite" in insights:
+    if "excite" in settings.figures.insights:
         excitation = excite(executor, shape=shape, checkpoint=checkpoint, network=network)
-    if "attribute" in insights:
+    if "attribute" in settings.figures.insights:
         attribution = attribute(
             executor,
             split=test,
@@ -165,7 +197,7 @@ def compute_results(executor: Executor, settings: Settings) -> Results:
             network=network,
             predictions=predictions,
         )
-    if "embed" in insights:
+    if "embed" in settings.figures.insights:
         embedding = embed(
             executor,
             split=test,
@@ -174,31 +206,74 @@ def compute_results(executor: Executor, settings: Settings) -> Results:
             network=network,
             predictions=predictions,
         )
-    pictures = draw(
+    return Insights(layers, live, excitation, attribution, embedding)
+
+
+def draw_figures(
+    executor: Executor,
+    settings: Settings,
+    data: PreparedData,
+    training: TrainedNetwork,
+    metrics: Metrics,
+    label_issues: LabelIssues,
+    insights: Insights,
+) -> Pictures:
+    """Draw all figures of the report."""
+    return draw(
         executor,
         splits=data.converted,
         audit=data.audit,
         label_issues=label_issues,
-        evaluations=tuple(evaluations),
-        curves=tuple(segment.curve for segment in segments),
+        evaluations=training.evaluations,
+        curves=tuple(segment.curve for segment in training.segments),
         metrics=metrics,
-        network=network,
-        layers=layers,
-        excitation=excitation,
-        attribution=attribution,
-        embedding=embedding,
+        network=settings.network,
+        layers=insights.layers,
+        excitation=insights.excitation,
+        attribution=insights.attribution,
+        embedding=insights.embedding,
         settings=settings.figures,
+    )
+
+
+def compute_results(executor: Executor, settings: Settings) -> Results:
+    """Run all stages from download to figures."""
+    network = settings.network
+    data = prepare_data(executor, settings)
+    splits = data.splits
+    images = training_images(executor, settings, data.download, splits)
+    training = train_to_milestones(executor, settings, images, splits)
+    checkpoint, predictions = training.checkpoint, training.predictions
+    model = export(executor, shape=splits.shape, checkpoint=checkpoint, network=network)
+    metrics = measure(executor, predictions=predictions, classes=splits.shape.classes)
+    label_issues = check_labels(
+        executor,
+        splits=splits,
+        checkpoint=checkpoint,
+        network=network,
+        settings=settings.evaluation,
+        predictions=predictions,
+    )
+    insights = look_into_network(executor, settings, splits, training)
+    pictures = draw_figures(
+        executor,
+        settings,
+        data=data,
+        training=training,
+        metrics=metrics,
+        label_issues=label_issues,
+        insights=insights,
     )
     return Results(
         download=data.download,
         splits=splits,
         audit=data.audit,
-        segments=tuple(segments),
-        evaluations=tuple(evaluations),
+        segments=training.segments,
+        evaluations=training.evaluations,
         metrics=metrics,
         label_issues=label_issues,
         model=model,
-        live=live,
+        live=insights.live,
         pictures=pictures,
     )
 
@@ -237,6 +312,7 @@ def train_and_score(executor: Executor, settings: Settings, weights_seed: int) -
             network=settings.network,
             settings=settings.evaluation,
             iteration=checkpoint.iteration,
+            class_names=splits.class_names,
         )
         for split in (splits.validation, splits.test)
     )

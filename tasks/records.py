@@ -184,7 +184,8 @@ class Evaluation(Record):
     confusion: tuple[tuple[int, ...], ...]
     """Images by class: rows true, columns predicted."""
     predictions: FileRef
-    """Parquet: index int32, label uint8, predicted uint8, probabilities p0 … float32."""
+    """Parquet: index int32, label uint8, predicted uint8, probabilities p0 … float32; and
+    label_name, predicted_name if the classes have names."""
 
 
 class ClassMetrics(Record):
@@ -277,10 +278,13 @@ class Embedding(Record):
 
 
 class Model(Record):
-    """A trained network that `keras.models.load_model` opens."""
+    """A trained network in the forms that other programs open."""
 
     file: FileRef
-    """From float32 [n, height, width, 1] in [0, 1] to logits float32 [n, classes]."""
+    """For `keras.models.load_model`: from float32 [n, height, width, 1] in [0, 1] to logits
+    float32 [n, classes]."""
+    onnx: Annotated[FileRef | None, NotInKey] = None
+    """The same network as ONNX, see model/onnx_graph.py; None for a champion's model."""
 
 
 class Calibration(Record):
@@ -289,6 +293,8 @@ class Calibration(Record):
     file: FileRef
     """Safetensors: `familiar` float16 [n, neurons], features of training images, each of length 1;
     `limit` float64, largest distance from them; `temperature` float64, divisor of the logits."""
+    onnx: FileRef
+    """The model as ONNX, its probabilities with this temperature; see model/onnx_graph.py."""
 
 
 DATA_SECTION = "The data"

@@ -4,8 +4,12 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # Set before anything imports Prefect, so that no test sees the user's own Prefect home, server
 # or artifacts.
@@ -19,12 +23,36 @@ from tasks.engine.store import Store  # noqa: E402
 set_prefect_defaults()
 
 
+LONG = ("e2e/test_deployments.py", "flows", "e2e", "remote", "runtime", "engine/cache", "model")
+"""Places of the longest tests."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest tests first, so that no worker is left alone with one at the end."""
+    folder = Path(__file__).parent
+
+    def rank(item: pytest.Item) -> int:
+        path = item.path.relative_to(folder).as_posix()
+        return next((n for n, place in enumerate(LONG) if path.startswith(place)), len(LONG))
+
+    items.sort(key=rank)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """An empty artifact root."""
     store = Store(tmp_path / "artifacts")
     store.prepare()
     return store
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """A real browser. Its event loop runs until it is closed, so other modules have their own."""
+    from helpers.browser import chromium
+
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

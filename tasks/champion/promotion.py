@@ -10,13 +10,12 @@ from tasks.champion.kept_out import record_kept_out
 from tasks.champion.registry import Accuracy, Champion, Champions, Facts
 from tasks.champion.rule import Decision, Pairs, decide, decide_first, pair
 from tasks.data.sources.mnist import is_mnists_train_file
-from tasks.engine.models import FileRef
 from tasks.engine.stage import Executor
 from tasks.engine.store import Store
 from tasks.model.calibrate import calibrate
 from tasks.model.evaluate import classify
 from tasks.model.prediction_table import read_predictions
-from tasks.records import Classification, Model, Results
+from tasks.records import Calibration, Classification, Model, Results
 from tasks.report.summary import Summary
 from tasks.runtime.console import log
 from tasks.settings import RetrainSettings, Settings
@@ -92,7 +91,7 @@ def promote_if_not_worse(
     return PromotionResult(decision, found.champion, after, facts, found.problems, change)
 
 
-def calibrate_model(executor: Executor, results: Results) -> FileRef:
+def calibrate_model(executor: Executor, results: Results) -> Calibration:
     """Return the calibration of the model of a run."""
     splits, model = results.splits, results.model
     return calibrate(
@@ -101,7 +100,7 @@ def calibrate_model(executor: Executor, results: Results) -> FileRef:
         validation=splits.validation,
         shape=splits.shape,
         model=model,
-    ).file
+    )
 
 
 def compare_with_champion(
@@ -126,6 +125,9 @@ def compare_with_champion(
     challenger = classify_validation(results.model)
     if champion is not None and champion.model.sha256 == digest:
         reason = f"the challenger is the champion {champion.id}, byte for byte"
+        if champion.onnx is None:  # of an earlier version
+            reason = f"{reason}, and gets the calibration that it lacked"
+            return Decision(verdict="promoted", reason=reason, challenger=challenger), challenger
         return Decision(verdict="kept", reason=reason), challenger
     if digest[:12] in champions.withdrawn():
         reason = (

@@ -1,7 +1,7 @@
 """Registries of champions in the artifact root.
 
     champion/0001-<first 12 of the model's SHA-256>/   one promotion or rollback; never changed
-        model.keras
+        model.keras  model.onnx  calibration.safetensors
         record.json
     champion/current -> 0007-…                          the one in use
     champion/.new/                                      being written
@@ -31,7 +31,7 @@ from tasks.engine.layout import CHAMPION, CHAMPIONS
 from tasks.engine.models import FileRef, Record, file_refs, with_paths
 from tasks.engine.remote import RemoteError
 from tasks.engine.store import Store, disk_errors
-from tasks.records import Shape
+from tasks.records import Calibration, Shape
 from tasks.runtime.errors import PipelineError
 from tasks.settings.champion import CHAMPION_NAME, DEFAULT_CHAMPION
 
@@ -98,6 +98,8 @@ class Champion(Record):
     model: FileRef
     calibration: FileRef | None = None
     """File of the stage `calibrate` for the model; None in records of earlier versions."""
+    onnx: FileRef | None = None
+    """The model with its calibration as ONNX; None in records of earlier versions."""
     facts: Facts
     by: str
     """Flow run or user that promoted it."""
@@ -333,7 +335,7 @@ class Champions:
         by: str,
         why: str,
         expected_current: str | None,
-        calibration: FileRef | None = None,
+        calibration: Calibration | None = None,
     ) -> Champion:
         """Copy a model into the registry and make it the current champion.
 
@@ -343,7 +345,7 @@ class Champions:
             by: flow run or user that asks for it.
             why: reason in one sentence.
             expected_current: result of `current_name` when the decision was made.
-            calibration: file of the stage `calibrate` for this model.
+            calibration: result of the stage `calibrate` for this model.
 
         Raises:
             PipelineError: the disk fails, or another champion was promoted in the meantime and
@@ -353,7 +355,8 @@ class Champions:
             id="",
             action="promoted",
             model=model,
-            calibration=calibration,
+            calibration=calibration.file if calibration else None,
+            onnx=calibration.onnx if calibration else None,
             facts=facts,
             by=by,
             when="",

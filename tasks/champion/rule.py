@@ -109,6 +109,7 @@ def decide_first(
         reason=(
             f"{situation}, and {accuracy:.2%} on the validation split"
             f" {'reach' if reached else 'do not reach'} the floor of {settings.floor:.2%}"
+            f"{'' if reached else ' (--floor sets another)'}"
         ),
         challenger=challenger,
     )

@@ -3,12 +3,15 @@
 In a folder, the pointer is a symbolic link, replaced by a rename. On S3 it is a small file that
 holds the champion's id, replaced by one conditional write: of two promotions at the same moment,
 one fails. A lease only keeps their numbers apart. Nothing points at a champion before all of its
-files are there. Other file systems have no conditional writes and are refused.
+files are there. A folder without a record is no champion: a promotion that was killed left it, and
+a promotion more than a day later removes it. Other file systems have no conditional writes and are
+refused.
 """
 
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +26,7 @@ from tasks.runtime.errors import PipelineError
 CHAMPION_ID = re.compile(r"(\d{4,})-([0-9a-f]{12})")
 RECORD_FILE = "record.json"
 POINTER = "current"
+LEFTOVER_SECONDS = 24 * 3600
 CHOOSE = "remove it, and choose a champion with `python flows/retrain.py rollback --to ID`"
 
 
@@ -230,9 +234,7 @@ class UrlStorage:
 
     def names(self) -> list[str]:
         """Return the names of the folders that hold a record."""
-        files = self.remote.files_below(self.path)
-        folders = [name.removesuffix(f"/{RECORD_FILE}") for name in files]
-        return list(filter(CHAMPION_ID.fullmatch, folders))
+        return list(with_record(self.remote.files_below(self.path)))
 
     def read_record(self, name: str) -> bytes:
         """Return the content of a champion's record."""
@@ -247,6 +249,7 @@ class UrlStorage:
 
     def add(self, name: str, files: dict[FileRef, FileRef], record: bytes) -> None:
         """Upload the files, then create the record."""
+        self.remove_leftovers()
         for source, file in files.items():
             self.remote.upload(self.store.path(source), file.path, file.sha256)
         check_copies(self.store, list(files.values()))
@@ -260,6 +263,19 @@ class UrlStorage:
                 " server, or a folder"
             )
 
+    def remove_leftovers(self) -> None:
+        """Remove the files of promotions that were killed before they wrote a record.
+
+        Only after a day: a promotion that lost its lease may be at work beside this one.
+        """
+        files = self.remote.files_below(self.path)
+        folders = {name.partition("/")[0] for name in files}
+        for folder in set(filter(CHAMPION_ID.fullmatch, folders)) - with_record(files):
+            left = [f"{self.path}/{name}" for name in files if name.startswith(f"{folder}/")]
+            newest = max(self.remote.head(name).modified for name in left)
+            if time.time() - newest > LEFTOVER_SECONDS:
+                self.remote.remove_folder(f"{self.path}/{folder}")
+
     def point_at(self, name: str, expected: str | None) -> None:
         """Replace the pointer by one conditional write."""
         before = expected.encode() if expected else None
@@ -269,6 +285,16 @@ class UrlStorage:
         if (current := self.current()) != name:
             self.remote.remove_folder(f"{self.path}/{name}")
             raise overtaken(current)
+
+
+def with_record(files: list[str]) -> set[str]:
+    """Return the ids of the champions that have a record.
+
+    Args:
+        files: names in a registry, relative to it.
+    """
+    folders = [name.removesuffix(f"/{RECORD_FILE}") for name in files]
+    return set(filter(CHAMPION_ID.fullmatch, folders))
 
 
 def registry_lock(path: str) -> str:

@@ -1,9 +1,11 @@
 """Pictures decoded from files of people's: any usual format, in any state."""
 
+import functools
 import os
 import stat
 import struct
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -188,6 +190,7 @@ def decode(data: bytes) -> Decoded:
     from PIL import Image
 
     notes = []
+    silence_libtiff()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about EXIF and palettes, and a limit that is ours, too
         try:
@@ -204,6 +207,20 @@ def decode(data: bytes) -> Decoded:
             if max(upright.size) > 2 * LARGEST_SIDE and upright.mode in {"L", "RGB", "RGBA", "LA"}:
                 upright = upright.reduce(max(upright.size) // LARGEST_SIDE)
             return Decoded(to_grey(upright), tuple(notes))
+
+
+@functools.cache
+def silence_libtiff() -> None:
+    """Keep libtiff from printing what is wrong with a picture; Pillow raises an error as well."""
+    import ctypes
+    import importlib.util
+
+    pillow = importlib.util.find_spec("PIL._imaging")
+    # Where libtiff is a part of Pillow's own library, its functions are not found.
+    with suppress(AttributeError, OSError):
+        library = ctypes.CDLL(pillow.origin if pillow else None)
+        library.TIFFSetErrorHandler(None)
+        library.TIFFSetWarningHandler(None)
 
 
 def check_pixels(width: int, height: int) -> None:

@@ -194,7 +194,7 @@ def row_findings(table: "pd.DataFrame", images: int) -> Iterator[Finding]:
             where = by_split(copies["split"].value_counts())
             yield warning(
                 f"{where} {is_or_are(len(copies))} {like} images of the {split} split, so"
-                f" accuracy measured on it is too high; --drop {kind} leaves them out"
+                f" accuracy measured on it may be too high; --drop {kind} leaves them out"
             )
         yield from copies_within(rows.drop(leaks.index), kind, like, images)
     yield from singles(table)

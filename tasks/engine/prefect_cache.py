@@ -117,9 +117,12 @@ def global_limit(name: str) -> Iterator[None]:
     Args:
         name: name of the limit.
     """
-    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
-        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
-    log.info(f"waiting for a slot of Prefect's concurrency limit `{name}`")
+    with get_client(sync_client=True) as client:
+        with suppress(ObjectAlreadyExists):
+            client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
+        limit = client.read_global_concurrency_limit_by_name(name)
+    if limit.active_slots >= limit.limit:
+        log.info(f"waiting for a slot of Prefect's concurrency limit `{name}`")
     with concurrency(name, lease_duration=SILENCE_SECONDS):
         yield
 

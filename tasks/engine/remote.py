@@ -306,16 +306,16 @@ class Remote:
 
     def listing(self, folder: str, prefix: str = "") -> dict[str, Head]:
         """Return the files in a folder with a prefix, by name, without digests."""
-        with self.reached():
-            try:
+        try:
+            with self.reached():
                 found = (
                     # S3 lists a thousand names per request, so the prefix is sent along.
                     self.files.find(self.path(folder), detail=True, prefix=prefix).values()
                     if self.is_s3
                     else self.files.ls(self.path(folder), detail=True)
                 )
-            except FileNotFoundError:
-                return {}
+        except FileNotFoundError:
+            return {}
         names = {entry["name"].rsplit("/", 1)[-1]: entry for entry in found}
         return {
             name: as_head(entry)
@@ -325,12 +325,12 @@ class Remote:
 
     def names(self, folder: str = "") -> list[str]:
         """Return the names in a folder, or at the URL itself; those of folders end in a slash."""
-        with self.reached():
-            place = self.path(folder).rstrip("/")
-            try:
+        try:
+            with self.reached():
+                place = self.path(folder).rstrip("/")
                 found = self.files.ls(place, detail=True)
-            except FileNotFoundError:
-                return []
+        except FileNotFoundError:
+            return []
         return sorted(
             entry["name"].rstrip("/").rsplit("/", 1)[-1]
             + ("/" if entry["type"] == "directory" else "")
@@ -340,12 +340,12 @@ class Remote:
 
     def files_below(self, folder: str) -> list[str]:
         """Return the files in a folder, at any depth, relative to it."""
-        with self.reached():
-            start = self.path(folder).rstrip("/") + "/"
-            try:
+        try:
+            with self.reached():
+                start = self.path(folder).rstrip("/") + "/"
                 found = self.files.find(start.rstrip("/"))
-            except FileNotFoundError:
-                return []
+        except FileNotFoundError:
+            return []
         return [path.removeprefix(start) for path in found if path.startswith(start)]
 
     def remove_folder(self, folder: str) -> None:

@@ -100,7 +100,13 @@ def with_moments(
 def write_tensors(tensors: dict[str, np.ndarray], path: Path) -> None:
     """Write arrays as safetensors; equal arrays give equal bytes."""
     # Serialised in memory: safetensors' own writer does not raise OSError on a full disk.
-    path.write_bytes(save({name: np.asarray(a, order="C") for name, a in tensors.items()}))
+    path.write_bytes(serialize_tensors(tensors))
+
+
+def serialize_tensors(tensors: dict[str, np.ndarray]) -> bytes:
+    """Return arrays, among them NumPy's scalars, in the form of a safetensors file."""
+    content: bytes = save({name: np.asarray(a, order="C") for name, a in tensors.items()})
+    return content
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:

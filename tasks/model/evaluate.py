@@ -22,6 +22,7 @@ def evaluate(
     network: NetworkSettings,
     settings: EvaluationSettings,
     iteration: int,
+    class_names: tuple[str, ...],
 ) -> Evaluation:
     """Classify every image of a split with the network of a checkpoint.
 
@@ -34,13 +35,14 @@ def evaluate(
         settings: images per batch.
         iteration: the checkpoint's; an argument because the label of the run needs it before the
             checkpoint exists.
+        class_names: in the order of the labels.
     """
     load_tensorflow()
     data = read_split(work.input(split.file))
     with reuse_compiled(make_classifier, network, shape) as (model, classify):
         set_weights(model, read_tensors(work.input(checkpoint.file)))
         predictions = predict(classify, data, settings.evaluation_batch, "evaluating")
-    write_predictions(predictions, work.output("predictions.parquet"))
+    write_predictions(predictions, work.output("predictions.parquet"), class_names)
     counts = count(predictions, shape.classes)
     name = split.file.name.removesuffix(".parquet").capitalize()
     accuracy = counts.correct / counts.total

@@ -7,7 +7,6 @@ from typing import Any, Literal
 import numpy as np
 
 from tasks.model.device import choose_device, load_tensorflow
-from tasks.model.precision import choose_precision
 from tasks.records import Device
 from tasks.runtime.errors import PipelineError
 from tasks.settings import NetworkSettings, TrainingSettings
@@ -20,24 +19,12 @@ def choose_placement(settings: TrainingSettings, network: NetworkSettings) -> De
         PipelineError: a requested GPU is missing, or XLA cannot compile the network.
     """
     device = choose_device(settings.device)
-    capability = compute_capability() if device.kind == "GPU" else None
     return device.model_copy(
         update={
-            "precision": choose_precision(settings.precision, capability),
+            "precision": "mixed_float16" if settings.precision == "mixed" else "float32",
             "xla": choose_xla(settings.xla, device.kind, network.pooling),
         }
     )
-
-
-def compute_capability() -> tuple[int, int] | None:
-    """Return the compute capability of the first GPU; None if there is no GPU or no capability."""
-    config = load_tensorflow().config
-    for gpu in config.list_physical_devices("GPU")[:1]:
-        capability: tuple[int, int] | None = config.experimental.get_device_details(gpu).get(
-            "compute_capability"
-        )
-        return capability
-    return None
 
 
 def choose_xla(

@@ -9,28 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-Precision = Literal["float32", "mixed_float16"]
-
-TENSOR_CORES = (7, 0)
-"""Compute capability of Volta, the first NVIDIA GPUs that compute faster in float16."""
-
-
-def choose_precision(
-    setting: Literal["auto", "float32", "mixed"], capability: tuple[int, int] | None
-) -> Precision:
-    """Choose the precision for a processor.
-
-    Args:
-        setting: value of `--precision`.
-        capability: compute capability of the GPU; None for a CPU, or if it is unknown.
-    """
-    if setting == "auto":
-        setting = "mixed" if capability is not None and capability >= TENSOR_CORES else "float32"
-    return "mixed_float16" if setting == "mixed" else "float32"
-
 
 @contextmanager
-def layers_in(precision: Precision) -> Iterator[None]:
+def layers_in(precision: Literal["float32", "mixed_float16"]) -> Iterator[None]:
     """Build the layers of the block with this precision as Keras's dtype policy."""
     from keras import config
 

@@ -1,7 +1,9 @@
 """Tables of predictions: the one place that writes and reads them.
 
 One row per image: `index` int32 (row in the original file), `label` uint8, `predicted` uint8, and
-the class probabilities `p0`, `p1`, … float32. The probabilities may be left out.
+the class probabilities `p0`, `p1`, … float32. The probabilities may be left out. If the classes
+have names other than their numbers, the file has the columns `label_name` and `predicted_name`,
+too. They are for people: the project's own readers leave them out.
 """
 
 from collections.abc import Sequence
@@ -13,11 +15,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.data.dataset import numbered_classes
+
 if TYPE_CHECKING:
     import pandas as pd
 
 CLASSES = ("index", "label", "predicted")
 """Columns of a table of predictions without the probabilities."""
+NAMES = {"label_name": "label", "predicted_name": "predicted"}
+"""Columns with the names of classes → columns with their numbers."""
 
 
 def to_frame(index: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> "pd.DataFrame":
@@ -40,10 +46,23 @@ def to_frame(index: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -
     )
 
 
-def write_predictions(predictions: "pd.DataFrame", path: Path) -> None:
-    """Write a table of predictions as Parquet; equal tables give equal bytes."""
+def write_predictions(
+    predictions: "pd.DataFrame", path: Path, class_names: Sequence[str] = ()
+) -> None:
+    """Write a table of predictions as Parquet; equal tables give equal bytes.
+
+    Args:
+        predictions: the table.
+        path: file to write.
+        class_names: in the order of the labels; empty, or their numbers, adds no columns.
+    """
     # Not `DataFrame.to_parquet`: it would write the version of pandas, and NaN as missing.
-    table = pa.table({name: column.to_numpy() for name, column in predictions.items()})
+    columns = {name: column.to_numpy() for name, column in predictions.items()}
+    table = pa.table(columns)
+    if tuple(class_names) != numbered_classes(len(class_names)):
+        for place, (name, number) in enumerate(NAMES.items(), start=len(CLASSES)):
+            names = pa.array(class_names, pa.string()).take(pa.array(columns[number]))
+            table = table.add_column(place, name, names)
     pq.write_table(table, path, compression="zstd")
 
 
@@ -52,7 +71,7 @@ def read_predictions(path: Path, columns: Sequence[str] | None = None) -> "pd.Da
 
     Args:
         path: a file of `write_predictions`.
-        columns: columns to read; None for all.
+        columns: columns to read; None for all but names.
     """
     import pandas as pd
 
@@ -66,10 +85,11 @@ def read_arrays(path: Path, columns: Sequence[str] | None = None) -> dict[str, n
 
     Args:
         path: a file of `write_predictions`.
-        columns: columns to read; None for all.
+        columns: columns to read; None for all but names.
     """
     # ParquetFile: `read_table` would take columns from the names of the folders, too.
-    table = pq.ParquetFile(path).read(columns and list(columns))
+    file = pq.ParquetFile(path)
+    table = file.read(columns or [name for name in file.schema_arrow.names if name not in NAMES])
     # DLPack shares the memory. Arrow's own conversion imports pandas.
     return {name: np.from_dlpack(table[name].combine_chunks()) for name in table.column_names}
 

@@ -71,14 +71,28 @@ def load_network(path: Path, shape: Shape) -> "keras.Model":
 
     network = keras.models.load_model(path, compile=False)
     _, height, width, _ = network.input_shape
-    classes = network.output_shape[-1]
-    if (height, width, classes) != (shape.height, shape.width, shape.classes):
+    check_shape(path, (height, width, network.output_shape[-1]), shape)
+    return network
+
+
+def check_shape(path: Path, found: tuple[int, int, int], shape: Shape) -> None:
+    """Check that an exported model is for these images.
+
+    Args:
+        path: of the model.
+        found: height and width of the model's images, and its number of classes.
+        shape: expected ones.
+
+    Raises:
+        PipelineError: they differ.
+    """
+    height, width, classes = found
+    if found != (shape.height, shape.width, shape.classes):
         raise PipelineError(
             f"{path}: a model for {height} × {width} pixels and {classes} classes; the images have"
             f" {shape.height} × {shape.width} and {shape.classes}: keep other data sets in another"
             " folder with --artifacts"
         )
-    return network
 
 
 def load_classifier(path: Path, shape: Shape) -> Classifier:

@@ -14,7 +14,9 @@ from pathlib import Path
 from types import FrameType
 
 import numpy as np
-from safetensors.numpy import load, save
+from safetensors.numpy import load
+
+from tasks.model.checkpoint import serialize_tensors
 
 SAVE_EVERY = 5.0  # seconds between two saves: a killed run loses at most about so much
 
@@ -44,7 +46,7 @@ class Progress:
 def save_progress(progress: Progress, folder: Path) -> None:
     """Save the progress in a folder, and then delete the earlier one."""
     reports = progress.reports
-    content = save(
+    content = serialize_tensors(
         {
             **progress.state,
             "reports/iteration": np.array([r.iteration for r in reports], np.int64),

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from tasks.engine.executors import StageOutcome
-from tasks.engine.models import FileRef
+from tasks.engine.models import FileRef, file_refs
 from tasks.engine.store import Store
 from tasks.records import (
     DATA_SECTION,
@@ -185,7 +185,8 @@ def write_report(store: Store, summary: Summary, settings: Settings, results: Re
 
         for picture in pictures:
             link(picture.file, report / picture.file.name)
-        link(results.model.file, folder / "model.keras")
+        for file in file_refs(results.model):
+            link(file, folder / file.name)
         for split in (results.splits.train, results.splits.validation, results.splits.test):
             link(split.file, folder / split.file.name)
         for file in (

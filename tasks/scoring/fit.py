@@ -69,7 +69,8 @@ def fit_images(images: np.ndarray, mode: Fit) -> list[Fitted]:
     inverted = np.zeros(len(images), bool)
     if mode == "auto":
         alone = has_mnist_form(images)
-        inverted = ~alone & has_mnist_form(255 - images)
+        rest = np.flatnonzero(~alone)
+        inverted[rest] = has_mnist_form(255 - images[rest])
     return [
         Fitted(image, ())
         if alone[i]

@@ -1,18 +1,25 @@
 """Score pictures with the champion, in batches of bounded memory."""
 
+import functools
 import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from threadpoolctl import threadpool_limits
 
 from tasks.champion.registry import Champion, Champions, registry_names
 from tasks.data.decode import printable
-from tasks.engine.store import disk_errors, open_store
+from tasks.engine.store import Store, disk_errors, open_store
+from tasks.model.calibration import load_calibration
+from tasks.model.familiar import Familiar, distances
+from tasks.model.onnx_session import Answerer, open_onnx
 from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
 from tasks.scoring.answers import PictureAnswer, Tally, say_count
@@ -23,6 +30,9 @@ from tasks.scoring.outputs import check_output, check_sheet
 from tasks.scoring.prepare import Fitter, Prepared, merge_batches
 from tasks.scoring.tables import PREDICTIONS
 from tasks.settings import ScoreSettings
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 ANOTHER = "name another file with --out"
 Scores = tuple[np.ndarray, list[Mark]]
@@ -82,7 +92,24 @@ def fit_mode(champion: Champion, wanted: Fit) -> Fit:
     return "none" if wanted == "auto" and not mnist else wanted
 
 
-def load_scorer(champions: Champions, champion: Champion) -> Callable[[Prepared], Scores]:
+@dataclass(frozen=True)
+class Scorer:
+    """A champion's network, and how its answers are to be read."""
+
+    answer: Answerer
+    familiar: Familiar | None
+    """None if the champion has no calibration."""
+
+    def mark(self, prepared: Prepared, features: np.ndarray) -> list[Mark]:
+        """Return the marks of pictures; those unlike all training images get one."""
+        if self.familiar is None:
+            return prepared.marks
+        return mark_unfamiliar(
+            prepared.marks, distances(features, self.familiar) > self.familiar.limit
+        )
+
+
+def load_scorer(champions: Champions, champion: Champion) -> Scorer:
     """Load a champion's model and its calibration.
 
     Args:
@@ -93,30 +120,48 @@ def load_scorer(champions: Champions, champion: Champion) -> Callable[[Prepared]
     Raises:
         PipelineError: the model does not fit its record.
     """
-    from tasks.model.calibrate import load_calibration
-    from tasks.model.familiar import distances
-    from tasks.model.features import compile_reader
-    from tasks.model.predictions import load_network
-    from tasks.model.temperature import softmax
-
-    shape, store, file = champion.facts.shape, champions.store, champion.calibration
-    network = load_network(store.path(champion.model), shape)
-    read = compile_reader(network, shape.height, shape.width)
+    store, file = champions.store, champion.calibration
     calibrated = load_calibration(store.path(file)) if file else None
     if calibrated is None:
         log.warning(
             f"champion {champion.id} has no calibration: unfamiliar pictures are not marked"
         )
+        return Scorer(load_answerer(store, champion, 1.0), None)
+    answer = load_answerer(store, champion, calibrated.temperature)
+    return Scorer(answer, calibrated.familiar)
 
-    def score_images(prepared: Prepared) -> Scores:
-        features, logits = read(prepared.images)
-        if calibrated is None:
-            return softmax(logits).astype(np.float32), prepared.marks
-        far = distances(features, calibrated.familiar) > calibrated.familiar.limit
-        marks = mark_unfamiliar(prepared.marks, far)
-        return softmax(logits, calibrated.temperature).astype(np.float32), marks
 
-    return score_images
+def load_answerer(store: Store, champion: Champion, temperature: float) -> Answerer:
+    """Load a champion's network: as ONNX, or with Keras if it was promoted by an earlier version.
+
+    Args:
+        store: the artifact root.
+        champion: to score with.
+        temperature: of its calibration, which the ONNX holds already.
+
+    Raises:
+        PipelineError: the model does not fit its record.
+    """
+    shape = champion.facts.shape
+    if champion.onnx:
+        return open_onnx(store.path(champion.onnx), shape)
+
+    from tasks.model.features import compile_reader
+    from tasks.model.predictions import load_network
+    from tasks.model.temperature import softmax
+
+    log.warning(
+        f"champion {champion.id} has no model.onnx: TensorFlow scores with its model.keras, which"
+        " takes seconds to start"
+    )
+    network = load_network(store.path(champion.model), shape)
+    read = compile_reader(network, shape.height, shape.width)
+
+    def answer(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        features, logits = read(images)
+        return softmax(logits, temperature).astype(np.float32), features
+
+    return answer
 
 
 def mark_unfamiliar(marks: Sequence[Mark], far: np.ndarray) -> list[Mark]:
@@ -154,13 +199,13 @@ def scores_table(prepared: Prepared, scores: Scores, champion: str) -> pa.Table:
     return pa.table(columns).replace_schema_metadata({PREDICTIONS: b"2"})
 
 
-def score_tables(
+def score_batches(
     paths: list[str],
     champions: Champions,
     champion: Champion,
     settings: ScoreSettings,
     result: ScoreResult,
-) -> Iterator[pa.Table]:
+) -> Iterator[tuple[Prepared, Scores]]:
     """Yield the scores of all readable pictures, and add them to `result`."""
     shape = champion.facts.shape
     # Champions of earlier versions record no ground; MNIST's is dark.
@@ -168,17 +213,35 @@ def score_tables(
     alone = len(paths) == 1 and Path(paths[0]).is_dir()
     base = f"{printable(paths[0]).rstrip(os.sep)}{os.sep}" if alone else ""
     fitter = Fitter(shape, fit_mode(champion, settings.fit), ground, result.reports, base)
-    score_images = None
+    # Not before there is an image.
+    scorer = functools.cache(lambda: load_scorer(champions, champion))
     batches = read_batches(paths, shape, settings.batch, result.reports)
-    for group in merge_batches(batches, settings.batch):
-        prepared = fitter.prepare(group)
-        if not prepared.names:
-            continue
-        if score_images is None:  # not before there is an image
-            score_images = load_scorer(champions, champion)
-        scores = score_images(prepared)
-        add_answers(result, prepared, scores, champion.facts.named_classes())
-        yield scores_table(prepared, scores, champion.id)
+    prepared = map(fitter.prepare, merge_batches(batches, settings.batch))
+    pictures = (batch for batch in prepared if batch.names)
+    for batch, (probabilities, features) in one_ahead(
+        lambda batch: scorer().answer(batch.images), pictures
+    ):
+        scores = probabilities, scorer().mark(batch, features)
+        add_answers(result, batch, scores, champion.facts.named_classes())
+        yield batch, scores
+
+
+def one_ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
+    """Yield each item with the function's result, which is computed beside the loop's body.
+
+    Args:
+        function: called in another thread, for one item at a time.
+        items: in order; the next one is taken while the function works.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        waiting: tuple[T, Future[R]] | None = None
+        for item in items:
+            future = pool.submit(function, item)
+            if waiting:
+                yield waiting[0], waiting[1].result()
+            waiting = item, future
+        if waiting:
+            yield waiting[0], waiting[1].result()
 
 
 def add_answers(
@@ -217,13 +280,15 @@ def score_files(paths: list[str], settings: ScoreSettings) -> ScoreResult:
     champions = Champions(open_store(settings.artifacts), settings.champion)
     champion = current_champion(champions)
     result = ScoreResult(champion.id, out, sheet)
-    tables = score_tables(paths, champions, champion, settings, result)
-    if out:
-        with disk_errors("scores", out, ANOTHER):
-            write_tables(tables, out, paths)
-    else:
-        for _ in tables:
-            pass
+    batches = score_batches(paths, champions, champion, settings, result)
+    # NumPy's threads, spinning between their tasks, would take the network's processor time.
+    with threadpool_limits(1, user_api="blas"):
+        if out:
+            with disk_errors("scores", out, ANOTHER):
+                write_tables((scores_table(*batch, champion.id) for batch in batches), out, paths)
+        else:
+            for _ in batches:
+                pass
     if not result.images:
         raise PipelineError(nothing_scored(result.problems))
     if sheet:

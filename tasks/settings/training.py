@@ -70,10 +70,10 @@ class TrainingSettings(StageSettings):
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="Processor to train on; auto takes a GPU where TensorFlow sees one."
     )
-    precision: Literal["auto", "float32", "mixed"] = Field(
-        "auto",
-        description="mixed: compute in float16, with weights and logits in float32; auto does so"
-        " on GPUs that are faster with it (NVIDIA's from compute capability 7.0 on).",
+    precision: Literal["float32", "mixed"] = Field(
+        "float32",
+        description="mixed: compute in float16, with weights and logits in float32. Networks of"
+        " this size are no faster with it, on a GPU either; see docs/MEASURED.md.",
     )
     xla: Literal["auto", "on", "off"] = Field(
         "auto",

@@ -3,14 +3,16 @@
 import re
 from collections.abc import Callable
 
-from tasks.champion.kept_out import history_of, read_kept_out, record_kept_out
+from tasks.champion.kept_out import histories, history_of, read_kept_out, record_kept_out
 from tasks.champion.registry import Champions
+from tasks.engine.store import Store
 
-from .conftest import facts
+from .conftest import EVERYWHERE, facts
 
 Promote = Callable[..., str]
 
 
+@EVERYWHERE
 def test_history_lists_kept_out_challengers_last(champions: Champions, promote: Promote) -> None:
     first = promote("first")
     record_kept_out(champions, "b" * 64, facts(90), "a test", "worse", champion=first)
@@ -26,12 +28,14 @@ def test_history_lists_kept_out_challengers_last(champions: Champions, promote: 
     )
 
 
+@EVERYWHERE
 def test_newer_decision_on_the_same_model_replaces_the_older(champions: Champions) -> None:
     for why in ("worse", "withdrawn"):
         record_kept_out(champions, "b" * 64, facts(90), "a test", why, champion=None)
     assert [kept.why for kept in read_kept_out(champions)] == ["withdrawn"]
 
 
+@EVERYWHERE
 def test_damaged_file_is_skipped(champions: Champions) -> None:
     record_kept_out(champions, "b" * 64, facts(90), "a test", "worse", champion=None)
     if champions.store.remote:
@@ -39,3 +43,18 @@ def test_damaged_file_is_skipped(champions: Champions) -> None:
     else:
         (champions.folder / "kept-out" / f"{'b' * 12}.json").write_bytes(b"?")
     assert read_kept_out(champions) == []
+
+
+@EVERYWHERE
+def test_each_registry_lists_its_own_challengers(store: Store, promote: Promote) -> None:
+    first = promote("first")
+    clothes = Champions(store, "clothes")
+    record_kept_out(clothes, "d" * 64, facts(90), "a test", "below the floor", champion=None)
+    assert [kept.model for kept in read_kept_out(clothes)] == ["d" * 12]
+    assert read_kept_out(Champions(store)) == []
+    lines = histories(store)
+    assert lines[0] == "champion default:"
+    assert lines[1].startswith(f"* {first} ")
+    assert lines[2:4] == ["champion clothes:", f"no champion in {clothes.address} yet"]
+    assert lines[4].startswith(f"- {'d' * 12} ")
+    assert len(lines) == 5

@@ -25,6 +25,8 @@ from tasks.engine.store import Store
 
 from .conftest import facts
 
+pytestmark = pytest.mark.slow
+
 KILLS = int(os.environ.get("CHAMPION_KILLS", "6"))
 STOPS = max(2, KILLS // 10)
 

@@ -12,6 +12,7 @@ from tasks.engine import prune as housekeeping
 from tasks.engine.digests import sha256
 from tasks.engine.models import FileRef
 from tasks.engine.store import Store
+from tasks.records import Calibration
 from tasks.runtime.errors import PipelineError
 
 from .conftest import EVERYWHERE, Files, facts
@@ -50,17 +51,40 @@ def test_promoted_model_is_a_copy_with_its_record(
 def test_calibration_is_copied_with_its_champion(
     champions: Champions, model: Callable[[str], FileRef], promote: Promote
 ) -> None:
-    path = champions.store.root / "calibration.safetensors"
-    path.write_text("calibration")
-    file = FileRef(path=path.name, sha256=sha256(path), size=path.stat().st_size)
-    first = champions.promote(model("a"), facts(), "a test", "good", None, calibration=file)
+    files = []
+    for name in ("calibration.safetensors", "model.onnx"):
+        path = champions.store.root / name
+        path.write_text(f"content of {name}")
+        files.append(FileRef(path=name, sha256=sha256(path), size=path.stat().st_size))
+    calibration = Calibration(file=files[0], onnx=files[1])
+    first = champions.promote(model("a"), facts(), "a test", "good", None, calibration=calibration)
     promote("b")
     back = champions.rollback(None, "a test")
     for champion in (first, back):
-        assert champion.calibration
-        assert champion.calibration.path == f"champion/{champion.id}/calibration.safetensors"
-        assert champion.calibration.sha256 == file.sha256
+        for copy, file in zip((champion.calibration, champion.onnx), files, strict=True):
+            assert copy
+            assert copy.path == f"champion/{champion.id}/{file.name}"
+            assert copy.sha256 == file.sha256
         assert champions.problem(champion) is None
+
+
+@EVERYWHERE
+def test_damaged_onnx_is_a_damaged_champion(
+    champions: Champions, model: Callable[[str], FileRef], promote: Promote, files: Files
+) -> None:
+    first = promote("a")
+    path = champions.store.root / "model.onnx"
+    path.write_text("good")
+    onnx = FileRef(path=path.name, sha256=sha256(path), size=path.stat().st_size)
+    calibration = Calibration(file=onnx, onnx=onnx)
+    second = champions.promote(
+        model("b"), facts(), "a test", "good", first, calibration=calibration
+    ).id
+    files.write(f"{second}/model.onnx", b"evil")
+    found = champions.find()
+    assert found.champion
+    assert found.champion.id == first
+    assert found.problems == (f"champion {second}: model damaged: model.onnx",)
 
 
 @EVERYWHERE

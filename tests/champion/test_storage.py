@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from helpers.s3 import Wire
 
+from tasks.champion import storage
 from tasks.champion.kept_out import histories
 from tasks.champion.registry import Champions, registry_names
 from tasks.champion.storage import open_storage
@@ -30,15 +31,15 @@ def test_one_of_many_promotions_without_a_lock_succeeds(
 ) -> None:
     """A process that stops for too long loses its lease; the conditional write decides then."""
     first = promote("first")
-    storage = open_storage(store, champions.path)
+    registry = open_storage(store, champions.path)
     names = [f"0002-{digit * 12}" for digit in "abcdef"]
     won: list[str] = []
 
     def put(name: str) -> None:
-        storage.add(name, {}, b"{}")
+        registry.add(name, {}, b"{}")
         ready.wait()
         try:
-            storage.point_at(name, first)
+            registry.point_at(name, first)
         except PipelineError as error:
             assert "was promoted in the meantime; run it again" in str(error)
         else:
@@ -58,11 +59,11 @@ def test_one_of_many_promotions_without_a_lock_succeeds(
 def test_first_promotion_does_not_replace_another_first_one(
     champions: Champions, promote: Promote, store: Store
 ) -> None:
-    storage = open_storage(store, champions.path)
-    storage.add("0001-aaaaaaaaaaaa", {}, b"{}")
+    registry = open_storage(store, champions.path)
+    registry.add("0001-aaaaaaaaaaaa", {}, b"{}")
     first = promote("first")
     with pytest.raises(PipelineError, match=f"{first} was promoted in the meantime"):
-        storage.point_at("0001-aaaaaaaaaaaa", None)
+        registry.point_at("0001-aaaaaaaaaaaa", None)
     assert champions.names() == [first]
 
 
@@ -106,6 +107,19 @@ def test_model_without_a_record_is_no_champion(
     second = promote("second")
     assert champions.history() == [first, second]
     assert champions.find().problems == ()
+    assert "0002-aaaaaaaaaaaa" in files.names(), "its writer may be at work"
+
+
+@AT_A_URL
+def test_model_without_a_record_is_removed_after_a_day(
+    champions: Champions, promote: Promote, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = promote("first")
+    files.write("0002-aaaaaaaaaaaa/model.keras", b"half")
+    files.write("of-a-user/model.keras", b"whole")
+    monkeypatch.setattr(storage, "LEFTOVER_SECONDS", -60)
+    second = promote("second")
+    assert set(files.names()) == {first, second, "current", "of-a-user"}
 
 
 @AT_A_URL

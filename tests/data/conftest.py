@@ -6,12 +6,14 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tasks.data import http, idx
+from tasks.data.download import get_files
 from tasks.data.sources.mnist import IDX_FILES
 from tasks.settings import DownloadSettings
 
@@ -141,6 +143,12 @@ def settings(digests: str) -> Callable[[Server], DownloadSettings]:
         return DownloadSettings.model_validate(values)
 
     return make
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[[DownloadSettings], dict[str, bytes]]:
+    """Return the files that `get_files` finds."""
+    return lambda settings: get_files(settings, tmp_path).contents
 
 
 @pytest.fixture(autouse=True)

@@ -155,6 +155,18 @@ def test_error_names_a_file_that_is_not_a_picture(data: bytes, said: str) -> Non
     assert "\n" not in str(caught.value)
 
 
+def test_damaged_compressed_tiff_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    """By itself, libtiff prints each problem."""
+    file = io.BytesIO()
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(file, "TIFF", compression="tiff_lzw")
+    strip_offsets, other = struct.pack("<H", 273), struct.pack("<H", 40_000)
+    data = file.getvalue()
+    place = data.index(strip_offsets)
+    with pytest.raises(PipelineError, match="damaged TIFF"):
+        decode_picture(data[:place] + other + data[place + 2 :], "a.tif")
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("side", [8_000, 12_000, 60_000])
 def test_too_many_pixels_are_refused_before_decoding(side: int) -> None:
     """The file has a header without pixels."""

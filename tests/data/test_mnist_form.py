@@ -33,6 +33,26 @@ def test_other_images_are_not_in_mnist_form(image: np.ndarray) -> None:
     assert not has_mnist_form(image[np.newaxis]).any()
 
 
+def test_each_image_is_told_by_its_own_ink() -> None:
+    """Ink, extent and centre of mass, counted one by one; half of the images are in the form."""
+    draw = np.random.default_rng(0)
+    sizes = [(20, 10), (18, 9), (21, 3), (8, 20), (19, 19), (5, 17)]
+    images = np.stack([digit(*sizes[i]) for i in draw.integers(0, 6, 300)])
+    images = np.where(draw.random(images.shape) < 0.5, images, images // 2 * 2)
+    images = np.stack([np.roll(i, draw.integers(0, 2), axis=draw.integers(0, 2)) for i in images])
+
+    def expected(image: np.ndarray) -> bool:
+        y, x = np.nonzero(image)
+        ink = image[y, x].astype(int)
+        longer = max(np.ptp(y), np.ptp(x)) + 1
+        off = max(abs((place * ink).sum() / ink.sum() - 14) for place in (y, x))
+        return bool(19 <= longer <= 20 and off <= 0.53 and image.max() >= 254)
+
+    found = has_mnist_form(images)
+    assert found.tolist() == [expected(image) for image in images]
+    assert 0.2 < found.mean() < 0.8
+
+
 def test_no_images() -> None:
     assert has_mnist_form(np.zeros((0, 28, 28), np.uint8)).shape == (0,)
 

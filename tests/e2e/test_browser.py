@@ -2,13 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from helpers.browser import NATURAL_SIZES, chromium, open_page
+from helpers.browser import NATURAL_SIZES, open_page
 from helpers.commands import run_pipeline
 from PIL import Image
 from playwright.sync_api import Browser, expect
@@ -17,12 +16,6 @@ pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
 
 DIGITS = ("--source", "digits", "--iterations", "300", "--learning-rate", "0.001")
 WIDTHS = {"desktop": 1280, "phone": 360}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from helpers import bars
-from helpers.browser import chromium
 from helpers.commands import RETRAIN, run_script
 from helpers.form import UIS, submit_form
 from helpers.site import RETRAINING, SCORING, Process, Site, copy_project, open_site
@@ -278,12 +277,6 @@ def test_log_lines_of_the_worker_reach_the_server(site: Site, promoted: UUID) ->
         missing = {text for text in missing if not any(line.startswith(text) for line in lines)}
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
 def test_webhook_is_told_of_a_promotion(
     told: tuple[str, list[dict[str, Any]]], promoted: UUID
 ) -> None:
@@ -394,8 +387,8 @@ def test_run_of_a_killed_worker_is_marked_crashed_and_the_next_run_resumes(
         assert scored.is_failed(), "one of the files is invalid"
         artifacts = site.artifacts(images)
         assert artifacts["scores"].startswith("200 pictures scored with champion ")
-        assert "- /nowhere: no such file or folder" in artifacts["scores"]
-        assert "1 input was left out; the others are scored" in artifacts["flow-failure"]
+        assert "- /nowhere: " in artifacts["scores"]
+        assert "1 input was left out" in artifacts["flow-failure"]
         assert pq.read_metadata(site.folder / "scores.parquet").num_rows == 200
 
         crashed = site.wait(killed, lambda state: state.is_final())
@@ -424,8 +417,7 @@ def arguments_of(
     """The same run for the command line, but for a few settings."""
     settings = parameters["settings"]
     return (
-        *bars.OPTIONS[:-6],
-        *("--test-images", "0", "--conv2-channels", "0"),
+        *(*bars.NETWORK, *bars.TRAINING, *bars.FIGURES),
         *("--learning-rate", str(learning_rate), "--iterations", str(iterations)),
         *("--source", settings["download"]["source"], "--digests", "none"),
         *("--artifacts", settings["artifacts"]),
@@ -436,6 +428,7 @@ def test_runs_of_a_power_cut_crash_and_the_next_run_completes(
     site: Site, promoted: UUID, parameters: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     """Server and worker are killed while one run starts and another waits for its next try."""
+    site.end("first")  # otherwise it may start the run's process after the power cut
     site.start_worker("third", SILENCE)
     more = {"digests": "none", "artifacts": str(site.root)}
     missing = {"source": str(tmp_path / "missing"), "more": more}
@@ -465,7 +458,7 @@ def test_run_goes_on_while_the_server_restarts(
     site: Site, promoted: UUID, parameters: Callable[..., dict[str, Any]]
 ) -> None:
     saved = set(site.root.glob("train/.*.partial"))
-    run = site.run(RETRAINING, parameters(20_002, alpha=1e-300, margin=1))
+    run = site.run(RETRAINING, parameters(5_002, alpha=1e-300, margin=1))
     until = time.monotonic() + 90
     while set(site.root.glob("train/.*.partial")) <= saved:
         assert time.monotonic() < until, site.said("third")

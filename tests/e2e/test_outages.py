@@ -18,7 +18,7 @@ from uuid import UUID
 
 import pytest
 from helpers import bars
-from helpers.site import RETRAINING, RETRY_DELAY, SCORING, Site, copy_project, open_site
+from helpers.site import RETRAINING, RETRY_DELAY, Site, copy_project, open_site
 
 from tasks.champion.registry import Champions
 from tasks.engine.store import Store
@@ -142,11 +142,7 @@ def cancelling(outages: Outages, tmp_path: Path) -> UUID:
     """A run that somebody has just cancelled in the UI."""
     from prefect.states import Cancelling
 
-    pipe = tmp_path / "pipe"  # nobody writes to it: a run that reads it waits
-    os.mkfifo(pipe)
-    parameters = {"paths": [str(pipe)], "settings": {"artifacts": str(outages.site.root)}}
-    run = outages.site.run(SCORING, parameters)
-    outages.site.wait(run, lambda state: state.is_running(), 60)
+    run = training(outages, tmp_path)
     with outages.site.client() as client:
         client.set_flow_run_state(run, Cancelling())
     return run
@@ -343,17 +339,18 @@ def test_clock_an_hour_off(outages: Outages, other_clock: Path, offset: int) -> 
     preload = {"LD_PRELOAD": str(other_clock), "CLOCK_OFFSET": str(offset)}
     site.start_worker(silence=SILENCE, **preload)
     outages.since = time.monotonic()
-    outages.iterations += 60_000  # longer than the silence
+    outages.iterations += 1
+    iterations = outages.iterations + 60_000  # longer than the silence
     # A worker starts what is due by its own clock.
     due = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=abs(offset))
     with site.client() as client:
         deployment = client.read_deployment_by_name(RETRAINING)
         run = client.create_flow_run_from_deployment(
             deployment.id,
-            parameters=outages.parameters(outages.iterations),
+            parameters=outages.parameters(iterations),
             state=Scheduled(scheduled_time=due),
         ).id
-    outcome = site.wait_until_final(run, 300)
+    outcome = site.wait_until_final(run, 600)
     assert outcome.is_completed(), outcome
     site.end("first")
     site.start_worker(silence=SILENCE)

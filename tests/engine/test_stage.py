@@ -1,52 +1,22 @@
-"""Tests of cached stages: key, validation and explanation, with a real Prefect server."""
+"""Tests of cached stages: key, code, and inputs that change during a stage."""
 
-import asyncio
-import json
-import shutil
-import subprocess
+import dataclasses
+import pickle
 import sys
 from pathlib import Path
-from typing import Annotated
 
 import pytest
+from helpers.words import Text, Words, flip_bit, write
 
+from tasks.data.convert import convert
 from tasks.engine.digests import json_sha256
-from tasks.engine.executors import DryRunExecutor, LocalExecutor, PrefectExecutor
-from tasks.engine.explain import describe_changes, join_phrases, leaves
+from tasks.engine.executors import LocalExecutor
 from tasks.engine.fingerprint import Fingerprint
-from tasks.engine.models import NotInKey, Record
+from tasks.engine.models import FileRef
 from tasks.engine.stage import key_view, stage
 from tasks.engine.store import Store, Workspace
-from tasks.records import FileRef
 from tasks.runtime.errors import PipelineError
-from tasks.runtime.processor import instruction_set
-from tasks.settings.base import StageSettings
-
-
-class Words(StageSettings):
-    word: str = "hello"
-    patience: Annotated[float, NotInKey] = 1.0
-
-
-class Text(Record):
-    file: FileRef
-    letters: int
-    seconds: Annotated[float, NotInKey] = 0.0
-
-
-@stage(libraries=("numpy",))
-def write(work: Workspace, settings: Words) -> Text:
-    if settings.word == "fail":
-        raise PipelineError("write: cannot write `fail`")
-    work.output("text.txt").write_text(settings.word.lower())
-    return Text(file=work.finished("text.txt"), letters=len(settings.word))
-
-
-@stage(label="repeat-{times}")
-def repeat(work: Workspace, text: Text, times: int) -> Text:
-    content = work.input(text.file).read_text() * times
-    work.output("text.txt").write_text(content)
-    return Text(file=work.finished("text.txt"), letters=len(content))
+from tasks.settings import ConvertSettings
 
 
 def key_inputs_of(settings: Words) -> dict:
@@ -101,102 +71,6 @@ def test_unsupported_type_in_a_key_raises_type_error() -> None:
         key_view({1, 2})
 
 
-@pytest.mark.parametrize(
-    ("then", "now", "words"),
-    [
-        (
-            {"arguments": {"training": {"learning_rate": 0.0001}}},
-            {"arguments": {"training": {"learning_rate": 0.001}}},
-            ["learning_rate 0.0001 → 0.001"],
-        ),
-        (
-            {"code": {"tasks/model/network.py": "1"}},
-            {"code": {"tasks/model/network.py": "2"}},
-            ["code changed: tasks/model/network.py"],
-        ),
-        (
-            {"libraries": {"tensorflow": "2.20.0"}},
-            {"libraries": {"tensorflow": "2.21.0"}},
-            ["tensorflow 2.20.0 → 2.21.0"],
-        ),
-        (
-            {"Python": "3.11", "code": {"tasks/a.py": "1"}, "imports": "1", "libraries": {}},
-            {"Python": "3.12", "code": {"tasks/a.py": "2"}, "imports": "2", "libraries": {}},
-            ["Python 3.11 → 3.12"],
-        ),
-        (
-            {"arguments": {"split": {"file": "train.parquet sha256:1"}}},
-            {"arguments": {"split": {"file": "train.parquet sha256:2"}}},
-            ["input changed: train.parquet"],
-        ),
-        (
-            {"arguments": {"network": {"dense": [128]}}, "libraries": {"keras": "3.1"}},
-            {"arguments": {"network": {"dense": [128], "pooling": ["max"]}}, "libraries": {}},
-            ["keras gone", "pooling new"],
-        ),
-        (
-            {"arguments": {"map": {"file": "a sha256:1", "rows": 5}, "dots": {"rows": 5}}},
-            {"arguments": {"map": None, "dots": {"rows": 5}, "lines": {"rows": 7}}},
-            ["map gone", "lines new"],
-        ),
-        (
-            {"arguments": {"metrics": {"classes": [{"support": 100}] * 10}}},
-            {"arguments": {"metrics": {"classes": [{"support": 200}] * 10}}},
-            ["classes changed"],
-        ),
-    ],
-)
-def test_changes_are_described_by_setting_file_and_library(
-    then: dict, now: dict, words: list[str]
-) -> None:
-    assert describe_changes(dict(leaves(then)), dict(leaves(now))) == words
-
-
-def test_control_characters_of_an_earlier_run_are_not_printed() -> None:
-    phrases = describe_changes({("arguments", "word"): "\x1b[2J"}, {("arguments", "word"): "bye"})
-    assert join_phrases(phrases) == "word ?[2J → bye"
-
-
-def test_long_lists_of_changes_are_shortened() -> None:
-    assert join_phrases([]) == ""
-    assert join_phrases(["a", "b"]) == "a; b"
-    assert join_phrases(list("abcdefgh")) == "a; b; c; d; e; and 3 more"
-
-
-def test_status_names_another_processor(store: Store) -> None:
-    """The bytes of TensorFlow's results differ between instruction sets; the key is the same."""
-
-    @stage(libraries=("tensorflow",))
-    def sum_up(work: Workspace, settings: Words) -> Text:
-        work.output("text.txt").write_text(settings.word)
-        return Text(file=work.finished("text.txt"), letters=0)
-
-    local = LocalExecutor(store)
-    sum_up(local, Words())
-    write(local, Words())
-    dry = DryRunExecutor(store)
-    (entry,) = store.all_records("sum-up")
-    assert entry.instructions == instruction_set()
-    sum_up(dry, Words())
-    for record in store.all_records():
-        other = record.model_copy(update={"instructions": "AVX-1024"})
-        store.write_record(store.record_path(record).name, other.model_dump_json().encode())
-    sum_up(dry, Words())
-    write(dry, Words())
-    here = instruction_set()
-    assert [verdict for _, verdict in dry.verdicts] == [
-        "up to date",
-        f"up to date (computed with AVX-1024; with {here} here, its last bits would differ)",
-        "up to date",
-    ]
-
-
-def flip_bit(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[0] ^= 1
-    path.write_bytes(content)
-
-
 @pytest.mark.parametrize("damage", [flip_bit, Path.unlink], ids=["changed", "removed"])
 def test_an_input_that_changes_during_a_stage_caches_nothing(store: Store, damage) -> None:
     local = LocalExecutor(store)
@@ -218,220 +92,28 @@ def test_an_input_that_changes_during_a_stage_caches_nothing(store: Store, damag
 # Tests with real flow runs
 
 
-@pytest.fixture
-def chain(prefect_server: str, store: Store):
-    """Return a function that runs `write` and `repeat` in a flow; returns outcomes and text."""
-    from prefect import flow
-
-    @flow(name="chain")
-    def chained(word: str, times: int, refresh: bool) -> tuple[dict[str, str], str]:
-        run = PrefectExecutor(store, refresh=frozenset({"all"} if refresh else ()))
-        text = repeat(run, write(run, Words(word=word)), times)
-        outcomes = {
-            outcome.name: f"{outcome.state} {outcome.reason}".strip() for outcome in run.outcomes
-        }
-        return outcomes, store.path(text.file).read_text()
-
-    def chain(
-        word: str = "hello", times: int = 2, refresh: bool = False
-    ) -> tuple[dict[str, str], str]:
-        result: tuple[dict[str, str], str] = chained(word, times, refresh)
-        return result
-
-    return chain
+def files_for_convert() -> FileRef:
+    return FileRef(path="download/0/x", sha256="0" * 64, size=1)
 
 
-def only(store: Store, pattern: str) -> Path:
-    (path,) = store.root.glob(pattern)
-    return path
+def test_worker_with_other_code_or_libraries_refuses_a_stage(store: Store) -> None:
+    from tasks.records import IdxFiles
 
-
-@pytest.mark.server
-def test_unchanged_stages_are_skipped(chain) -> None:
-    assert chain() == ({"write": "ran never run", "repeat-2": "ran never run"}, "hellohello")
-    assert chain() == ({"write": "cached", "repeat-2": "cached"}, "hellohello")
-
-
-@pytest.mark.server
-def test_changed_setting_reruns_dependent_stages(chain) -> None:
-    chain()
-    assert chain(times=3) == ({"write": "cached", "repeat-3": "ran never run"}, "hello" * 3)
-    outcomes, text = chain(word="bye")
-    assert outcomes == {
-        "write": "ran word hello → bye",
-        "repeat-2": "ran input changed: text.txt; letters 5 → 3",
-    }
-    assert text == "byebye"
-    assert chain() == ({"write": "cached", "repeat-2": "cached"}, "hellohello")
-
-
-@pytest.mark.server
-def test_equal_output_bytes_keep_later_stages_cached(chain) -> None:
-    chain()
-    outcomes, _ = chain(word="HELLO")
-    assert outcomes == {"write": "ran word hello → HELLO", "repeat-2": "cached"}
-
-
-@pytest.mark.server
-def test_refresh_runs_everything(chain) -> None:
-    chain()
-    outcomes, text = chain(refresh=True)
-    assert outcomes == {"write": "ran refresh asked for", "repeat-2": "ran refresh asked for"}
-    assert text == "hellohello"
-
-
-def write_other_version(path: Path) -> None:
-    record = json.loads(path.read_text())
-    record["output"] = {"something": "else"}
-    del record["output_sha256"]  # like a record of another version
-    path.write_text(json.dumps(record))
-
-
-@pytest.mark.server
-@pytest.mark.parametrize(
-    ("pattern", "damage", "reason"),
-    [
-        ("write/*/text.txt", Path.unlink, "output missing: text.txt"),
-        ("write/*/text.txt", lambda p: p.write_text("hel"), "output damaged: text.txt"),
-        ("write/*/text.txt", flip_bit, "output damaged: text.txt"),
-        ("write/*", shutil.rmtree, "output missing: text.txt"),
-        ("records/write-*", Path.unlink, "never run"),
-        ("records/write-*", lambda p: p.write_text("{"), "record unreadable"),
-        ("records/write-*", lambda p: p.write_text("[1]"), "record unreadable"),
-        ("records/write-*", lambda p: p.write_bytes(b"\x80\x04"), "record unreadable"),
-        ("records/write-*", write_other_version, "record of another form"),
-        ("records/write-*", lambda p: (p.unlink(), p.symlink_to(p)), "record unreadable"),
-    ],
-    ids=[
-        "output deleted",
-        "output truncated",
-        "one bit flipped",
-        "folder deleted",
-        "record deleted",
-        "record not JSON",
-        "record not an object",
-        "record binary",
-        "record of another form",
-        "record a symlink loop",
-    ],
-)
-def test_damaged_entries_are_computed_again(chain, store: Store, pattern, damage, reason) -> None:
-    chain()
-    damage(only(store, pattern))
-    outcomes, text = chain()
-    assert outcomes["write"].startswith(f"ran {reason}")
-    assert outcomes["repeat-2"] == "cached"
-    assert text == "hellohello"
-    assert chain()[0] == {"write": "cached", "repeat-2": "cached"}
-
-
-@pytest.mark.server
-def test_moved_root_stays_cached(chain, store: Store) -> None:
-    chain()
-    away = store.root.with_name("away")
-    store.root.rename(away)
-    shutil.copytree(away, store.root)
-    assert chain()[0] == {"write": "cached", "repeat-2": "cached"}
-
-
-@pytest.mark.server
-def test_failure_is_raised_unchanged_and_leaves_no_files(chain, store: Store) -> None:
-    chain()
-    before = {path for path in store.root.rglob("*") if "locks" not in path.parts}
-    with pytest.raises(PipelineError, match=r"^write: cannot write `fail`$"):
-        chain(word="fail")
-    assert {path for path in store.root.rglob("*") if "locks" not in path.parts} == before
-    assert chain()[0] == {"write": "cached", "repeat-2": "cached"}
-
-
-SIDE_BY_SIDE = """
-import sys, time
-from pathlib import Path
-from prefect import flow
-from tasks.records import FileRef
-from tasks.engine.executors import DryRunExecutor, LocalExecutor, PrefectExecutor
-from tasks.engine.stage import stage
-from tasks.engine.digests import json_sha256
-from tasks.engine.models import Record
-from tasks.engine.store import Store, Workspace
-
-class Text(Record):
-    file: FileRef
-
-@stage()
-def slow(work: Workspace, n: int) -> Text:
-    with (work.store.root / "starts").open("a") as log:
-        log.write("x")
-    if n == 13:
-        print("inside", flush=True)
-        time.sleep(600)
-    time.sleep(2)
-    work.output("text.txt").write_text(str(n))
-    return Text(file=work.finished("text.txt"))
-
-@flow
-def side_by_side(n: int) -> None:
-    store = Store(Path(sys.argv[1]))
-    store.prepare()
-    run = PrefectExecutor(store)
-    slow(run, n)
-    print(run.outcomes[0].state, flush=True)
-
-side_by_side(int(sys.argv[2]))
-"""
-
-
-def start(script: Path, store: Store, n: int, server: str) -> "subprocess.Popen[str]":
-    import os
-
-    return subprocess.Popen(
-        [sys.executable, str(script), str(store.root), str(n)],
-        env={**os.environ, "PREFECT_API_URL": server},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-
-
-@pytest.mark.server
-def test_concurrent_runs_compute_a_stage_once(
-    prefect_server: str, store: Store, tmp_path: Path
-) -> None:
-    script = tmp_path / "side_by_side.py"
-    script.write_text(SIDE_BY_SIDE)
-    runs = [start(script, store, 1, prefect_server) for _ in range(2)]
-    printed = sorted(run.communicate(timeout=120)[0].strip() for run in runs)
-    assert [run.returncode for run in runs] == [0, 0]
-    assert printed == ["cached", "ran"]
-    assert (store.root / "starts").read_text() == "x"
-
-
-@pytest.mark.server
-def test_killed_run_does_not_block_later_runs(
-    prefect_server: str, store: Store, tmp_path: Path
-) -> None:
-    script = tmp_path / "side_by_side.py"
-    script.write_text(SIDE_BY_SIDE)
-    killed = start(script, store, 13, prefect_server)
-    assert killed.stdout
-    assert killed.stdout.readline() == "inside\n"
-    killed.kill()
-    killed.wait()
-    (leftover,) = store.root.glob("slow/.*.tmp")
-    script.write_text(SIDE_BY_SIDE.replace("n == 13", "n == 14"))
-    after = start(script, store, 13, prefect_server)
-    assert after.communicate(timeout=120)[0].strip() == "ran"
-    assert not leftover.exists()
-
-
-@pytest.mark.server
-def test_flow_in_a_running_event_loop(chain) -> None:
-    """A notebook's cells run in one."""
-
-    async def cell() -> tuple[dict[str, str], str]:
-        return chain()
-
-    assert asyncio.run(cell()) == (
-        {"write": "ran never run", "repeat-2": "ran never run"},
-        "hellohello",
-    )
+    file = files_for_convert()
+    files = IdxFiles(train_images=file, train_labels=file, test_images=file, test_labels=file)
+    plan = pickle.loads(pickle.dumps(convert.plan(files, ConvertSettings())))
+    assert plan.stage is convert
+    code = {**plan.key_inputs["code"], "tasks/data/idx.py": "0" * 64}
+    changed = dataclasses.replace(plan, key_inputs={**plan.key_inputs, "code": code})
+    with pytest.raises(
+        PipelineError, match=r"convert: the worker at .* another tasks/data/idx\.py"
+    ):
+        changed.compute(store, "")
+    older = {**plan.key_inputs["libraries"], "pyarrow": "1.0"}
+    changed = dataclasses.replace(plan, key_inputs={**plan.key_inputs, "libraries": older})
+    with pytest.raises(PipelineError, match="another pyarrow than the run"):
+        changed.compute(store, "")
+    changed = dataclasses.replace(plan, key_inputs={**plan.key_inputs, "code": {}, "Python": "3.9"})
+    with pytest.raises(PipelineError, match=r"has Python 3\.1\d, the run Python 3\.9; start"):
+        changed.compute(store, "")
+    assert not list(store.root.glob("convert/*"))

@@ -9,24 +9,29 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers import tiny
 from helpers.commands import PIPELINE, run_pipeline
 
+from flows.graph import train_and_score
 from tasks.engine.digests import sha256
+from tasks.engine.executors import LocalExecutor
+from tasks.engine.store import Store
 
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
 
 TRAINING = (
-    *("--source", "digits", "--milestones", "0", "--iterations", "701"),
-    *("--insights", "none"),  # the later stages are not tested here
+    *("--source", "digits", "--milestones", "0", "--iterations", "1501"),
+    *("--conv-filters", "8,8", "--conv-sizes", "3,3", "--dense", "16"),
+    # The later stages are not tested here.
+    *("--insights", "none", "--test-images", "0", "--conv2-channels", "0"),
 )
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return the digest of the checkpoint of an uninterrupted run."""
-    root = tmp_path_factory.mktemp("uninterrupted")
-    done = run_pipeline(*TRAINING, "--artifacts", root, PREFECT_API_URL=prefect_server)
-    assert done.code == 0, done.lines
+def uninterrupted_digest(root: Path) -> str:
+    """Return the digest of the checkpoint after training without interruption."""
+    store = Store(root)
+    store.prepare()
+    train_and_score(LocalExecutor(store), tiny.settings_of(*TRAINING), weights_seed=0)
     return checkpoint_digest(root)
 
 
@@ -67,7 +72,7 @@ def stop_while_training(
 
 
 def test_runs_resume_after_interrupt_termination_and_kill(
-    prefect_server: str, uninterrupted: str, tmp_path: Path
+    prefect_server: str, tmp_path: Path
 ) -> None:
     """The final checkpoint equals that of an uninterrupted run."""
     root, home = tmp_path / "artifacts", tmp_path / "home"
@@ -95,7 +100,7 @@ def test_runs_resume_after_interrupt_termination_and_kill(
     done = run_pipeline(*TRAINING, "--artifacts", root, PREFECT_API_URL=prefect_server)
     assert done.code == 0, done.lines
     assert resumed_iteration(done.lines) >= 301
-    assert checkpoint_digest(root) == uninterrupted
+    assert checkpoint_digest(root) == uninterrupted_digest(tmp_path / "uninterrupted")
     assert not list(root.glob("*/.*"))
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from helpers import tiny
 from helpers.data_sets import encode, write_tree
@@ -35,6 +36,9 @@ def test_pictures_become_a_report_with_their_class_names(pipeline: Any, tmp_path
     report = root / "latest" / "report"
     metrics = json.loads((report / "metrics.json").read_text())
     assert metrics["class_names"] == NAMES
+    predictions = pq.read_table(root / "latest" / "predictions.parquet").to_pylist()
+    assert {row["label_name"] for row in predictions} == set(NAMES)
+    assert all(row["predicted_name"] == NAMES[row["predicted"]] for row in predictions)
     page = (report / "index.html").read_text()
     assert "&lt;cat&gt;" in page
     assert "<cat>" not in page
@@ -46,10 +50,3 @@ def test_pictures_become_a_report_with_their_class_names(pipeline: Any, tmp_path
     assert computed(pipeline(*command).lines) == ["download"]
     picture.write_bytes(encode(np.zeros((8, 8), np.uint8)))
     assert {"download", "convert", "train-40", "draw"} <= set(computed(pipeline(*command).lines))
-
-
-def test_the_bundled_digits_are_told_from_a_folder(pipeline: Any, tmp_path: Path) -> None:
-    (tmp_path / "digits").mkdir()
-    command = (*LEAN, *tiny.OPTIONS, "--artifacts", tmp_path / "artifacts")
-    done = pipeline(*command, "--source", "digits")
-    assert any("write --source ./digits" in line for line in done.lines)

@@ -64,7 +64,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         mnist=True,
     )
     Champions(executor.store).promote(
-        model.file, facts, "a test", "good", None, calibration=calibration.file
+        model.file, facts, "a test", "good", None, calibration=calibration
     )
     return folder / "artifacts"
 
@@ -139,6 +139,24 @@ def test_pictures_of_every_form_are_read(root: Path, tmp_path: Path) -> None:
     ]
 
 
+HEAVY = """
+import sys
+from flows.cli.predict import predict_main
+
+assert predict_main(sys.argv[1:]) == 0
+heavy = {"tensorflow", "keras", "prefect", "onnx", "matplotlib", "sklearn"}
+assert not heavy & {name.split(".")[0] for name in sys.modules}
+"""
+
+
+def test_tensorflow_and_prefect_are_not_imported(root: Path, tmp_path: Path) -> None:
+    """They take seconds."""
+    on_paper(TEST[3]).save(tmp_path / "digit.png")
+    arguments = [tmp_path / "digit.png", "--artifacts", root, "--out", tmp_path / "out.parquet"]
+    command = [sys.executable, "-c", HEAVY, *map(str, arguments)]
+    subprocess.run(command, check=True, cwd=PREDICT.parents[1])
+
+
 def test_in_a_terminal_each_picture_has_its_line_and_no_file_is_written(
     root: Path, tmp_path: Path
 ) -> None:
@@ -156,10 +174,8 @@ def test_in_a_terminal_each_picture_has_its_line_and_no_file_is_written(
     assert all(line.endswith(" %") for line in lines[:2])
     assert lines[2].split("  ")[0] == "sheet of paper.png"
     assert lines[2].endswith("blank")
-    assert lines[-2:] == [
-        f"{tmp_path}/pipe.png: a pipe, not a file; not opened",
-        "error: 1 input was left out; the others are scored",
-    ]
+    assert lines[-2].startswith(f"{tmp_path}/pipe.png: a pipe")
+    assert lines[-1].startswith("error: 1 input was left out")
     assert {path.name for path in root.iterdir()} == before
 
 
@@ -182,7 +198,4 @@ def test_images_in_mnist_form_are_left_alone_and_the_scores_say_so(
 
     done = predict(root, root / "auto.parquet")
     assert done.code == 1
-    assert done.last == (
-        f"error: no picture to score: {root}/auto.parquet: predictions of an earlier run,"
-        " not images"
-    )
+    assert done.last.startswith(f"error: no picture to score: {root}/auto.parquet: ")

@@ -9,6 +9,7 @@ import pytest
 from helpers import bars
 from helpers.s3 import BUCKET, Wire, s3_server
 
+from tasks.champion.kept_out import read_kept_out
 from tasks.champion.registry import Champions
 from tasks.champion.rule import Decision
 from tasks.engine.store import open_store
@@ -40,8 +41,7 @@ def retrain(prefect_server: str, source: Path, s3: Wire) -> Callable[..., Decisi
 
         schedule = {"iterations": iterations, **bars.PARAMETERS["schedule"]}
         data = {"source": str(source), "digests": "none"}
-        figures = {**bars.PARAMETERS["figures"], "insights": ["none"]}
-        settings = {**bars.PARAMETERS, "figures": figures, "schedule": schedule, "download": data}
+        settings = {**bars.PARAMETERS, "schedule": schedule, "download": data}
         return scheduled_retraining(
             Settings.model_validate({**settings, "artifacts": ROOT}), RetrainSettings(**rule)
         )
@@ -67,8 +67,40 @@ def test_challengers_are_promoted_and_kept_out_at_a_url(
     assert champion.why == first_run.reason
     assert retrain(0).reason.startswith("significantly worse: ")
     assert champions().history() == [champion.id]
+    assert "do not reach the floor" in retrain(0, champion="other").reason
+    assert champions("other").history() == []
     assert retrain(0, champion="other", floor=0).verdict == "promoted"
     assert champions().history() == [champion.id]
+    kept = {name: read_kept_out(champions(name)) for name in ("default", "other")}
+    assert [entry.champion for entry in kept["default"]] == [champion.id]
+    assert [entry.champion for entry in kept["other"]] == [None]
+
+
+def test_kept_out_challengers_at_a_url_are_listed(
+    first_run: Decision, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from flows.cli.retrain import retrain_main
+
+    assert retrain_main(["history", "--artifacts", ROOT]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    marks = [line.split()[0] for line in lines]
+    assert marks == ["champion", "*", "-", "champion", "*", "-"]
+    assert "significantly worse: " in lines[2]
+    assert "do not reach the floor of " in lines[5]
+    assert retrain_main(["history", "--artifacts", ROOT, "--champion", "other"]) == 0
+    assert capsys.readouterr().out.splitlines() == lines[4:]
+
+
+def test_missing_bucket_is_an_error(s3: Wire, capsys: pytest.CaptureFixture[str]) -> None:
+    from flows.cli.pipeline import pipeline_main
+    from flows.cli.retrain import retrain_main
+
+    missing = ["--artifacts", "s3://no-such-bucket/root"]
+    for main, command in ((pipeline_main, ["cache", "ls"]), (retrain_main, ["history"])):
+        assert main([*command, *missing]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: --artifacts s3://no-such-bucket/root: ")
+        assert line.endswith("create the bucket, or name another URL")
 
 
 def test_champion_at_a_url_is_listed_and_rolled_back(

@@ -8,13 +8,14 @@ from tasks.data import idx
 from tasks.data.sources.mnist import IDX_FILES
 
 NETWORK = ("--conv-filters", "4,4", "--conv-sizes", "3,3", "--dense", "16")
-TRAINING = ("--milestones", "0", "--batch-size", "16", "--learning-rate", "0.01")
-OPTIONS = (*NETWORK, *TRAINING, "--test-images", "0", "--conv2-channels", "0")
+TRAINING = ("--milestones", "0", "--batch-size", "16")
+FIGURES = ("--test-images", "0", "--conv2-channels", "0", "--insights", "none")
+OPTIONS = (*NETWORK, *TRAINING, "--learning-rate", "0.01", *FIGURES)
 PARAMETERS = {
     "schedule": {"milestones": [0]},
     "training": {"batch_size": 16, "learning_rate": 0.01},
     "network": {"conv_filters": [4, 4], "conv_sizes": [3, 3], "dense": [16]},
-    "figures": {"test_images": [0], "conv2_channels": [0]},
+    "figures": {"test_images": [0], "conv2_channels": [0], "insights": ["none"]},
 }
 """The same settings as parameters of a deployment."""
 

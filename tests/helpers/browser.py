@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 OPTIONS = [
     "--no-sandbox",  # the sandbox does not work for root
@@ -26,6 +26,7 @@ def chromium() -> Iterator[Browser]:
     if path is None:
         pytest.skip("needs Chromium; on Debian: apt-get install chromium")
     with sync_playwright() as playwright:
+        expect.set_options(timeout=30_000)  # a busy machine is slow
         browser = playwright.chromium.launch(executable_path=path, args=OPTIONS)
         yield browser
         browser.close()

@@ -56,7 +56,7 @@ def run_script(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     return Finished(done.returncode, done.stdout.splitlines())

@@ -9,9 +9,8 @@ more memory than `BYTES`, or a change of any other file.
 
 import argparse
 import copy
-import gzip
-import io
 import json
+import logging
 import random
 import resource
 import shutil
@@ -27,9 +26,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
+from helpers.data_sets import encode
+from helpers.mutation_sources import source_samples, squeeze
 
 from tasks.champion.registry import Accuracy, Champions, Facts, history_lines
 from tasks.data import idx
@@ -173,12 +175,8 @@ def score_reader(path: Path) -> Callable[[], object]:
 
 def picture_bytes(kind: str) -> bytes:
     """Return a small picture with a gradient."""
-    from PIL import Image
-
     pixels = np.linspace(0, 255, SHAPE.height * SHAPE.width).astype(np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels.reshape(SHAPE.height, SHAPE.width)).save(file, kind)
-    return file.getvalue()
+    return encode(pixels.reshape(SHAPE.height, SHAPE.width), kind)
 
 
 def picture_targets(folder: Path) -> list[Target]:
@@ -211,9 +209,6 @@ def array_targets(folder: Path) -> list[Target]:
 
     def is_predictions() -> bool:
         return is_predictions_file(parquet)
-
-    def squeeze(data: bytes) -> bytes:
-        return gzip.compress(data, mtime=0)
 
     return [
         Target("idx", plain, content, lambda: idx.read(plain)),
@@ -344,6 +339,7 @@ def make_targets(folder: Path) -> list[Target]:
         *entry_targets(store),
         *report_targets(store),
         champion_target(store),
+        *(Target(*sample) for sample in source_samples(folder / "sources")),
     ]
 
 
@@ -369,11 +365,11 @@ def try_one(target: Target, number: int) -> str | None:
     return f"{grown / 1e6:.0f} MB of memory" if grown > BYTES else None
 
 
-def try_many(folder: Path, first: int, count: int) -> Outcome:
-    """Try inputs `first` … `first + count - 1`, the targets in turn."""
-    targets = make_targets(folder)
+def try_many(folder: Path, first: int, count: int, only: str = "") -> Outcome:
+    """Try inputs `first` … `first + count - 1`, in turn, on the targets that are called `only` …"""
+    targets = [target for target in make_targets(folder) if target.name.startswith(only)]
     for target in targets:
-        target.path.write_bytes(target.sample)
+        target.path.write_bytes(target.mend(target.sample))
         target.read()  # the sample is sound
     signal.signal(signal.SIGALRM, raise_too_slow)
     outcome = Outcome(0, dict.fromkeys((target.name for target in targets), 0), [])
@@ -397,10 +393,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--first", type=int, default=0, help="number of the first input")
     parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--only", default="", help="start of the names of targets")
     options = parser.parse_args()
+    logging.disable()
     folder = Path(tempfile.mkdtemp(prefix="mutations-"))
     try:
-        outcome = try_many(folder, options.first, options.count)
+        outcome = try_many(folder, options.first, options.count, options.only)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print("\n".join(outcome.escapes))

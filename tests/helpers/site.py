@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from tasks.engine.store import PROJECT
-from tasks.runtime.server import free_port
+from tasks.runtime.server import free_port, wait_until_ready
 
 RETRAINING = "scheduled-retraining/scheduled-retraining"
 SCORING = "score-batch/score-batch"
@@ -83,13 +83,7 @@ class Site:
     def start_server(self) -> None:
         """Start the server as `make server` does, and wait until it answers."""
         server = self.start("server", "-m", "prefect", "--no-prompt", "server", "start")
-        until = time.monotonic() + 120
-        check = [sys.executable, "-m", "tasks.runtime.server", "check"]
-        while subprocess.run(
-            check, cwd=PROJECT, env=self.environment, capture_output=True, check=False
-        ).returncode:
-            assert time.monotonic() < until, self.said("server")
-            assert server.poll() is None, self.said("server")
+        wait_until_ready(server, self.url)
 
     def start_worker(self, name: str = "first", silence: float = 90, **environment: str) -> Process:
         """Start a worker as `make worker` does."""
@@ -165,9 +159,12 @@ class Site:
     def wait(self, run_id: UUID, wanted: Callable[[Any], bool], seconds: float = 120) -> Any:
         """Wait until a run's state is as wanted."""
         until = time.monotonic() + seconds
-        while not wanted(state := self.state(run_id)):
-            assert time.monotonic() < until, "\n".join([f"{state}", *map(self.said, self.running)])
-            time.sleep(0.3)
+        with self.client() as client:
+            while not wanted(state := client.read_flow_run(run_id).state):
+                assert time.monotonic() < until, "\n".join(
+                    [f"{state}", *map(self.said, self.running)]
+                )
+                time.sleep(0.3)
         return state
 
     def wait_until_final(self, run_id: UUID, seconds: float = 150) -> Any:

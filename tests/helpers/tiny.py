@@ -1,4 +1,7 @@
-"""Runs of a small real pipeline: 60 images, 40 iterations, a few seconds."""
+"""Runs of a small real pipeline: 60 images, 40 iterations, a few seconds.
+
+A run in a process of its own takes twice as long as `compute`, most of it for imports.
+"""
 
 import os
 import subprocess
@@ -8,9 +11,14 @@ from pathlib import Path
 import numpy as np
 from helpers.commands import PIPELINE
 
+from flows.cli.pipeline import pipeline_app
+from flows.graph import compute_results
 from tasks.data import idx
 from tasks.data.sources.mnist import IDX_FILES
 from tasks.engine.digests import sha256
+from tasks.engine.executors import LocalExecutor
+from tasks.engine.store import Store
+from tasks.settings import Settings
 
 OPTIONS = (
     *("--digests", "none", "--iterations", "40", "--milestones", "0,1", "--batch-size", "8"),
@@ -18,13 +26,15 @@ OPTIONS = (
 )
 
 
-def write_source(folder: Path) -> None:
+def write_source(folder: Path) -> Path:
     """Write 60 training and 20 test images of 8 × 8 pixels in three classes."""
+    folder.mkdir(exist_ok=True)
     draw = np.random.default_rng(0)
     for (images, labels), count in zip((IDX_FILES[:2], IDX_FILES[2:]), (60, 20), strict=True):
         pixels = draw.integers(0, 256, (count, 8, 8), dtype=np.uint8)
         (folder / images).write_bytes(idx.dumps(pixels))
         (folder / labels).write_bytes(idx.dumps(np.arange(count, dtype=np.uint8) % 3))
+    return folder
 
 
 def start(
@@ -50,6 +60,22 @@ def finish(run: "subprocess.Popen[str]") -> list[str]:
         _, log = run.communicate(timeout=240)
     assert run.returncode == 0, log
     return log.splitlines()
+
+
+def settings_of(*options: str) -> Settings:
+    """Return the settings that the pipeline's command line makes of some options."""
+    arguments = pipeline_app().parse_args(options, exit_on_error=False, print_error=False)[1]
+    settings: Settings = arguments.arguments["settings"].plain()
+    return settings
+
+
+def compute(root: Path, source: Path, *options: str) -> dict[str, str]:
+    """Compute the results of a run in this process, without Prefect; return `outputs`."""
+    store = Store(root)
+    with store.in_use():
+        settings = settings_of(*options, *OPTIONS, "--source", str(source))
+        compute_results(LocalExecutor(store), settings)
+    return outputs(root)
 
 
 def outputs(root: Path) -> dict[str, str]:

@@ -10,12 +10,14 @@ import pytest
 
 from tasks.data.dataset import SplitArrays
 from tasks.engine.store import Store
-from tasks.model.calibrate import calibrate, load_calibration
+from tasks.model.calibrate import calibrate
+from tasks.model.calibration import load_calibration
 from tasks.model.export import export
 from tasks.model.familiar import distances
 from tasks.model.features import compile_reader, read_all
+from tasks.model.onnx_session import open_onnx
 from tasks.model.predictions import load_network
-from tasks.model.temperature import cross_entropy
+from tasks.model.temperature import cross_entropy, softmax
 from tasks.records import Segment, Split, Splits
 from tasks.settings import NetworkSettings
 
@@ -35,10 +37,11 @@ def test_limit_and_temperature_are_those_of_the_validation_split(
 ) -> None:
     model = run_stage(export, splits.shape, trained.checkpoint, network)
     arguments = splits.train, splits.validation, splits.shape, model
-    first, again = (run_stage(calibrate, *arguments).file for _ in range(2))
-    assert first.sha256 == again.sha256
+    first, again = (run_stage(calibrate, *arguments) for _ in range(2))
+    assert first.file.sha256 == again.file.sha256
+    assert first.onnx.sha256 == again.onnx.sha256 != model.onnx.sha256
 
-    known = load_calibration(root.path(first))
+    known = load_calibration(root.path(first.file))
     read = compile_reader(load_network(root.path(model.file), splits.shape), 8, 8)
     validation = arrays(splits.validation)
     features, logits = read_all(read, validation.images)
@@ -50,6 +53,9 @@ def test_limit_and_temperature_are_those_of_the_validation_split(
         for factor in (1, 0.8, 1.25)
     )
     assert best < min(others)
+
+    probabilities, _ = open_onnx(root.path(first.onnx), splits.shape)(validation.images)
+    np.testing.assert_allclose(probabilities, softmax(logits, known.temperature), atol=1e-5)
 
     noise = np.random.default_rng(0).integers(0, 256, (200, 8, 8)).astype(np.uint8)
     marked = distances(read_all(read, noise)[0], known.familiar) > known.familiar.limit

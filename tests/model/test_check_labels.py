@@ -101,7 +101,7 @@ def issues(
     )
     splits = splits.model_copy(update={"test": split})
     evaluation = run_stage(
-        evaluate, split, splits.shape, trained.checkpoint, network, EvaluationSettings(), 240
+        evaluate, split, splits.shape, trained.checkpoint, network, EvaluationSettings(), 240, ()
     )
     found = run_stage(
         check_labels,

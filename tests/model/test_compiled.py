@@ -59,7 +59,7 @@ def test_reuse_does_not_change_results(
         segment: Segment = run_stage(train, splits.train, splits.shape, start, network, mixed, 8)
         checkpoint = segment.checkpoint
         scores: Evaluation = run_stage(
-            evaluate, splits.test, splits.shape, checkpoint, network, EvaluationSettings(), 8
+            evaluate, splits.test, splits.shape, checkpoint, network, EvaluationSettings(), 8, ()
         )
         return checkpoint.file.sha256, scores.predictions.sha256
 

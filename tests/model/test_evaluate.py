@@ -32,10 +32,19 @@ pytestmark = pytest.mark.tensorflow
 def evaluate_on(
     run_stage: Callable[..., Any], splits: Splits, network: NetworkSettings
 ) -> Evaluate:
-    def run(split: Split, checkpoint: Checkpoint, batch: int = 256) -> Evaluation:
+    def run(
+        split: Split, checkpoint: Checkpoint, batch: int = 256, class_names: tuple[str, ...] = ()
+    ) -> Evaluation:
         settings = EvaluationSettings(evaluation_batch=batch)
         result: Evaluation = run_stage(
-            evaluate, split, splits.shape, checkpoint, network, settings, checkpoint.iteration
+            evaluate,
+            split=split,
+            shape=splits.shape,
+            checkpoint=checkpoint,
+            network=network,
+            settings=settings,
+            iteration=checkpoint.iteration,
+            class_names=class_names,
         )
         return result
 
@@ -64,6 +73,17 @@ def test_columns_and_types(root: Store, evaluation: Evaluation) -> None:
         ("predicted", pa.uint8()),
         *((f"p{c}", pa.float32()) for c in range(10)),
     ]
+
+
+def test_table_has_the_names_of_the_classes(
+    root: Store, evaluate_on: Evaluate, splits: Splits, trained: Segment, predictions: pd.DataFrame
+) -> None:
+    names = tuple("abcdefghij")
+    named = evaluate_on(splits.test, trained.checkpoint, class_names=names)
+    frame = pd.read_parquet(root.path(named.predictions))
+    for number in ("label", "predicted"):
+        assert frame[f"{number}_name"].tolist() == [names[c] for c in predictions[number]]
+    pd.testing.assert_frame_equal(frame[predictions.columns], predictions)
 
 
 def test_table_has_every_image_with_its_label(

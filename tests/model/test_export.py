@@ -1,9 +1,13 @@
-"""Tests of the exported `model.keras`, which needs nothing of this project."""
+"""Tests of the exported `model.keras` and `model.onnx`, which need nothing of this project."""
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
+import sys
+import tomllib
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +17,11 @@ import numpy as np
 import pytest
 
 from tasks.data.dataset import SplitArrays
-from tasks.engine.store import Store
+from tasks.engine.store import PROJECT, Store
 from tasks.model.checkpoint import restore_network
-from tasks.model.export import export
+from tasks.model.export import export, write_reproducibly
+from tasks.model.network import build_network
+from tasks.model.predictions import load_classifier
 from tasks.records import Model, Segment, Split, Splits
 from tasks.settings import NetworkSettings
 
@@ -64,13 +70,76 @@ def test_keras_loads_the_model_without_this_project(
     )
 
 
+OTHER_PROGRAM = """
+import sys
+import numpy as np
+import onnxruntime
+
+session = onnxruntime.InferenceSession(sys.argv[1])
+probabilities, = session.run(["probabilities"], {"image": np.load(sys.argv[2])})
+np.save(sys.argv[3], probabilities)
+assert not {"tasks", "tensorflow", "keras"} & {name.split(".")[0] for name in sys.modules}
+"""
+
+
+def test_onnx_runtime_answers_as_keras_without_this_project(
+    root: Store, exported: Model, splits: Splits, arrays: Arrays, python: Python, tmp_path: Path
+) -> None:
+    images = arrays(splits.test).images
+    np.save(tmp_path / "images.npy", images)
+    assert exported.onnx
+    python(OTHER_PROGRAM, root.path(exported.onnx), tmp_path / "images.npy", tmp_path / "out.npy")
+    expected = load_classifier(root.path(exported.file), splits.shape)(images)
+    found = np.load(tmp_path / "out.npy")
+    assert (found.argmax(axis=1) == expected.argmax(axis=1)).all()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+OLD_KERAS = """
+import sys
+import keras
+import numpy as np
+
+assert keras.__version__ == sys.argv[1]
+for model in sys.argv[2:]:
+    network = keras.models.load_model(model)
+    logits = network(np.zeros((1, *network.input_shape[1:]), np.float32))
+    assert np.isfinite(logits).all()
+"""
+
+
+@pytest.mark.network
+def test_oldest_allowed_keras_opens_the_models(
+    root: Store, exported: Model, splits: Splits, tmp_path: Path
+) -> None:
+    """The oldest one that pyproject.toml allows, fetched from the package index."""
+    dependencies = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"][
+        "dependencies"
+    ]
+    (oldest,) = (d.partition(">=")[2] for d in dependencies if re.match("keras>=", d))
+    oldest += ".0" * (2 - oldest.count("."))
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(tmp_path)]
+    subprocess.run([*pip, f"keras=={oldest}"], check=True)
+    settings = NetworkSettings(normalisation=True, dropout=0.5, pooling=("average",))
+    build_network(settings, splits.shape, seed=0).save(tmp_path / "dated.keras")
+    write_reproducibly(tmp_path / "dated.keras", tmp_path / "normalised.keras")
+    models = [str(root.path(exported.file)), str(tmp_path / "normalised.keras")]
+    subprocess.run(
+        [sys.executable, "-c", OLD_KERAS, oldest, *models],
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+
+
 SCRIPT = """
 import sys
 from pathlib import Path
-from tasks.model.export import export
+from tasks.model.export import export, write_reproducibly
+from tasks.model.network import build_network
+from tasks.model.predictions import load_classifier
 from tasks.records import Checkpoint, Shape
 from tasks.settings import NetworkSettings
-from tasks.engine.store import Store
+from tasks.engine.store import PROJECT, Store
 
 with Store(Path(sys.argv[1])).workspace("elsewhere", "2" * 64) as work:
     model = export.function(
@@ -95,6 +164,9 @@ def test_other_process_writes_the_same_bytes(
     other = Model.model_validate(json.loads(python(SCRIPT, root.root, *models).stdout))
     assert other.file.path != exported.file.path
     assert other.file.sha256 == exported.file.sha256
+    assert other.onnx
+    assert exported.onnx
+    assert other.onnx.sha256 == exported.onnx.sha256
 
 
 def test_same_process_writes_the_same_bytes(
@@ -110,7 +182,7 @@ def test_same_process_writes_the_same_bytes(
 
 def test_archive_has_no_date_and_no_other_file_is_written(root: Store, exported: Model) -> None:
     path = root.path(exported.file)
-    assert [p.name for p in path.parent.iterdir()] == ["model.keras"]
+    assert sorted(p.name for p in path.parent.iterdir()) == ["model.keras", "model.onnx"]
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
         assert {info.date_time[0] for info in archive.infolist()} == {1980}

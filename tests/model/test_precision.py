@@ -1,9 +1,10 @@
-"""Tests of mixed precision: choice, training and exact resume."""
+"""Tests of mixed precision: training and exact resume."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -11,30 +12,13 @@ import pytest
 from tasks.engine.models import FileRef
 from tasks.engine.store import Store
 from tasks.model.checkpoint import read_tensors, write_tensors
-from tasks.model.precision import choose_precision
+from tasks.model.resume import Progress, load_progress, save_progress
 from tasks.model.train import train
-from tasks.records import Checkpoint, Segment, Splits
+from tasks.model.trainer import make_trainer
+from tasks.records import Checkpoint, Device, Segment, Splits
 from tasks.settings import NetworkSettings, TrainingSettings
 
 RunStage = Callable[..., Any]
-
-
-@pytest.mark.parametrize(
-    ("wanted", "capability", "expected"),
-    [
-        ("auto", None, "float32"),
-        ("auto", (6, 1), "float32"),
-        ("auto", (7, 0), "mixed_float16"),
-        ("auto", (7, 5), "mixed_float16"),
-        ("auto", (12, 0), "mixed_float16"),
-        ("float32", (9, 0), "float32"),
-        ("mixed", None, "mixed_float16"),
-    ],
-)
-def test_precision_is_chosen_by_setting_and_capability(
-    wanted: Any, capability: Any, expected: str
-) -> None:
-    assert choose_precision(wanted, capability) == expected
 
 
 @pytest.mark.tensorflow
@@ -88,6 +72,26 @@ def test_mixed_precision_keeps_float32_weights_and_resumes_exactly(
     assert 0 < np.median(difference) < 0.1 * training.learning_rate
     assert "loss_scale/scale" in half
     assert not [name for name in single if name.startswith("loss_scale/")]
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_progress_of_a_trainer_is_saved_and_loaded(
+    network: NetworkSettings,
+    training: TrainingSettings,
+    splits: Splits,
+    tmp_path: Path,
+    precision: Literal["float32", "mixed_float16"],
+) -> None:
+    """The loss scale of mixed precision is a scalar among arrays."""
+    device = Device(kind="CPU", name="any", reason="requested", precision=precision)
+    state = make_trainer(network, splits.shape, training, None, device).get_state(3)
+    save_progress(Progress(state), tmp_path)
+    loaded = load_progress(tmp_path)
+    assert loaded
+    assert loaded.state.keys() == state.keys()
+    for name, value in state.items():
+        np.testing.assert_array_equal(loaded.state[name], value)
 
 
 @pytest.mark.tensorflow

@@ -34,6 +34,25 @@ def test_written_table_is_read_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_arrays(path)["index"], INDEX)
 
 
+def test_names_of_classes_are_columns_for_people(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.parquet"
+    frame = to_frame(INDEX, LABELS, PROBABILITIES)
+    write_predictions(frame, path, ("Sandal", "Zehe ß", "Coat"))
+    table = pq.read_table(path)
+    assert table.column_names[:6] == [*frame.columns[:3], "label_name", "predicted_name", "p0"]
+    assert table["label_name"].to_pylist() == ["Sandal", "Zehe ß", "Zehe ß"]
+    assert table["predicted_name"].to_pylist() == ["Sandal", "Coat", "Sandal"]
+    np.testing.assert_array_equal(read_predictions(path), frame)
+    np.testing.assert_array_equal(class_probabilities(read_predictions(path)), PROBABILITIES)
+
+
+def test_names_that_are_the_labels_add_no_columns(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.parquet"
+    frame = to_frame(INDEX, LABELS, PROBABILITIES)
+    write_predictions(frame, path, ("0", "1", "2"))
+    assert pq.read_schema(path).names == list(frame.columns)
+
+
 def test_table_of_several_or_no_row_groups_is_read(tmp_path: Path) -> None:
     path = tmp_path / "predictions.parquet"
     write_predictions(to_frame(INDEX, LABELS, PROBABILITIES), path)

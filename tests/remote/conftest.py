@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -13,14 +13,20 @@ from helpers.s3 import Wire, running, s3_server, wait_for
 from tasks.runtime.server import free_port
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[str]:
-    """Yield the address of a scheduler with two workers, each in its own directory and home."""
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the address of a scheduler with three workers, each in its own directory and home.
+
+    Each of two tests kills one of them.
+    """
+    folder = tmp_path_factory.mktemp("cluster")
     port = free_port()
     address = f"tcp://127.0.0.1:{port}"
     with running("-m", "distributed.cli.dask_scheduler", "--port", str(port), "--no-dashboard"):
         wait_for(port)
-        with worker(address, tmp_path / "one"), worker(address, tmp_path / "two"):
+        with ExitStack() as workers:
+            for name in ("one", "two", "three"):
+                workers.enter_context(worker(address, folder / name))
             yield address
 
 

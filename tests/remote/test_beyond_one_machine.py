@@ -20,17 +20,13 @@ LEAN = ("--insights", "none")
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("source")
-    tiny.write_source(folder)
-    return folder
+    return tiny.write_source(tmp_path_factory.mktemp("source"))
 
 
 @pytest.fixture(scope="module")
-def local(prefect_server: str, source: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def local(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return the digests of the outputs of an ordinary run."""
-    root = tmp_path_factory.mktemp("local")
-    tiny.finish(tiny.start(root, source, prefect_server, *LEAN))
-    return tiny.outputs(root)
+    return tiny.compute(tmp_path_factory.mktemp("local"), source, *LEAN)
 
 
 def bucket_outputs() -> dict[str, str]:

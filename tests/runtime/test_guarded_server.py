@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.commands import run_pipeline
+from helpers import tiny
+from helpers.commands import Finished, run_pipeline, run_script
+from helpers.site import RETRAINING
 from prefect import flow
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_SSL_CERT_FILE,
@@ -17,6 +20,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
+from tasks.engine.store import PROJECT
 from tasks.runtime.errors import PipelineError
 from tasks.runtime.server import (
     HOST,
@@ -114,12 +118,47 @@ def test_without_the_certificate(server: Guarded, monkeypatch: pytest.MonkeyPatc
         run_answer(monkeypatch, server.url, login=LOGIN, certificate="/gone")
 
 
+def deploy(**environment: str) -> Finished:
+    """Run what `make deploy` runs."""
+    arguments = ("-m", "tasks.runtime.deploy")
+    return run_script(Path("deploy"), python=arguments, cwd=PROJECT, **environment)
+
+
+def test_everything_is_deployed_with_a_password_and_a_certificate(server: Guarded) -> None:
+    done = deploy(
+        PREFECT_API_URL=server.url,
+        PREFECT_API_AUTH_STRING=LOGIN,
+        PREFECT_API_SSL_CERT_FILE=str(server.certificate),
+    )
+    assert done.code == 0, done.lines
+    assert "error" not in " ".join(done.lines).lower()
+    settings = {PREFECT_API_TLS_INSECURE_SKIP_VERIFY: True}
+    with (
+        temporary_settings(settings),
+        SyncPrefectClient(server.url, auth_string=LOGIN) as client,
+    ):
+        assert client.read_deployment_by_name(RETRAINING).work_pool_name == "mnist"
+
+
+def test_a_server_that_cannot_be_used_is_one_line_of_deploying(server: Guarded) -> None:
+    done = deploy(PREFECT_API_URL=server.url, PREFECT_API_SSL_CERT_FILE=str(server.certificate))
+    assert done.code == 1
+    assert done.lines == [
+        f"error: the Prefect server at {server.url} wants a password; set"
+        " PREFECT_API_AUTH_STRING to user:password"
+    ]
+    done = deploy(PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert done.code == 1
+    (line,) = done.lines
+    assert line.startswith("error: no Prefect server answers at http://127.0.0.1:9/api; ")
+
+
 @pytest.mark.tensorflow
 def test_a_password_in_the_address_is_neither_printed_nor_stored(
     server: Guarded, tmp_path: Path
 ) -> None:
     done = run_pipeline(
-        *("--source", "digits", "--iterations", "1", "--milestones", "0", "--insights", "none"),
+        *(*tiny.OPTIONS, "--insights", "none", "--source", tiny.write_source(tmp_path / "source")),
         *("--artifacts", tmp_path / "artifacts"),
         PREFECT_API_URL=server.url.replace("//", f"//{LOGIN}@"),
         SSL_CERT_FILE=str(server.certificate),

@@ -125,12 +125,12 @@ def start(script: Path, root: Path, home: Path) -> "subprocess.Popen[str]":
 
 
 def test_first_runs_at_once_and_the_database_of_a_newer_prefect(tmp_path: Path) -> None:
-    """Four runs share an empty home and, two each, an artifact root."""
+    """Three runs share an empty home, and two of them an artifact root."""
     script, home = tmp_path / "two.py", tmp_path / "home"
     script.write_text(TWO_STAGES)
-    runs = [start(script, tmp_path / f"artifacts{number % 2}", home) for number in range(4)]
+    runs = [start(script, tmp_path / f"artifacts{number % 2}", home) for number in range(3)]
     ends = [(run.communicate(timeout=300)[1], run.returncode) for run in runs]
-    assert [code for _, code in ends] == [0, 0, 0, 0], ends
+    assert [code for _, code in ends] == [0, 0, 0], ends
     began = [line for text, _ in ends for line in text.splitlines() if ": running (" in line]
     assert len(began) == 4, "each stage is computed once in each root"
 

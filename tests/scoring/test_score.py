@@ -2,6 +2,8 @@
 
 import logging
 import shutil
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +21,10 @@ from tasks.data.convert import to_table, write_parquet
 from tasks.engine.digests import sha256
 from tasks.engine.models import FileRef
 from tasks.engine.store import Store
-from tasks.records import Shape
+from tasks.records import Calibration, Shape
 from tasks.runtime.errors import PipelineError
 from tasks.scoring.outputs import check_output, check_sheet
-from tasks.scoring.score import problem_summary, score_files, summary_lines
+from tasks.scoring.score import one_ahead, problem_summary, score_files, summary_lines
 from tasks.settings import NetworkSettings, ScoreSettings
 
 from ..champion.conftest import facts
@@ -189,21 +191,31 @@ def test_only_an_earlier_contact_sheet_is_replaced(tmp_path: Path, settings: Sco
             check_sheet(path, [str(tmp_path)])
 
 
+WITHOUT_ONNX = (
+    "has no model.onnx: TensorFlow scores with its model.keras, which takes seconds to start"
+)
+
+
 def test_images_unlike_the_training_images_are_marked(
-    tmp_path: Path, root: Path, settings: ScoreSettings
+    tmp_path: Path, root: Path, settings: ScoreSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Familiar are the first 25 images; the temperature makes answers less sure."""
+    """Familiar are the first 25 images; the temperature makes answers less sure.
+
+    The scores of the ONNX are those of Keras, which scores for champions of earlier versions.
+    """
     from tasks.model.checkpoint import write_tensors
     from tasks.model.familiar import unit_rows
     from tasks.model.features import compile_reader
+    from tasks.model.onnx_graph import write_onnx
     from tasks.model.predictions import load_network
 
     own = tmp_path / "own"
     champions = Champions(Store(own))
     champions.store.prepare()
     shutil.copy(root / "model.keras", own)
-    read = compile_reader(load_network(own / "model.keras", facts().shape), 8, 8)
-    features, logits = read(IMAGES)
+    network = load_network(own / "model.keras", facts().shape)
+    features, logits = compile_reader(network, 8, 8)(IMAGES)
+    write_onnx(network, own / "model.onnx", temperature=2.0)
     write_tensors(
         {
             "familiar": unit_rows(features[:25]).astype(np.float16),
@@ -212,23 +224,30 @@ def test_images_unlike_the_training_images_are_marked(
         },
         own / "calibration.safetensors",
     )
-    model, calibration = (
+    model, file, onnx = (
         FileRef(path=p.name, sha256=sha256(p), size=p.stat().st_size)
-        for p in (own / "model.keras", own / "calibration.safetensors")
+        for p in (own / "model.keras", own / "calibration.safetensors", own / "model.onnx")
     )
+    calibration = Calibration(file=file, onnx=onnx)
     champion = champions.promote(
         model, facts(), "a test", "good", expected_current=None, calibration=calibration
     )
-    assert champion.calibration
+    assert champion.onnx
     images = write_idx(tmp_path / "a")
     settings = settings.model_copy(update={"artifacts": own})
-    result = score_files([images], settings)
-    table = pq.read_table(settings.out)
-    marks = table["mark"].to_pylist()
-    assert marks[:25] == [""] * 25
-    assert "unfamiliar" in marks[25:]
-    assert result.tally.marks["unfamiliar"] == marks.count("unfamiliar")
-    assert np.allclose(probabilities(table), softmax(logits / 2, axis=1), atol=1e-5)
+    for old in (False, True):
+        if old:
+            record = champions.folder / champion.id / "record.json"
+            record.write_text(champion.model_copy(update={"onnx": None}).model_dump_json())
+        caplog.clear()
+        result = score_files([images], settings)
+        assert caplog.messages == ([f"champion {champion.id} {WITHOUT_ONNX}"] if old else [])
+        table = pq.read_table(settings.out)
+        marks = table["mark"].to_pylist()
+        assert marks[:25] == [""] * 25
+        assert "unfamiliar" in marks[25:]
+        assert result.tally.marks["unfamiliar"] == marks.count("unfamiliar")
+        assert np.allclose(probabilities(table), softmax(logits / 2, axis=1), atol=1e-5)
 
 
 def test_invalid_files_are_listed_and_the_others_scored(
@@ -274,7 +293,28 @@ def test_damaged_champion_is_reported_and_the_previous_one_is_used(
     assert caplog.messages == [
         f"champion {second}: model damaged: model.keras; using {whole.id}, the one before",
         f"champion {whole.id} has no calibration: unfamiliar pictures are not marked",
+        f"champion {whole.id} {WITHOUT_ONNX}",
     ]
+
+
+def test_next_item_is_taken_while_the_function_works() -> None:
+    taken = threading.Semaphore(0)
+
+    def items() -> Iterator[int]:
+        for item in range(3):
+            taken.release()
+            yield item
+
+    def double(item: int) -> int:
+        assert item == 2 or [taken.acquire(timeout=60) for _ in range(2 - bool(item))]
+        if item == 2:
+            raise PipelineError("two")
+        return 2 * item
+
+    results = one_ahead(double, items())
+    assert [next(results), next(results)] == [(0, 0), (1, 2)]
+    with pytest.raises(PipelineError, match="two"):
+        next(results)
 
 
 def test_full_disk_fails_in_one_line_without_a_file(

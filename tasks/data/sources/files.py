@@ -21,8 +21,10 @@ MOST_FILES = 1_000_000
 MOST_UNPACKED = 2**32  # bytes of all files in an archive
 SYSTEM_FILES = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")  # APPNOTE.TXT, sections 4.3.7 and 4.3.16
+ZIP_SUFFIXES = (".zip", ".npz")
 TAR_MAGIC = b"ustar"  # POSIX.1-1988, section 10.1.1, …
 TAR_MAGIC_PLACE = 257  # … at this place
+TAR_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 OPENERS: dict[bytes, Callable[[BinaryIO], Any]] = {
     GZIP_MAGIC: gzip.open,
     b"BZh": bz2.open,
@@ -174,7 +176,9 @@ class ZipArchive(Archive):
         """Return the members that are files and count."""
         infos = archive.infolist()
         check_count(len(infos), self.label)
-        members = [m for m in infos if not m.is_dir() and counts(m.filename, self.inside)]
+        # Not `is_dir`, which fails for a member without a name.
+        files = [m for m in infos if m.filename and not m.filename.endswith("/")]
+        members = [member for member in files if counts(member.filename, self.inside)]
         check_total(sum(member.file_size for member in members), self.label)
         return members
 
@@ -318,15 +322,15 @@ def look_up(path: Path) -> Files | None:
 
 
 def archive_kind(path: Path) -> type[ZipArchive | TarArchive] | None:
-    """Tell an archive by its content; None if a file is none."""
+    """Tell an archive by its content, a damaged one by its name; None if a file is none."""
     with path.open("rb") as file:
-        if file.read(4).startswith(ZIP_MAGICS):
+        if file.read(4).startswith(ZIP_MAGICS) or path.name.lower().endswith(ZIP_SUFFIXES):
             return ZipArchive
     try:
         with decompressed(path) as stream:
             start = stream.read(TAR_MAGIC_PLACE + len(TAR_MAGIC))
     except (OSError, *DAMAGES):
-        start = b""
+        return TarArchive if path.name.lower().endswith(TAR_SUFFIXES) else None
     return TarArchive if start[TAR_MAGIC_PLACE:] == TAR_MAGIC else None
 
 

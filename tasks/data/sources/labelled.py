@@ -189,8 +189,9 @@ def small_labels(values: np.ndarray, name: str) -> np.ndarray:
         PipelineError: a label is not a whole number from 0 to 255.
     """
     low, high = values.min(initial=0), values.max(initial=0)
-    labels: np.ndarray = values.astype(np.uint8)
-    if low < 0 or high >= MOST_CLASSES or (labels != values).any():
+    in_range = low >= 0 and high < MOST_CLASSES  # not so for NaN
+    labels: np.ndarray = values.astype(np.uint8) if in_range else np.zeros_like(values)
+    if not in_range or (labels != values).any():
         raise PipelineError(
             f"{name}: labels from {low:g} to {high:g}; they should be whole numbers from 0 to 255"
         )

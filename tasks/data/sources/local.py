@@ -5,8 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.data.decode import printable
+from tasks.data.sources.arrays import ArraySet, find_arrays, load_arrays
 from tasks.data.sources.base import Contents, expected_digests
-from tasks.data.sources.files import Files, Folder, OneFile, open_files
+from tasks.data.sources.files import (
+    TAR_SUFFIXES,
+    ZIP_SUFFIXES,
+    Files,
+    Folder,
+    OneFile,
+    open_files,
+)
 from tasks.data.sources.idx_files import IdxSet, find_idx, load_idx, missing_files
 from tasks.data.sources.labelled import DataSet, describe_found
 from tasks.data.sources.mnist import IDX_FILES, MNIST
@@ -29,10 +37,10 @@ from tasks.settings import DownloadSettings
 
 FORMS = (
     "docs/DATA.md lists the forms that are read: IDX, pictures in class folders, Parquet, CSV,"
-    " each also in a .zip or .tar.gz"
+    " NumPy's arrays, each also in a .zip or .tar.gz"
 )
 
-Found = IdxSet | PictureSet | TableSet
+Found = IdxSet | ArraySet | PictureSet | TableSet
 """The files of a data set in one of the forms."""
 
 
@@ -75,6 +83,8 @@ class Local:
             raise refusal(names, files.label)
         if isinstance(found, PictureSet):
             return load_pictures(found, files, self.settings.image_size)
+        if isinstance(found, ArraySet):
+            return load_arrays(found, files)
         if isinstance(found, TableSet):
             return load_tables(found, files, self.settings.image_size)
         return load_idx(found, files, expected_digests(self.settings.digests))
@@ -118,6 +128,7 @@ def find_data_set(names: Sequence[str], label: str) -> Found | None:
     """
     return (
         find_idx(names, label)
+        or find_arrays(names, label)
         or find_tables(names, "Parquet", PARQUET_SUFFIXES, label)
         or find_pictures(names)
         or find_tables(names, "CSV", CSV_SUFFIXES, label)
@@ -126,11 +137,13 @@ def find_data_set(names: Sequence[str], label: str) -> Found | None:
 
 def refusal(names: Sequence[str], label: str) -> PipelineError:
     """Return the error for files in no form that is read; it says what was found."""
+    archives = [name for name in names if name.lower().endswith((*TAR_SUFFIXES, *ZIP_SUFFIXES))]
+    advice = f"name the archive: --source {label}/{printable(archives[0])}" if archives else FORMS
     return (
         missing_files(names, label)
         or pictures_without_class(names, label)
         or PipelineError(
-            f"--source {label}: no data set; {describe_found([*map(printable, names)])}; {FORMS}"
+            f"--source {label}: no data set; {describe_found([*map(printable, names)])}; {advice}"
         )
     )
 

@@ -41,6 +41,14 @@ IMAGE_NAMES = ("image", "img", "images", "pixels", "x")
 NUMBER_NAMES = ("", "index", "id", "unnamed: 0", "__index_level_0__")
 """Columns that number the rows, as pandas writes them."""
 SEPARATORS = ",;\t"
+OTHER_LABELS = (
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_string_view,
+    pa.types.is_boolean,
+    pa.types.is_null,
+)
+"""Types of labels beside numbers: text, yes or no, and nothing at all."""
 
 
 @dataclass(frozen=True)
@@ -250,7 +258,8 @@ def read_csv_rows(data: bytes, name: str, _image_size: int | None) -> Rows:
     label = next((n for n in header if n.lower() in LABEL_NAMES), None)
     pixels = [n for n in header if n != label and n.lower() not in NUMBER_NAMES]
     table = parse_csv(data, separator, header, has_names, pixels, name)
-    return Rows(to_images(table, pixels, name), whole(table[label]) if label else None)
+    labels = label_column(table[label], name) if label else None
+    return Rows(to_images(table, pixels, name), labels)
 
 
 def parse_csv(
@@ -324,14 +333,33 @@ def read_parquet_rows(data: bytes, name: str, image_size: int | None) -> Rows:
         if not all(is_number(schema.field(n).type) for n in pixels):
             raise PipelineError(f"{name}: no images; its columns are {columns_text(schema)}")
         images = to_images(table, pixels, name)
-    labels = whole(table[label]) if label else None
-    if labels is not None and pa.types.is_dictionary(labels.type):
-        labels = labels.dictionary_decode()
+    labels = label_column(table[label], name) if label else None
     if labels is not None and pc.unique(labels).to_pylist() == [-1]:
         labels = None  # Hugging Face's mark of test images without labels
     own = image is not None and image_shape(schema.field(image)) and "index" in schema.names
     order = table["index"].to_numpy() if own else None
     return Rows(images, labels, named_labels(schema, label), order)
+
+
+def label_column(column: pa.ChunkedArray, name: str) -> pa.Array:
+    """Return a column of labels.
+
+    Args:
+        column: whole numbers or names.
+        name: of the file, for errors.
+
+    Raises:
+        PipelineError: it holds something else, or text that is no UTF-8.
+    """
+    labels = whole(column)
+    if pa.types.is_dictionary(labels.type):
+        labels = labels.dictionary_decode()
+    kind = labels.type
+    if not (is_number(kind) or any(test(kind) for test in OTHER_LABELS)):
+        raise PipelineError(f"{name}: labels are {kind}, not numbers or names")
+    with arrow_errors("table", name):
+        labels.validate(full=True)
+    return labels
 
 
 def whole(column: pa.ChunkedArray) -> pa.Array:

@@ -75,11 +75,32 @@ def test_a_damaged_archive_is_named(tmp_path: Path, container: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["set.zip", "set.npz"])
+def test_a_zip_archive_damaged_at_its_start_is_named(tmp_path: Path, name: str) -> None:
+    path = write_zip(tmp_path / name, {"1": b"x"})
+    path.write_bytes(b"?" + path.read_bytes()[1:-10])
+    with pytest.raises(PipelineError, match=rf"{name}: damaged archive \(File is not a zip file\)"):
+        everything(path)
+
+
+def test_a_tar_archive_damaged_at_its_start_is_named(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "set.tgz", {"1": os.urandom(5000)})
+    path.write_bytes(path.read_bytes()[:15] + b"\xff" * 20)
+    with pytest.raises(PipelineError, match=r"set\.tgz: damaged archive"):
+        everything(path)
+
+
 def test_a_truncated_tar_archive_is_named(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "set.tar.gz", {"1": os.urandom(5000)})
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(PipelineError, match=r"set\.tar\.gz: damaged archive"):
         everything(path)
+
+
+def test_members_without_a_name_are_left_out(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "set.zip", {"?": b"x", "1": b"y", "folder/": b""})
+    path.write_bytes(path.read_bytes().replace(b"?", b"\0"))
+    assert everything(path) == {"1": b"y"}
 
 
 def test_an_encrypted_member_is_named(tmp_path: Path) -> None:

@@ -46,6 +46,13 @@ def test_refusal_says_what_was_found(
     )
 
 
+@pytest.mark.parametrize("name", ["mnist.npz", "sub/mnist.tar.gz"])
+def test_refusal_names_an_archive_in_the_folder(load: Load, tmp_path: Path, name: str) -> None:
+    write_tree(tmp_path / "set", {name: b"", "notes.txt": b""})
+    with pytest.raises(PipelineError, match=f"; name the archive: --source {tmp_path}/set/{name}$"):
+        load(tmp_path / "set")
+
+
 def test_a_web_address_belongs_to_another_option(load: Load) -> None:
     with pytest.raises(PipelineError, match="no such file or folder; a web address belongs to"):
         local.Local("https://example.org/x.zip", DownloadSettings(source="x")).load()

@@ -97,6 +97,8 @@ def test_emnists_csv_is_turned_upright(load: Load, arrays: Arrays, tmp_path: Pat
         (b"label,pixel0\n1,2,3\n", "not a table of pixels from 0 to 255"),
         (b"label,pixel0\n-1,2\n", "labels from -1 to 0; they should be"),
         (b"label,pixel0\n1,2\n,3\n", "rows without label"),
+        (b"label,pixel0\n\xff,3\n", "labels are binary, not numbers or names"),
+        (b"label,pixel0\n2026-01-31,3\n", r"labels are date32\[day\], not numbers or names"),
         (b"label,pixel0\n", "no rows"),
         (b"a,b\n1,2\n", "no column with labels|2 pixels"),
         (b"just a text", "no table of a label and pixels; its first line: just a text"),
@@ -224,6 +226,12 @@ def test_another_validation_split_joins_the_training_images(
     assert loaded.notes == "its validation images are training images"
 
 
+BAD_TEXT = pa.Array.from_buffers(
+    pa.string(), 2, [None, pa.py_buffer(np.array([0, 1, 2], np.int32)), pa.py_buffer(b"a\xff")]
+)
+"""Text whose second item is no UTF-8."""
+
+
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
@@ -234,6 +242,15 @@ def test_another_validation_split_joins_the_training_images(
         (parquet(pa.table({"image": [[1], [2, 3]], "label": [1, 2]})), "lists of different"),
         (parquet(pa.table({"image": [[1, 2]], "label": [1]})), "which make no square"),
         (parquet(pa.table({"image": [[1]], "x": [1]})), "no column with labels"),
+        (
+            parquet(pa.table({"image": [[1]], "label": [{"a": 1}]})),
+            "labels are struct<a: int64>",
+        ),
+        (
+            parquet(pa.table({"image": [[1], [1]], "label": BAD_TEXT})),
+            r"damaged table \(Invalid UTF8 sequence at string index 1\)",
+        ),
+        (parquet(pa.table({"image": [[1]], "label": [None]})), "rows without label"),
         (b"PAR1 and nothing", "damaged Parquet"),
     ],
 )

@@ -54,6 +54,7 @@ def tiny_settings(source: Path, **groups: dict[str, Any]) -> Settings:
         "schedule": {"iterations": 3, "milestones": (0, 1)},
         "training": {"batch_size": 16, "learning_rate": 0.01, "device": "cpu"},
         "network": {"conv_filters": (2, 2), "conv_sizes": (3, 3), "dense": (4,)},
+        "figures": {"test_images": (0,), "conv2_channels": (0,)},
         "download": {"source": str(source), "digests": "none"},
     }
     for group, values in groups.items():

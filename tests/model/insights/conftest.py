@@ -19,7 +19,7 @@ def evaluation(
 
     result: Evaluation = run_stage(
         *(evaluate, splits.test, splits.shape, trained.checkpoint, network),
-        *(EvaluationSettings(), 240),
+        *(EvaluationSettings(), 240, ()),
     )
     return result
 

@@ -1,0 +1,52 @@
+"""Two machines with one artifact root at a URL."""
+
+from pathlib import Path
+
+from filelock import FileLock
+
+from tasks.engine.lease import Lease
+from tasks.engine.models import FileRef, StageRecord
+from tasks.engine.store import Store
+
+KEY = "0123456789ab" + "c" * 52
+
+
+def on_another_machine(store: Store, tmp_path: Path) -> Store:
+    """Return the same root with the working copy of another machine."""
+    return Store(tmp_path / "there", store.remote)
+
+
+def make_output(store: Store, content: str = "hello") -> FileRef:
+    with store.workspace("stage", KEY) as work:
+        work.output("a.txt").write_text(content)
+        return work.finished("a.txt")
+
+
+def lease(store: Store, machine: Path) -> Lease:
+    """Return the lease with the local lock of one machine."""
+    machine.mkdir(exist_ok=True)
+    assert store.remote
+    return Lease(store.remote, "locks/one", FileLock(machine / "lock", thread_local=False))
+
+
+def keep(store: Store, digit: str) -> StageRecord:
+    """A stage run with one output and its cache entry."""
+    with store.workspace("train", digit * 64) as work:
+        work.output("a.txt").write_text(digit)
+        output = {"file": work.finished("a.txt").model_dump()}
+    record = StageRecord(
+        stage="train",
+        label="train-1",
+        key=digit * 64,
+        key_inputs={},
+        reason="never run",
+        seconds=1.0,
+        output=output,
+    )
+    store.write_record(f"train-{record.key}.json", record.model_dump_json().encode())
+    return record
+
+
+def files_at(store: Store) -> set[str]:
+    assert store.remote
+    return set(store.remote.files_below(""))
