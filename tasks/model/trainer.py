@@ -9,6 +9,7 @@ import numpy as np
 from tasks.model import augment
 from tasks.model.checkpoint import get_state, set_state
 from tasks.model.device import load_tensorflow
+from tasks.model.forward import choose_places, forward, sampled_layers
 from tasks.model.network import build_network
 from tasks.model.optimizer import (
     add_loss_scale,
@@ -72,40 +73,9 @@ def make_trainer(
     mixed = device.precision == "mixed_float16"
     optimizer = add_loss_scale(adam, model) if mixed else adam
     update = make_update(model, optimizer, training, device)
-    return Trainer(model, adam, optimizer, make_train_steps(model, update, training, device))
-
-
-def forward(network: "keras.Sequential", images: Any) -> Any:
-    """Return `network(images, training=True)`, within rounding, with less work.
-
-    Adding a bias to all outputs of a filter raises their maximum by the same amount. So the bias
-    of a convolution before max-pooling is added after the pooling: to a quarter of the outputs,
-    with a gradient that sums a quarter of the terms. An iteration of the tutorial's network takes
-    3 to 8 % less processor time (benchmarks/NOTES.md).
-
-    Args:
-        network: from `build_network`.
-        images: float32 [n, height, width, 1].
-
-    Returns:
-        Logits, float32 [n, classes].
-    """
-    from keras import layers
-
-    bias_add = load_tensorflow().nn.bias_add
-    x, bias = images, None
-    for layer, following in zip(network.layers, [*network.layers[1:], None], strict=True):
-        if (
-            isinstance(layer, layers.Conv2D)
-            and layer.use_bias
-            and isinstance(following, layers.MaxPooling2D)
-        ):
-            x, bias = layer.convolution_op(x, layer.kernel), layer.bias
-        elif bias is not None:
-            x, bias = bias_add(layer(x), bias), None
-        else:
-            x = layer(x, training=True)
-    return x
+    sampled = round(training.sampled_pooling * (cycle or 0))
+    steps = make_train_steps(model, update, training, device, sampled)
+    return Trainer(model, adam, optimizer, steps)
 
 
 def mean_loss(labels: Any, logits: Any, label_smoothing: float = 0.0) -> Any:
@@ -129,26 +99,25 @@ def make_update(
     optimizer: "keras.optimizers.Optimizer",
     settings: TrainingSettings,
     device: Device,
-) -> Callable[[Any, Any], None]:
+) -> Callable[[Any, Any, Any], None]:
     """Return a function that updates the weights from one batch.
 
     Args:
         network: network to train.
         optimizer: built for the network.
         settings: smoothing of the labels.
-        device: precision and compiler.
+        device: compiler.
 
     Returns:
-        A function of images, float32 [n, height, width, 1] in [0, 1], and labels, int32 [n].
+        A function of images, float32 [n, height, width, 1] in [0, 1], labels, int32 [n], and
+        places, as for `forward`.
     """
     tf = load_tensorflow()
     variables = network.trainable_variables
 
-    def update(x: Any, y: Any) -> None:
+    def update(x: Any, y: Any, places: Any) -> None:
         with tf.GradientTape() as tape:
-            # In mixed precision, the layers' own calls cast between the types.
-            single = device.precision == "float32"
-            logits = forward(network, x) if single else network(x, training=True)
+            logits = forward(network, x, places)
             loss = optimizer.scale_loss(mean_loss(y, logits, settings.label_smoothing))
         optimizer.apply(tape.gradient(loss, variables), variables)
 
@@ -157,9 +126,10 @@ def make_update(
 
 def make_train_steps(
     network: "keras.Sequential",
-    update: Callable[[Any, Any], None],
+    update: Callable[[Any, Any, Any], None],
     settings: TrainingSettings,
     device: Device,
+    sampled: int,
 ) -> TrainSteps:
     """Compile a function that trains on many batches in one call.
 
@@ -168,8 +138,9 @@ def make_train_steps(
     Args:
         network: network to train.
         update: from `make_update`.
-        settings: augmentation of the images.
+        settings: augmentation of the images, seed of the places.
         device: processor that the data set is on.
+        sampled: first iterations, whose forward pass samples the outputs of convolutions.
     """
     tf = load_tensorflow()
 
@@ -181,7 +152,11 @@ def make_train_steps(
         x, y = batch(rows, *data)
         if augment.is_enabled(settings):
             x = augment.transform_images(x, iteration, settings)
-        update(x, y)
+        # AutoGraph makes a branch of the graph only if there are sampled iterations.
+        if sampled and iteration < sampled:
+            update(x, y, choose_places(len(sampled_layers(network)), iteration, settings.seed))
+        else:
+            update(x, y, None)
 
     height, width, channels = network.input_shape[1:]
     stored_as = resident_type(device.kind)

@@ -51,14 +51,14 @@ class FormSettings(BaseModel):
     preset: Preset = Field(
         "tutorial",
         description="tutorial (98.7 % in 10,000 iterations), fast (the same network, 99 % in a"
-        " fifteenth of the time) or best (a larger network, 99.65 %). A field that is filled in"
+        " 25th of the time) or best (a larger network, 99.65 %). A field that is filled in"
         " replaces the preset's value.",
     )
     iterations: Number | SkipJsonSchema[None] = Field(
         None, description="Training iterations in all. Empty: the preset's."
     )
     learning_rate: Rate | SkipJsonSchema[None] = Field(
-        None, description="Adam's step size, or its peak. Empty: the preset's."
+        None, description="The optimizer's step size, or its peak. Empty: the preset's."
     )
     seed: Seed | SkipJsonSchema[None] = Field(
         None, description="Seed of the initial weights and of the order of images. Empty: 0."

@@ -26,7 +26,12 @@ class TrainingSettings(StageSettings):
 
     seed: Seed = Field(0, description="Seed of the initial weights and of the order of images.")
     batch_size: BatchSize = Field(64, description="Images per training iteration.")
-    learning_rate: Rate = Field(1e-4, description="Adam's step size, or its peak.")
+    optimizer: Literal["adam", "muon"] = Field(
+        "adam",
+        description="muon: the filters of convolutional layers move by the orthogonal matrix"
+        " nearest to the gradient (Jordan 2024), all other weights by Adam.",
+    )
+    learning_rate: Rate = Field(1e-4, description="The optimizer's step size, or its peak.")
     rate_schedule: Literal["constant", "one-cycle"] = Field(
         "constant",
         description="one-cycle: the learning rate rises to its peak and falls to zero, once in"
@@ -35,6 +40,14 @@ class TrainingSettings(StageSettings):
     beta_1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the first moment.")
     beta_2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the second moment.")
     epsilon: PositiveFloat = Field(1e-8, description="Adam's guard against division by zero.")
+    sampled_pooling: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="In the first part of a one-cycle, this share of it, convolutional layers"
+        " but the first compute one of four outputs, at random, in place of their maximum: a"
+        " quarter of the work. No effect with a constant rate or without max-pooling.",
+    )
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="Share of the label that is spread over all classes."
     )

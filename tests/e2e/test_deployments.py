@@ -138,7 +138,9 @@ def test_deployments_match_prefect_yaml(site: Site, first_worker: object) -> Non
     assert training.schedules == scoring.schedules == []
     form = training.parameter_openapi_schema["definitions"]["FormSettings"]["properties"]
     assert form["learning_rate"]["exclusiveMinimum"] == 0
-    assert form["learning_rate"]["description"].startswith("Adam's step size, or its peak.")
+    assert form["learning_rate"]["description"].startswith(
+        "The optimizer's step size, or its peak."
+    )
     assert set(scoring.parameter_openapi_schema["required"]) == {"paths"}
 
 
@@ -305,8 +307,8 @@ def test_preset_chosen_in_the_form_is_trained(
     state = site.wait_until_final(run)
     assert state.is_completed(), site.said("first")
     settings = json.loads((root / "latest/report/metrics.json").read_text())["settings"]
-    assert settings["schedule"]["iterations"] == iterations.get("iterations", 660)
-    assert settings["training"]["learning_rate"] == 6e-3
+    assert settings["schedule"]["iterations"] == iterations.get("iterations", 450)
+    assert settings["training"]["learning_rate"] == 1e-2
     assert settings["training"]["rate_schedule"] == "one-cycle"
 
 

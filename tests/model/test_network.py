@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tasks.model.device import load_tensorflow
+from tasks.model.forward import forward
 from tasks.model.insights.layer_outputs import layer_tensors
 from tasks.model.network import build_network
-from tasks.model.trainer import forward
 from tasks.records import Shape
 from tasks.runtime.errors import PipelineError
 from tasks.settings import NetworkSettings

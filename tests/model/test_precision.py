@@ -108,3 +108,39 @@ def test_checkpoint_of_mixed_precision_can_be_resumed_in_float32(
     first = run_stage(train, *arguments, initial, network, mixed, 1)
     second = run_stage(train, *arguments, first.checkpoint, network, training, 2)
     assert (second.checkpoint.iteration, second.device.precision) == (2, "float32")
+
+
+@pytest.mark.tensorflow
+def test_muon_and_sampled_pooling_in_mixed_precision(
+    root: Store,
+    run_stage: RunStage,
+    splits: Splits,
+    network: NetworkSettings,
+    training: TrainingSettings,
+    initial: Checkpoint,
+) -> None:
+    """Weights are near those of float32, and training resumes exactly."""
+    single = training.model_copy(
+        update={"optimizer": "muon", "rate_schedule": "one-cycle", "sampled_pooling": 0.5}
+    )
+    mixed = single.model_copy(update={"precision": "mixed"})
+    unsampled = single.model_copy(update={"sampled_pooling": 0.0})
+
+    def go_on(checkpoint: Checkpoint, iterations: int, settings: TrainingSettings) -> Checkpoint:
+        arguments = (splits.train, splits.shape, checkpoint, network, settings, iterations, 8)
+        segment: Segment = run_stage(train, *arguments)
+        return segment.checkpoint
+
+    whole, parts = go_on(initial, 8, mixed), go_on(go_on(initial, 3, mixed), 8, mixed)
+    assert parts.file.sha256 == whole.file.sha256
+    half, full, other = (
+        read_tensors(root.path(checkpoint.file))
+        for checkpoint in (whole, go_on(initial, 8, single), go_on(initial, 8, unsampled))
+    )
+    start = read_tensors(root.path(initial.file))
+    names = [name for name in start if name.startswith("weights/conv2/kernel")]
+    assert names
+    for name in names:
+        moved = np.abs(full[name] - start[name]).mean()
+        assert np.abs(half[name] - full[name]).mean() < 0.1 * moved
+        assert np.abs(other[name] - full[name]).mean() > 0.1 * moved

@@ -12,7 +12,7 @@ from tasks.settings.presets import PRESETS, Preset
 
 def test_explicit_options_override_the_preset() -> None:
     fast = Settings(preset="fast")
-    assert (fast.schedule.iterations, fast.training.rate_schedule) == (660, "one-cycle")
+    assert (fast.schedule.iterations, fast.training.rate_schedule) == (450, "one-cycle")
     other = Settings.model_validate(
         {"preset": "fast", "schedule": {"iterations": 100}, "training": {"seed": 3}}
     )

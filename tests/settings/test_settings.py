@@ -44,6 +44,8 @@ def test_defaults_equal_the_tutorial() -> None:
         "precision": "float32",
         "xla": "auto",
         "batch_size": 64,
+        "optimizer": "adam",
+        "sampled_pooling": 0.0,
         "learning_rate": 1e-4,
         "beta_1": 0.9,
         "beta_2": 0.999,

@@ -144,9 +144,9 @@ def test_learning_curve_is_given_up_to_the_longer_run() -> None:
 
 def test_validation_chooses_the_learning_rate() -> None:
     good_on_test = row("one cycle up to 0.002", [result(n + 50, validation=0.9) for n in MANY])
-    chosen = row("one cycle up to 0.006", [result(n, validation=0.99) for n in MANY])
+    chosen = row("one cycle up to 0.01", [result(n, validation=0.99) for n in MANY])
     text = text_of(chosen, good_on_test, name="learning-rate")
-    assert text.startswith("For one cycle, validation chooses “one cycle up to 0.006”")
+    assert text.startswith("For one cycle, validation chooses “one cycle up to 0.01”")
 
 
 def test_front_of_shapes_holds_those_that_no_smaller_one_equals() -> None:

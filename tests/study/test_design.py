@@ -34,7 +34,7 @@ def test_all_twelve_exercises_have_valid_variants() -> None:
 
 
 def test_studies_start_from_the_fast_preset_and_the_given_settings() -> None:
-    assert job("dropout", 0).settings.schedule.iterations == 660
+    assert job("dropout", 0).settings.schedule.iterations == 450
     said = job("dropout", 1, 2, schedule={"iterations": 50}, training={"seed": 5})
     assert said.settings.schedule.iterations == 50
     assert said.settings.network.dropout == 0.25
@@ -50,6 +50,7 @@ def test_values_of_a_preset_are_not_given_settings() -> None:
 
 
 def test_equal_variants_of_two_studies_are_one_job() -> None:
+    assert job("dropout", 0).identity == job("layer-shapes", 0).identity
     assert job("no-pooling", 0).identity == job("strides", 0).identity
     assert job("dropout", 0).identity != job("dropout", 1).identity
     assert job("dropout", 0).identity != job("dropout", 0, 1).identity
@@ -72,7 +73,7 @@ def test_longer_training_resumes_from_the_shorter_one() -> None:
         *(0, 2, 4, 8, 16),
         32,
     )
-    assert job("dropout", 0).settings.schedule.stops == (0, 660)
+    assert job("dropout", 0).settings.schedule.stops == (0, 450)
 
 
 def test_weights_and_batch_order_have_separate_seeds() -> None:
