@@ -50,7 +50,6 @@ def test_values_of_a_preset_are_not_given_settings() -> None:
 
 
 def test_equal_variants_of_two_studies_are_one_job() -> None:
-    assert job("dropout", 0).identity == job("layer-shapes", 0).identity
     assert job("no-pooling", 0).identity == job("strides", 0).identity
     assert job("dropout", 0).identity != job("dropout", 1).identity
     assert job("dropout", 0).identity != job("dropout", 0, 1).identity
