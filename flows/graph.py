@@ -20,6 +20,7 @@ from tasks.model.insights.embed import embed
 from tasks.model.insights.excite import excite
 from tasks.model.insights.layer_outputs import layer_outputs
 from tasks.model.metrics import measure
+from tasks.model.probe import probe
 from tasks.model.train import initialise, train
 from tasks.records import (
     Attribution,
@@ -280,40 +281,57 @@ def compute_results(executor: Executor, settings: Settings) -> Results:
 
 def variant_dependencies() -> dict[str, str]:
     """Return the dependencies of `train_and_score`; see `Stage.dependencies`."""
-    stages = (download, convert, audit, drop, add_drawn, initialise, train, evaluate)
+    stages = (download, convert, audit, drop, add_drawn, initialise, probe, train, evaluate)
     return {name: value for stage in stages for name, value in stage.dependencies().items()}
 
 
-def train_and_score(executor: Executor, settings: Settings, weights_seed: int) -> RunResult:
+def train_and_score(
+    executor: Executor, settings: Settings, weights_seed: int, probes: bool = False
+) -> RunResult:
     """Run the stages that a study needs: from download to validation and test accuracy.
 
     Args:
         executor: runs the stages.
-        settings: `schedule.stops` are the iterations after which training pauses.
+        settings: `schedule.stops` are the iterations after which training pauses, and the
+            validation split is evaluated.
         weights_seed: seed of the initial weights; the seed in the settings orders the images.
+        probes: whether outputs and gradients before training, and the accuracy on the training
+            images after it, are computed, too.
     """
     data = prepare_data(executor, settings)
-    splits = data.splits
+    splits, network = data.splits, settings.network
     images = training_images(executor, settings, data.download, splits)
-    checkpoint = initialise(
-        executor, shape=splits.shape, network=settings.network, seed=weights_seed
-    )
-    segments = []
-    for iterations in settings.schedule.stops[1:]:
-        segment = train_to(executor, settings, images, splits.shape, checkpoint, iterations)
-        checkpoint = segment.checkpoint
-        segments.append(segment)
-    validation, test = (
-        evaluate(
+
+    def evaluate_on(split: Split, checkpoint: Checkpoint) -> Evaluation:
+        return evaluate(
             executor,
             split=split,
             shape=splits.shape,
             checkpoint=checkpoint,
-            network=settings.network,
+            network=network,
             settings=settings.evaluation,
             iteration=checkpoint.iteration,
             class_names=splits.class_names,
         )
-        for split in (splits.validation, splits.test)
-    )
-    return summarise_run(executor.store, tuple(segments), checkpoint.file.sha256, validation, test)
+
+    checkpoint = initialise(executor, shape=splits.shape, network=network, seed=weights_seed)
+    probed = None
+    if probes:
+        probed = probe(
+            executor,
+            split=splits.validation,
+            shape=splits.shape,
+            checkpoint=checkpoint,
+            network=network,
+        )
+    segments, validations = [], []
+    for iterations in settings.schedule.stops[1:]:
+        segment = train_to(executor, settings, images, splits.shape, checkpoint, iterations)
+        checkpoint = segment.checkpoint
+        segments.append(segment)
+        validations.append(evaluate_on(splits.validation, checkpoint))
+    if not segments:
+        validations.append(evaluate_on(splits.validation, checkpoint))
+    test = evaluate_on(splits.test, checkpoint)
+    fitted = evaluate_on(images, checkpoint) if probes else None
+    return summarise_run(executor.store, checkpoint, segments, validations, test, probed, fitted)

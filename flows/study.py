@@ -35,7 +35,9 @@ from tasks.runtime.server import ui_location
 from tasks.runtime.threads import use_threads
 from tasks.settings import Settings
 from tasks.study.answer import StudyAnswer
+from tasks.study.decide import DEFAULT_SEEDS, SeedBudget
 from tasks.study.design import Job
+from tasks.study.estimate import estimate_text
 from tasks.study.exercises import BY_NAME
 from tasks.study.pages import answer_markdown, table_rows
 from tasks.study.publish import add_plot, plot_bytes, study_lines, write_answer
@@ -48,7 +50,7 @@ from tasks.study.workers import Training, Workers, start_workers
 def mnist_study(
     studies: Sequence[str],
     settings: Settings = Settings(),
-    seeds: int = 3,
+    seeds: str = DEFAULT_SEEDS,
     workers: int | None = None,
 ) -> list[StudyAnswer]:
     """Answer exercises: run the variants of each study, compare them, and draw conclusions.
@@ -56,21 +58,26 @@ def mnist_study(
     Args:
         studies: names of the studies.
         settings: settings that the variants start from; the default preset is `fast`.
-        seeds: number of runs of each variant, with consecutive seeds from that in the settings.
+        seeds: number of runs of each variant, with consecutive seeds from that in the settings; or
+            the smallest and the largest number, as in 3..12: a study ends when all is decided.
         workers: number of variants to train at the same time; None: one for each core of this
             machine, or for each worker at `settings.dask_address`.
     """
     use_threads(settings.threads)
+    budget = SeedBudget.parse(seeds)
     store = open_store(settings.artifacts)
     with store.in_use():
         executor = PrefectExecutor(store, frozenset(settings.refresh))
         data = prepare_data(executor, settings)
-        context = StudyContext(settings, seeds, data.splits.shape, data.download.source)
+        context = StudyContext(settings, budget, data.splits.shape, data.download.source)
         answers = []
         with start_workers(settings, workers, Training(train_job, variant_dependencies)) as pool:
             runner = JobRunner(pool)
+            if len(studies) > 1:
+                chosen = [BY_NAME[name] for name in studies]
+                log.info(f"{len(studies)} studies: {estimate_text(chosen, context)}")
             for name in studies:
-                log.info(f"\nstudy: {name}")
+                log.info(f"\nstudy: {name}: {estimate_text([BY_NAME[name]], context)}")
                 answer = add_plot(executor, run_study(BY_NAME[name], context, runner.compute))
                 page = write_answer(store, answer)
                 publish(store, answer)
@@ -82,23 +89,27 @@ def mnist_study(
 
 
 @flow(name="train-variant")
-def train_variant(settings: Settings, repetition: int = 0, weights_seed: int = 0) -> RunResult:
+def train_variant(
+    settings: Settings, repetition: int = 0, weights_seed: int = 0, probes: bool = False
+) -> RunResult:
     """Train and score one variant with one seed.
 
     Args:
         settings: settings of the variant.
         repetition: number that trains again with the same settings; 0 is the ordinary run.
         weights_seed: seed of the initial weights.
+        probes: whether outputs and gradients before training are computed, too.
     """
     store = open_store(settings.artifacts)
     executor = PrefectExecutor(store, frozenset(settings.refresh))
-    return train_and_score(RepeatedExecutor(executor, "train", repetition), settings, weights_seed)
+    repeated = RepeatedExecutor(executor, "train", repetition)
+    return train_and_score(repeated, settings, weights_seed, probes)
 
 
 def train_job(job: Job) -> RunResult:
     """Train a variant as a flow run of its own."""
     variant = train_variant.with_options(flow_run_name=job.name)
-    return variant(job.settings, job.repetition, job.weights_seed)
+    return variant(job.settings, job.repetition, job.weights_seed, job.probes)
 
 
 class JobRunner:

@@ -356,6 +356,18 @@ class Results:
     pictures: Pictures
 
 
+class Probe(Record):
+    """Outputs and gradients of a network for some images, at one checkpoint."""
+
+    images: int
+    logits: str
+    """SHA-256 of the logits, float32 [images, classes]."""
+    layers: tuple[str, ...]
+    """Names of the layers with weights, from the first."""
+    gradients: tuple[float, ...]
+    """Root mean square of the loss's gradient over the weights of each layer."""
+
+
 class Classification(Record):
     """Predictions of an exported model for a split."""
 
@@ -376,25 +388,36 @@ class ChartRow(Record):
     mean: float
     low: float | None
     high: float | None
-    milliseconds: float
-    """Per iteration."""
+    verdict: str = ""
+    """What is claimed about it; it decides the colour."""
+    note: str = ""
+    """Verdict and time, as text."""
 
 
-class ChartPoint(Record):
-    """A network that a search has tried, in its plot."""
+class ChartSeries(Record):
+    """Points that belong together."""
 
-    parameters: int
-    error: float
-    """Share of misclassified validation images."""
-    on_front: bool
-    chosen: bool
+    label: str
+    style: Literal["line", "steps", "dots", "rings"]
+    xs: tuple[float, ...]
+    ys: tuple[float, ...]
+    """Errors as shares."""
+
+
+class ChartPanel(Record):
+    """Errors over learning rate, iterations or parameters."""
+
+    title: str
+    x_label: str
+    y_label: str
+    series: tuple[ChartSeries, ...]
 
 
 class StudyChart(Record):
     """The numbers that the plot of a study shows."""
 
     rows: tuple[ChartRow, ...]
-    points: tuple[ChartPoint, ...] = ()
+    panels: tuple[ChartPanel, ...] = ()
 
 
 class Plot(Record):

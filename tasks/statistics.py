@@ -1,15 +1,25 @@
 """Confidence intervals of shares and means, and tests of differences."""
 
 from collections.abc import Sequence
-from math import exp, log, sqrt
+from functools import cache
+from itertools import combinations
+from math import comb, sqrt
+from typing import TYPE_CHECKING
 
 from tasks.engine.models import Record
+
+if TYPE_CHECKING:
+    import numpy as np
 
 CONFIDENCE = 0.95
 Z_95 = 1.959963984540054
 """97.5 % quantile of the standard normal distribution: two-sided 95 %."""
 SIGNIFICANT = 0.05
 """Significance level of p-values after Holm's correction."""
+MOST_SUBSETS = 2**14
+"""Largest number of sign flips or permutations that are all tried."""
+ROUNDING = 1e-12
+"""Differences below this come from rounding: such values count as equal."""
 
 
 class Interval(Record):
@@ -23,19 +33,6 @@ class Interval(Record):
     def excludes(self, value: float) -> bool:
         """Return whether a value lies outside the interval."""
         return self.low is not None and self.high is not None and not self.low <= value <= self.high
-
-
-class Difference(Record):
-    """Difference of a variant from its reference, paired by seed."""
-
-    interval: Interval
-    p: float | None = None
-    """P-value of the paired, two-sided t-test; None for a single pair."""
-
-    @property
-    def significant(self) -> bool:
-        """Whether the p-value is below the significance level."""
-        return self.p is not None and self.p < SIGNIFICANT
 
 
 def t_interval(values: Sequence[float], resolution: float = 0.0) -> Interval:
@@ -59,32 +56,129 @@ def t_interval(values: Sequence[float], resolution: float = 0.0) -> Interval:
     return Interval(mean=mean, low=mean - half, high=mean + half, values=n)
 
 
-def paired_difference(
-    variant: Sequence[float], reference: Sequence[float], resolution: float
-) -> Difference:
-    """Return the mean difference of two variants with the same seeds, and its p-value.
+def sign_flip_means(differences: Sequence[float]) -> "np.ndarray":
+    """Return the mean of every non-empty subset of paired differences, ascending.
 
-    The p-value is not yet corrected; it is 1 if every pair is equal.
+    They are all that exact tests by flipping signs need: with the signs of a subset flipped, the
+    sum of differences from d is at least the observed sum if the subset's mean is at most d. And
+    they divide the line into 2^n parts that are equally likely to hold the centre of symmetry
+    (J. A. Hartigan, "Using subsample values as typical values", JASA 64 (1969), 1303-1317), for
+    any symmetric distribution, with tails however heavy.
 
-    Args:
-        variant: value of the variant for each seed.
-        reference: value of the reference for each seed, in the same order.
-        resolution: smallest possible difference; see `t_interval`.
+    Beyond `MOST_SUBSETS`, random subsets are used, always the same ones; the tests stay valid.
     """
     import numpy as np
 
-    differences = np.subtract(variant, reference)
-    interval = t_interval(differences.tolist(), resolution)
-    n = len(differences)
-    if n < 2:
-        return Difference(interval=interval)
-    if not differences.any():
-        return Difference(interval=interval, p=1.0)
-    from scipy.stats import t
+    values = np.asarray(differences, float)
+    chosen = _subsets(len(values))
+    return np.sort(chosen @ values / chosen.sum(axis=1))
 
-    spread = max(float(np.std(differences, ddof=1)), resolution)
-    statistic = abs(interval.mean) / (spread / sqrt(n))
-    return Difference(interval=interval, p=float(2 * t.sf(statistic, n - 1)))
+
+@cache
+def _subsets(count: int) -> "np.ndarray":
+    """Return non-empty subsets of so many things, as rows of 0 and 1."""
+    import numpy as np
+
+    if 2**count <= MOST_SUBSETS:
+        numbers = np.arange(1, 2**count)[:, None]
+        return (numbers >> np.arange(count) & 1).astype(np.float64)
+    made = np.random.default_rng(0).random((MOST_SUBSETS - 1, count)) < 0.5
+    made[~made.any(axis=1)] = True
+    return made.astype(np.float64)
+
+
+def sign_flip_p(means: "np.ndarray", threshold: float) -> float:
+    """Return the one-sided p-value of the hypothesis that the difference is at most a threshold.
+
+    Args:
+        means: see `sign_flip_means`.
+        threshold: largest difference of the hypothesis.
+    """
+    import numpy as np
+
+    at_most = int(np.searchsorted(means, threshold + ROUNDING, side="right"))
+    return (1 + at_most) / (1 + len(means))
+
+
+def sign_flip_interval(differences: Sequence[float]) -> Interval:
+    """Return the mean of paired differences, and the 95 % interval that sign flips do not reject.
+
+    Fewer than six differences have none: their signs are all equal by chance too often.
+    """
+    import numpy as np
+
+    mean, count = float(np.mean(differences)), len(differences)
+    means = sign_flip_means(differences)
+    outside = int((1 - CONFIDENCE) / 2 * (1 + len(means)))
+    if outside == 0:
+        return Interval(mean=mean, values=count)
+    low, high = float(means[outside - 1]), float(means[-outside])
+    return Interval(mean=mean, low=low, high=high, values=count)
+
+
+def permutation_p(variant: Sequence[float], reference: Sequence[float], threshold: float) -> float:
+    """Return the exact one-sided p-value of mean(variant) - mean(reference) <= threshold, unpaired.
+
+    All ways to divide the values between the two groups are compared (Fisher and Pitman's
+    permutation test), or as many random ones as `MOST_SUBSETS`.
+    """
+    import numpy as np
+
+    shifted = np.concatenate([np.asarray(variant, float) - threshold, np.asarray(reference, float)])
+    sums = _divisions(len(variant), len(shifted)) @ shifted
+    return float(np.mean(sums >= shifted[: len(variant)].sum() - ROUNDING))
+
+
+@cache
+def _divisions(count: int, total: int) -> "np.ndarray":
+    """Return the choices of `count` from `total` things as rows of 0 and 1; first the identity."""
+    import numpy as np
+
+    if comb(total, count) <= MOST_SUBSETS:
+        chosen = np.array(list(combinations(range(total), count)))
+    else:
+        order = np.random.default_rng(0).random((MOST_SUBSETS, total)).argsort(axis=1)
+        chosen = order[:, :count]
+        chosen[0] = np.arange(count)
+    made = np.zeros((len(chosen), total))
+    np.put_along_axis(made, chosen, 1.0, axis=1)
+    return made
+
+
+def welch_interval(variant: Sequence[float], reference: Sequence[float]) -> Interval:
+    """Return the difference of two unpaired means, and Welch's 95 % interval."""
+    import numpy as np
+    from scipy.stats import ttest_ind
+
+    mean = float(np.mean(variant) - np.mean(reference))
+    count = min(len(variant), len(reference))
+    if count < 2 or np.ptp(variant) + np.ptp(reference) == 0:
+        return Interval(mean=mean, values=count)
+    found = ttest_ind(variant, reference, equal_var=False).confidence_interval(CONFIDENCE)
+    return Interval(mean=mean, low=float(found.low), high=float(found.high), values=count)
+
+
+def clopper_pearson(count: int, total: int) -> tuple[float, float]:
+    """Return the exact 95 % interval of a share, of which `count` of `total` were seen.
+
+    C. J. Clopper, E. S. Pearson, "The use of confidence or fiducial limits illustrated in the case
+    of the binomial", Biometrika 26 (1934), 404-413.
+    """
+    from scipy.stats import binomtest
+
+    found = binomtest(count, total).proportion_ci(CONFIDENCE, method="exact")
+    return float(found.low), float(found.high)
+
+
+def deviation_interval(values: Sequence[float]) -> Interval:
+    """Return the sample standard deviation, and its 95 % interval for normal values."""
+    import numpy as np
+    from scipy.stats import chi2
+
+    free = len(values) - 1
+    spread = float(np.std(values, ddof=1))
+    low, high = (spread * sqrt(free / chi2.ppf(q, free)) for q in (0.975, 0.025))
+    return Interval(mean=spread, low=low, high=high, values=len(values))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -101,17 +195,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
         worst = max(worst, min(1.0, (len(p_values) - rank) * p_values[place]))
         corrected[place] = worst
     return corrected
-
-
-def ratio(variant: Sequence[float], reference: Sequence[float]) -> Interval:
-    """Return the geometric mean of the ratios, paired by seed, and its interval."""
-    logs = t_interval([log(v / r) for v, r in zip(variant, reference, strict=True)])
-    return Interval(
-        mean=exp(logs.mean),
-        low=None if logs.low is None else exp(logs.low),
-        high=None if logs.high is None else exp(logs.high),
-        values=logs.values,
-    )
 
 
 def wilson_interval(correct: int, total: int) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from tasks.engine.store import open_store
 from tasks.runtime.errors import PipelineError
 from tasks.runtime.threads import use_threads
 from tasks.settings import Settings
+from tasks.study.decide import DEFAULT_SEEDS, SeedBudget
 
 
 def study_main(arguments: list[str]) -> int:
@@ -27,7 +28,7 @@ def study_app() -> App:
         names: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
         /,
         *,
-        seeds: PositiveInt = 3,
+        seeds: str = DEFAULT_SEEDS,
         workers: PositiveInt | None = None,
         write: Path | None = None,
         cached_only: Annotated[bool, Parameter(negative=())] = False,
@@ -37,7 +38,8 @@ def study_app() -> App:
 
         Args:
             names: Studies to run, or `all`.
-            seeds: Runs of each variant, with consecutive seeds from --seed.
+            seeds: Runs of each variant, with consecutive seeds from --seed: a number, or the
+                smallest and the largest one. A study ends when every comparison is decided.
             workers: Variants to train at the same time. Default: one for each core of this machine,
                 or for each worker at --dask-address.
             write: Write the answers into this Markdown file too, and their plots beside it.
@@ -47,13 +49,13 @@ def study_app() -> App:
         if not names:
             print("\n".join(study_list()))
             return 0
-        selected = select_names(names)
+        selected, budget = select_names(names), SeedBudget.parse(seeds)
         common = settings.plain()
         answers: list[Any] = []
 
         def job() -> None:
             if cached_only:
-                answers.extend(answer_from_cache(selected, common, seeds))
+                answers.extend(answer_from_cache(selected, common, budget))
             else:
                 from prefect.flows import load_flow_from_entrypoint
 
@@ -63,7 +65,7 @@ def study_app() -> App:
                 with server_for_this_run():
                     answers.extend(mnist_study(selected, common, seeds, workers))
             if write:
-                write_answers(names, answers, common, seeds, write)
+                write_answers(names, answers, common, budget, write)
 
         return run_to_exit_code(job)
 
@@ -99,7 +101,7 @@ def select_names(names: list[str]) -> list[str]:
     return [name for name in BY_NAME if name in names or "all" in names]
 
 
-def answer_from_cache(names: list[str], settings: Settings, seeds: int) -> list[Any]:
+def answer_from_cache(names: list[str], settings: Settings, seeds: SeedBudget) -> list[Any]:
     """Answer studies from cached results; neither Prefect nor TensorFlow is imported.
 
     Raises:
@@ -126,9 +128,10 @@ def answer_from_cache(names: list[str], settings: Settings, seeds: int) -> list[
         ) from error
 
     def look_up(job: Job) -> Outcome:
+        use_threads(job.settings.threads)  # part of the keys
         executor = RepeatedExecutor(cached, "train", job.repetition)
         try:
-            return train_and_score(executor, job.settings, job.weights_seed)
+            return train_and_score(executor, job.settings, job.weights_seed, job.probes)
         except NotCachedError:
             return None
 
@@ -145,7 +148,7 @@ def answer_from_cache(names: list[str], settings: Settings, seeds: int) -> list[
 
 
 def write_answers(
-    names: list[str], answers: list[Any], settings: Settings, seeds: int, path: Path
+    names: list[str], answers: list[Any], settings: Settings, seeds: SeedBudget, path: Path
 ) -> None:
     """Write the answers as one document, with the command that gives them."""
     from tasks.study.publish import write_document

@@ -1,17 +1,12 @@
 """Results of runs → statistics of each variant, and its difference from the reference."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import log
 
 from tasks.engine.models import FileRef, Record
 from tasks.model.costs import Costs
-from tasks.statistics import (
-    Difference,
-    Interval,
-    holm,
-    paired_difference,
-    ratio,
-    t_interval,
-)
+from tasks.statistics import Interval, t_interval
+from tasks.study.decide import SAME_ACCURACY, SAME_TIME, Comparison, Look, compare_values
 from tasks.study.result import Outcome, RunResult
 
 
@@ -21,6 +16,10 @@ class Row(Record):
     variant: str
     settings: str = ""
     """Its changes as options of the command line; empty for none."""
+    compares: bool = True
+    """Whether it is compared with the first variant."""
+    command: str = ""
+    """Command line of its run with the first seed; empty if only a study can make such a run."""
     costs: Costs | None = None
     """None if the network cannot be built."""
     results: tuple[RunResult | None, ...]
@@ -33,17 +32,30 @@ class Row(Record):
     """Wall time of training."""
     milliseconds: Interval | None = None
     """Processor time per iteration; wall time on a GPU."""
-    versus: Difference | None = None
-    """Difference of test accuracy from the first variant; p corrected for all variants."""
-    time_ratio: Interval | None = None
-    """Time per iteration as a multiple of the first variant's."""
-    identical_predictions: int | None = None
-    """Number of seeds whose predictions are identical to the first variant's."""
+    versus: Comparison | None = None
+    """Test accuracy against the first variant's, of the runs that did not fail to train."""
+    time: Comparison | None = None
+    """Logarithm of the time per iteration against the first variant's."""
 
     @property
     def done(self) -> list[RunResult]:
         """Results of the seeds that have one."""
         return [result for result in self.results if result is not None]
+
+    @property
+    def trained(self) -> list[RunResult]:
+        """Results of the runs that did not fail to train."""
+        return [result for result in self.done if not result.failed]
+
+    @property
+    def failed(self) -> int:
+        """Number of runs that failed to train."""
+        return len(self.done) - len(self.trained)
+
+    @property
+    def decided(self) -> bool:
+        """Whether more seeds are of no use: the accuracy is decided, or there is none."""
+        return self.versus is None or self.versus.verdict != "undecided"
 
 
 class Candidate(Record):
@@ -54,6 +66,22 @@ class Candidate(Record):
     validation: float
     on_front: bool
     """Whether it is on the Pareto front of parameters and validation accuracy."""
+
+
+class Conclusion(Record):
+    """The answer to a question in sentences."""
+
+    answer: str
+    """The answer in plain words."""
+    numbers: tuple[str, ...] = ()
+    """What it rests on."""
+    reasons: tuple[str, ...] = ()
+    """Why it is so, from what was counted and measured."""
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All of it in order."""
+        return (self.answer, *self.numbers, *self.reasons)
 
 
 class StudyAnswer(Record):
@@ -67,8 +95,10 @@ class StudyAnswer(Record):
     chosen: str | None = None
     """Name of the variant that a search chose, by validation accuracy."""
     shows_activations: bool = False
-    conclusions: tuple[str, ...] = ()
+    conclusion: Conclusion = Conclusion(answer="")
     seeds: tuple[int, ...]
+    looks: tuple[Look, ...]
+    """Looks at the results, until everything was decided or the seeds were used up."""
     iterations: tuple[int, ...]
     """Training iterations of the variants, each number once."""
     settings: str
@@ -79,9 +109,15 @@ class StudyAnswer(Record):
     machine: str
     versions: dict[str, str]
     finished: str
-    """ISO 8601 with time zone."""
+    """When the answer was given, ISO 8601 with time zone."""
     picture: FileRef | None = None
     """The plot; None if nothing has run."""
+
+    @property
+    def trained(self) -> tuple[str, str]:
+        """When the first and the last run ended their training; empty if that is not known."""
+        times = sorted(r.trained for row in self.rows for r in row.done if r.trained)
+        return (times[0], times[-1]) if times else ("", "")
 
     @property
     def missing(self) -> int:
@@ -89,60 +125,73 @@ class StudyAnswer(Record):
         return sum(result is None for row in self.rows for result in row.results)
 
 
-def make_row(variant: str, settings: str, costs: Costs | None, outcomes: Sequence[Outcome]) -> Row:
+def make_row(
+    variant: str,
+    settings: str,
+    costs: Costs | None,
+    outcomes: Sequence[Outcome],
+    *,
+    command: str = "",
+    compares: bool = True,
+) -> Row:
     """Return the statistics of one variant, without comparison."""
     results = tuple(outcome if isinstance(outcome, RunResult) else None for outcome in outcomes)
     done = [result for result in results if result is not None]
+    trained = [result for result in done if not result.failed]
     failures = dict.fromkeys(outcome for outcome in outcomes if isinstance(outcome, str))
     return Row(
         variant=variant,
         settings=settings,
+        command=command,
+        compares=compares,
         costs=costs,
         results=results,
         failures=tuple(failures),
-        test=t_interval([t.test for t in done], resolution(done)) if done else None,
-        validation=t_interval([t.validation for t in done]) if done else None,
+        test=accuracy_interval([t.test for t in trained], done),
+        validation=accuracy_interval([t.validation for t in trained], done),
         seconds=t_interval([t.train_seconds for t in done]) if done else None,
         milliseconds=t_interval([t.milliseconds for t in done]) if done else None,
     )
 
 
-def resolution(results: Sequence[RunResult]) -> float:
-    """Return the smallest possible difference of two test accuracies, one image."""
-    return 1 / max(1, results[0].test_images)
+def accuracy_interval(values: Sequence[float], done: Sequence[RunResult]) -> Interval | None:
+    """Return the mean accuracy of a variant with its interval; None if no run has trained."""
+    return t_interval(values, 1 / max(1, done[0].test_images)) if values else None
 
 
-def compare(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """Compare each row with the first one, over the seeds that both have."""
+def compare(rows: Sequence[Row], looks: Sequence[Look]) -> tuple[Row, ...]:
+    """Compare each row with the first one, over the seeds that have been run.
+
+    Args:
+        rows: rows without comparison, the reference first.
+        looks: the looks so far.
+    """
     if not rows:
         return ()
-    compared = [compare_with(row, rows[0]) for row in rows[1:]]
-    tested = [(i, d) for i, row in enumerate(compared) if (d := row.versus) and d.p is not None]
-    for (i, difference), p in zip(tested, holm([d.p or 0.0 for _, d in tested]), strict=True):
-        versus = difference.model_copy(update={"p": p})
-        compared[i] = compared[i].model_copy(update={"versus": versus})
+    accuracies = [values_of(row, accuracy_of) for row in rows]
+    times = [values_of(row, time_of) for row in rows]
+    versus = compare_values(accuracies[1:], accuracies[0], SAME_ACCURACY, looks)
+    time = compare_values(times[1:], times[0], SAME_TIME, looks)
+    compared = [
+        row.model_copy(update={"versus": its_accuracy, "time": its_time})
+        for row, its_accuracy, its_time in zip(rows[1:], versus, time, strict=True)
+    ]
     return (rows[0], *compared)
 
 
-def compare_with(row: Row, reference: Row) -> Row:
-    """Return a row with its differences from another one, paired by seed."""
-    pairs = [
-        (mine, its)
-        for mine, its in zip(row.results, reference.results, strict=False)
-        if mine is not None and its is not None
-    ]
-    if not pairs:
-        return row
-    mine, its = zip(*pairs, strict=True)
-    timed = all(result.milliseconds > 0 for pair in pairs for result in pair)
-    return row.model_copy(
-        update={
-            "versus": paired_difference(
-                [t.test for t in mine], [t.test for t in its], resolution(mine)
-            ),
-            "time_ratio": ratio([t.milliseconds for t in mine], [t.milliseconds for t in its])
-            if timed
-            else None,
-            "identical_predictions": sum(m.predictions == i.predictions for m, i in pairs),
-        }
-    )
+def values_of(row: Row, value_of: Callable[[RunResult], float | None]) -> dict[int, float]:
+    """Return values of a row's results by the number of their seed, without those that are None."""
+    if not row.compares:
+        return {}
+    found = {n: value_of(result) for n, result in enumerate(row.results) if result is not None}
+    return {n: value for n, value in found.items() if value is not None}
+
+
+def accuracy_of(result: RunResult) -> float | None:
+    """Return the test accuracy of a run; None if it failed to train."""
+    return None if result.failed else result.test
+
+
+def time_of(result: RunResult) -> float | None:
+    """Return the logarithm of a run's time per iteration; None if it was not measured."""
+    return log(result.milliseconds) if result.milliseconds > 0 else None

@@ -1,17 +1,27 @@
-"""Sentences that follow from the numbers by rule; no claim without support of the intervals."""
+"""Sentences that follow from the numbers by rule: an answer, the numbers, and the reasons."""
 
 from collections.abc import Callable, Sequence
+from math import exp, sqrt
 
 from tasks.report.formatting import two_decimal_percent
-from tasks.statistics import SIGNIFICANT, Difference, Interval, ratio
-from tasks.study.answer import Row, StudyAnswer
+from tasks.statistics import (
+    SIGNIFICANT,
+    Interval,
+    clopper_pearson,
+    deviation_interval,
+    wilson_interval,
+)
+from tasks.study.answer import Conclusion, Row, StudyAnswer
+from tasks.study.decide import SAME_ACCURACY, SAME_TIME, Comparison
 
 MINUS = "\N{MINUS SIGN}"
+SAME_POINTS = f"{100 * SAME_ACCURACY:g} points"
+"""Difference below which accuracies count as the same, as text."""
 
 
 def conclude(
-    answer: StudyAnswer, rule: Callable[[StudyAnswer, Sequence[Row]], list[str]]
-) -> tuple[str, ...]:
+    answer: StudyAnswer, rule: Callable[[StudyAnswer, Sequence[Row]], Conclusion]
+) -> Conclusion:
     """Return the sentences that answer a study.
 
     Args:
@@ -20,133 +30,240 @@ def conclude(
     """
     rows = [row for row in answer.rows if row.done]
     if not rows or rows[0] is not answer.rows[0]:
-        return ("The reference variant has no result, so no conclusion is possible.",)
-    sentences = rule(answer, rows)
+        return Conclusion(answer="The first variant has no result, so there is no answer.")
+    made = rule(answer, rows)
     if answer.missing:
         total = sum(len(row.results) for row in answer.rows)
-        sentences.append(f"{answer.missing} of {total} runs are missing.")
-    return tuple(sentences)
+        missing = f"{answer.missing} of {total} runs are missing."
+        made = made.model_copy(update={"numbers": (*made.numbers, missing)})
+    return made
 
 
-def compare_and_count_costs(_answer: StudyAnswer, rows: Sequence[Row]) -> list[str]:
+def compare_with_first(_answer: StudyAnswer, rows: Sequence[Row]) -> Conclusion:
     """Say which variants are better or worse than the first one, and what they cost."""
-    return [*differences(rows), *costs(rows)]
+    return Conclusion(
+        answer=plain_answer(rows), numbers=numbers_of(rows), reasons=tuple(fit_and_size(rows))
+    )
+
+
+def plain_answer(rows: Sequence[Row]) -> str:
+    """Say in plain words how each comparison with the first variant ended."""
+    first = f"“{rows[0].variant}”"
+    sentences = []
+    for kind, (one, many) in PLAIN.items():
+        names = [f"“{row.variant}”" for row in rows[1:] if verdict(row) == kind]
+        if names:
+            sentences.append(
+                f"{listed(names)} {one if len(names) == 1 else many}".format(first=first)
+            )
+    failing = [f"“{row.variant}”" for row in rows if row.failed]
+    if failing:
+        verb = "fails" if len(failing) == 1 else "fail"
+        sentences.append(f"{listed(failing)} {verb} to train with some seeds")
+    return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences) or (
+        "Nothing was compared."
+    )
+
+
+PLAIN = {
+    "higher": ("is more accurate than {first}", "are more accurate than {first}"),
+    "lower": ("is less accurate than {first}", "are less accurate than {first}"),
+    "same": (
+        f"is as accurate as {{first}}, within {SAME_POINTS}",
+        f"are as accurate as {{first}}, within {SAME_POINTS}",
+    ),
+    "undecided": (
+        "against {first} is undecided with so many seeds",
+        "against {first} are undecided with so many seeds",
+    ),
+}
+"""Words for what is claimed about one variant, and about several."""
+
+
+def numbers_of(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return the numbers of all comparisons, and what the variants cost."""
+    return (*failures_to_train(rows), *differences(rows), *costs(rows))
 
 
 def differences(rows: Sequence[Row]) -> list[str]:
-    """Say which test accuracies differ from the first variant's, and which do not."""
-    first, others = rows[0], [row for row in rows[1:] if row.versus is not None]
-    if not others:
-        return []
-    if all(row.versus and row.versus.p is None for row in others):
-        return [f"One seed has no interval: no difference from “{first.variant}” can be claimed."]
-    claimed = [row for row in others if row.versus and row.versus.significant]
-    claimed.sort(key=lambda row: -gain(row))
-    better = [row for row in claimed if gain(row) > 0]
-    worse = [row for row in claimed if gain(row) < 0]
-    rest = [row for row in others if row not in claimed]
+    """Return the difference of each variant from the first one, by what is claimed."""
+    first, others = rows[0], [row for row in rows[1:] if row.versus]
+    groups = (
+        ("higher", f"Better than “{first.variant}”"),
+        ("lower", f"Worse than “{first.variant}”"),
+        ("same", f"The same as “{first.variant}” within {SAME_POINTS}"),
+        ("undecided", f"Undecided against “{first.variant}”"),
+    )
     sentences = []
-    for which, found in (("better", better), ("worse", worse)):
-        if found:
-            sentences.append(
-                f"Significantly {which} than “{first.variant}”:"
-                f" {listed([by_how_much(row) for row in found])}."
-            )
-    if rest:
-        names = listed([f"“{row.variant}” ({points(gain(row))})" for row in rest])
-        sentences.append(
-            f"With {seeds(others)}, no difference from “{first.variant}” can be claimed for"
-            f" {names}."
+    for kind, words in groups:
+        found = sorted(
+            (row for row in others if verdict(row) == kind), key=lambda row: -abs(gain(row))
         )
+        if found:
+            sentences.append(f"{words}: {'; '.join(by_how_much(row) for row in found)}.")
     return sentences
+
+
+def failures_to_train(rows: Sequence[Row]) -> list[str]:
+    """Say which variants fail to train, with how many seeds."""
+    return [failure_to_train(row) for row in rows if row.failed]
+
+
+def failure_to_train(row: Row) -> str:
+    """Say with how many seeds a variant fails to train, with the exact interval of the share."""
+    low, high = (100 * share for share in clopper_pearson(row.failed, len(row.done)))
+    rest = (
+        "its other runs are compared without them" if row.trained else "nothing is left to compare"
+    )
+    return (
+        f"“{row.variant}” fails to train with {row.failed} of {counted(len(row.done), 'seed')}"
+        f" (95 % interval of the share {low:.0f} to {high:.0f} %): there is a class that it"
+        f" never predicts; {rest}."
+    )
+
+
+def verdict(row: Row) -> str | None:
+    """Return what is claimed about the accuracy of a variant; None if nothing was compared."""
+    return row.versus.verdict if row.versus else None
+
+
+def by_how_much(row: Row) -> str:
+    """Return name and difference of a variant as text, and what would decide it."""
+    assert row.versus
+    text = f"“{row.variant}” by {points(gain(row))}{interval_text(row.versus)}"
+    if row.versus.verdict == "undecided":
+        return f"{text}, about {counted(row.versus.further, 'further seed')} would decide it"
+    if row.versus.verdict != "same" and row.versus.same < SIGNIFICANT:
+        return f"{text}, which is less than {SAME_POINTS}"
+    return text
 
 
 def costs(rows: Sequence[Row]) -> list[str]:
-    """Compare the slowest and the fastest variant with the first one, if the interval excludes 1.
+    """Compare the time of the variants that do other work than the first one.
 
-    A network with the same costs as the first one is left out: its difference in time comes from
-    other load of the machine.
+    Of more than three, the fastest and the slowest are named; the table has them all.
     """
     first = rows[0]
-    timed = [
+    timed = [row for row in rows[1:] if row.costs != first.costs and row.time]
+    if not timed:
+        return []
+    if len(timed) > 3:
+        timed.sort(key=lambda row: row.time.interval.mean if row.time else 0.0)
+        timed = [timed[0], timed[-1]]
+    named = "; ".join(f"“{row.variant}” {cost(row, first)}" for row in timed)
+    return [f"An iteration takes, compared with “{first.variant}”: {named}."]
+
+
+def cost(row: Row, first: Row) -> str:
+    """Return the work of a variant as text, counted and measured."""
+    assert row.time
+    text = time_as_text(row.time)
+    if row.costs and first.costs and row.costs.multiply_adds != first.costs.multiply_adds:
+        times = multiple(row.costs.multiply_adds, first.costs.multiply_adds)
+        text += f", for {times} the multiply-adds"
+    return text
+
+
+def multiple(number: float, of: float) -> str:
+    """Return a ratio as text: 2.5 times."""
+    return f"{number / of:.2g} times"
+
+
+def time_as_text(time: Comparison) -> str:
+    """Return a comparison of times as text."""
+    interval = time.interval
+    text = f"{exp(interval.mean):.2f} times the processor time"
+    if interval.low is not None and interval.high is not None:
+        text += f" (95 % interval {exp(interval.low):.2f} to {exp(interval.high):.2f})"
+    if time.verdict == "same":
+        return f"{text}, the same within {100 * exp(SAME_TIME) - 100:.0f} %"
+    if time.verdict == "undecided":
+        return f"{text}, undecided (about {counted(time.further, 'further seed')} would decide it)"
+    return text
+
+
+def fit_and_size(rows: Sequence[Row]) -> list[str]:
+    """Say how well each variant fits the training images, and how many parameters it has."""
+    first = rows[0]
+    sentences = []
+    fitted = [(row, fit) for row in rows if (fit := training_accuracy(row)) is not None]
+    if len(fitted) > 1:
+        named = "; ".join(f"“{row.variant}” {two_decimal_percent(fit)}" for row, fit in fitted)
+        sentences.append(f"Of the training images, the first seed's networks get right: {named}.")
+    sized = [
         row
         for row in rows[1:]
-        if row.costs != first.costs and row.time_ratio and row.time_ratio.excludes(1.0)
+        if row.costs and first.costs and row.costs.parameters != first.costs.parameters
     ]
-    sentences = []
-    for row in ends(timed):
-        assert row.time_ratio
-        counted = ""
-        if row.costs and first.costs and row.costs.multiply_adds != first.costs.multiply_adds:
-            share = row.costs.multiply_adds / first.costs.multiply_adds
-            counted = f", for {share:.2g} times the multiply-adds"
-        sentences.append(
-            f"An iteration of “{row.variant}” takes {times(row.time_ratio)} the processor time of"
-            f" one of “{first.variant}”{counted}."
-        )
+    if sized and first.costs:
+        named = "; ".join(f"“{row.variant}” {row.costs.parameters:,}" for row in sized if row.costs)
+        sentences.append(f"Parameters: “{first.variant}” {first.costs.parameters:,}; {named}.")
     return sentences
 
 
-def ends(timed: Sequence[Row]) -> list[Row]:
-    """Return the fastest row below the first variant's time and the slowest above it."""
-    ordered = sorted(timed, key=lambda row: row.time_ratio.mean if row.time_ratio else 1.0)
-    fast = [row for row in ordered[:1] if row.time_ratio and row.time_ratio.mean < 1]
-    slow = [row for row in ordered[-1:] if row.time_ratio and row.time_ratio.mean > 1]
-    return [*fast, *slow]
+def training_accuracy(row: Row) -> float | None:
+    """Return the mean accuracy on the training images, of the runs that have it."""
+    values = [result.training for result in row.trained if result.training is not None]
+    return sum(values) / len(values) if values else None
 
 
-def same_weights(first: Row, second: Row) -> str:
-    """Say for how many seeds two runs ended with the same weights."""
-    pairs = [(a, b) for a, b in zip(first.results, second.results, strict=True) if a and b]
-    same = sum(a.weights == b.weights for a, b in pairs)
-    if same == len(pairs):
-        seeds = f"{len(pairs)} of {counted(len(pairs), 'seed')}"
-        return f"with {seeds} a second run ended with the weights of the first, bit for bit"
-    return f"with {len(pairs) - same} of {counted(len(pairs), 'seed')} it ended with other weights"
+def pareto_front(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows that no other equals with fewer parameters, by validation accuracy."""
+    sized = sorted(
+        (row.costs.parameters, -row.validation.mean, n)
+        for n, row in enumerate(rows)
+        if row.costs and row.validation
+    )
+    front, best = [], 1.0
+    for _, error, n in sized:
+        if error < best:
+            front.append(rows[n])
+            best = error
+    return front
 
 
-def standard_deviation(row: Row) -> str:
-    """Return the sample standard deviation of the test accuracy, as text."""
-    values = [result.test for result in row.done]
-    mean = sum(values) / len(values)
-    deviation = (sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5
-    return f"{100 * deviation:.2f} points"
+def mean_curve(row: Row) -> list[tuple[int, float]]:
+    """Return the validation accuracy by iterations, averaged over the seeds that have trained."""
+    curves = [result.curve for result in row.trained]
+    return [
+        (of[0].iteration, sum(point.validation for point in of) / len(of))
+        for of in zip(*curves, strict=True)
+    ]
 
 
-def in_both_orders(pooled_first: Row, other: Row, same_function: bool) -> str:
-    """Say how the results of the two orders of pooling and activation differ, and their costs.
+def same_weights(first: Row, second: Row) -> tuple[int, int]:
+    """Return for how many seeds two variants ended with the same weights, and of how many."""
+    pairs = [(a, b) for a, b in zip(first.results, second.results, strict=False) if a and b]
+    return sum(a.weights == b.weights for a, b in pairs), len(pairs)
 
-    Args:
-        pooled_first: row of pooling before the activation.
-        other: row of the other order.
-        same_function: whether both orders give the same outputs with the same weights: max-pooling
-            with an activation that keeps the order of values. Then training differs only by
-            rounding: gradients are sums over different numbers of values.
-    """
-    pairs = [(a, b) for a, b in zip(pooled_first.results, other.results, strict=True) if a and b]
-    if not pairs:
-        return f"“{pooled_first.variant}” and “{other.variant}” have no seed in common."
-    same_weights = sum(a.weights == b.weights for a, b in pairs)
-    same = sum(a.predictions == b.predictions for a, b in pairs)
-    right = sum(a.test == b.test for a, b in pairs)
-    if same_weights == len(pairs):
-        result = "the weights are the same, bit for bit"
-    elif same == len(pairs):
-        result = "the predictions are the same, bit for bit"
-    elif right == len(pairs):
-        result = "as many test images are right, with weights that differ"
-    else:
-        result = f"the results differ (with {len(pairs) - same} of {counted(len(pairs), 'seed')})"
-    time = ratio([b.milliseconds for _, b in pairs], [a.milliseconds for a, _ in pairs])
-    cost = f"an iteration takes {times(time)} the processor time"
-    if time.low is None or not time.excludes(1.0):
-        cost = f"a difference in time cannot be claimed ({times(time)})"
-    if same_function and same_weights < len(pairs):
-        result = f"the same function, but gradients are summed in another order, and {result}"
-    if pooled_first.costs and other.costs:
-        share = other.costs.activations / pooled_first.costs.activations
-        cost = f"{share:.1f} times as many values go through the activation, and {cost}"
-    return f"“{other.variant}” instead of “{pooled_first.variant}”: {result}; {cost}."
+
+def deviation(row: Row) -> Interval | None:
+    """Return the standard deviation of the test accuracy between seeds; None for one seed."""
+    values = [result.test for result in row.trained]
+    return deviation_interval(values) if len(values) > 1 else None
+
+
+def deviation_text(found: Interval) -> str:
+    """Return a standard deviation as text: 0.07 points (95 % interval 0.05 to 0.13)."""
+    text = f"{100 * found.mean:.2f} points"
+    if found.mean and found.low is not None and found.high is not None:
+        text += f" (95 % interval {100 * found.low:.2f} to {100 * found.high:.2f})"
+    return text
+
+
+def spread_of_seeds_and_images(row: Row) -> str:
+    """Say how much of a test accuracy's spread comes from seeds, and how much from the images."""
+    found = deviation(row)
+    if found is None or row.test is None:
+        return ""
+    images = row.trained[0].test_images
+    by_images = sqrt(row.test.mean * (1 - row.test.mean) / images)
+    return (
+        f"The test accuracy of “{row.variant}” has a standard deviation of {deviation_text(found)}"
+        f" between seeds, on the same {images:,} images. Between sets of so many images, that of"
+        f" one network would have one of {100 * by_images:.2f} points (binomial). Variants are"
+        " compared on the same images: what is claimed is about other seeds, not other images."
+    )
 
 
 def gain(row: Row) -> float:
@@ -154,32 +271,12 @@ def gain(row: Row) -> float:
     return row.versus.interval.mean if row.versus else 0.0
 
 
-def by_how_much(row: Row) -> str:
-    """Return name and difference of a variant, as text."""
-    assert row.versus
-    return f"“{row.variant}” by {difference(row.versus)}"
-
-
-def difference(versus: Difference) -> str:
-    """Return a difference as text: 0.12 points (95 % interval 0.02 to 0.22; p = 0.03)."""
-    interval, sign = versus.interval, 1 if versus.interval.mean >= 0 else -1
-    low, high = sorted((sign * (interval.low or 0.0), sign * (interval.high or 0.0)))
-    return (
-        f"{abs(100 * interval.mean):.2f} points"
-        f" (95 % interval {signed(low)} to {signed(high)}; {p_value(versus)})"
-    )
-
-
-def signed(share: float) -> str:
-    """Return a share in points, with a sign only if it is negative."""
-    return signed_hundredths(share).removeprefix("+")
-
-
-def p_value(versus: Difference) -> str:
-    """Return a p-value as text."""
-    if versus.p is None:
-        return "no p-value"
-    return "p < 0.001" if versus.p < 0.001 else f"p = {versus.p:.2g}"
+def interval_text(versus: Comparison) -> str:
+    """Return the interval of a difference as text, if it has one."""
+    low, high = versus.interval.low, versus.interval.high
+    if low is None or high is None:
+        return ""
+    return f" (95 % interval {signed_hundredths(low)} to {signed_hundredths(high)})"
 
 
 def points(share: float) -> str:
@@ -203,22 +300,20 @@ def accuracy_with_interval(interval: Interval) -> str:
     )
 
 
-def times(interval: Interval) -> str:
-    """Return a ratio as text: 2.81 times (95 % interval 2.70 to 2.93)."""
-    if interval.low is None or interval.high is None:
-        return f"{interval.mean:.2f} times (one seed, no interval)"
-    return f"{interval.mean:.2f} times (95 % interval {interval.low:.2f} to {interval.high:.2f})"
-
-
-def seeds(rows: Sequence[Row]) -> str:
-    """Return the largest number of seeds that were compared, as text."""
-    most = max(row.versus.interval.values if row.versus else 0 for row in rows)
-    return counted(most, "seed")
+def with_both_intervals(row: Row) -> str:
+    """Return a test accuracy with its intervals over seeds, and over images to come."""
+    assert row.test
+    images = row.trained[0].test_images
+    low, high = wilson_interval(round(row.test.mean * images), images)
+    return (
+        f"{accuracy_with_interval(row.test)} on these images; for images to come, seeds aside, the"
+        f" 95 % interval is {two_decimal_percent(low)} to {two_decimal_percent(high)}"
+    )
 
 
 def counted(number: int, noun: str) -> str:
     """Return a number and its noun, in the plural unless it is 1."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def listed(parts: Sequence[str]) -> str:
@@ -227,9 +322,14 @@ def listed(parts: Sequence[str]) -> str:
 
 
 def significance_note() -> str:
-    """Return the explanation of intervals and of “significant” for the pages."""
+    """Return the explanation of intervals and of claims for the pages."""
+    share = f"{100 * SIGNIFICANT:g} %"
     return (
-        "Intervals are Student's t over seeds, at 95 %. Significant: p <"
-        f" {SIGNIFICANT:g} in a paired t-test over seeds, after Holm's correction for the variants"
-        " of the study. Choices depend on validation accuracy; test accuracy is only reported."
+        f"A variant is better or worse, or the same within {SAME_POINTS}, if an exact test says so:"
+        " by flips of the signs of the differences by seed, or by permutations where seeds are few."
+        f" Of all studies, at most {share} claim a difference that is not there, and at most"
+        f" {share} an equality that is not there, however often they have looked (Holm's correction"
+        " for the variants, a share of the error probability for each look). A run fails to train"
+        " if there is a class that it never predicts. Intervals are at 95 %, each by itself."
+        " Choices depend on validation accuracy; test accuracy is only reported."
     )

@@ -9,16 +9,20 @@ from tasks.engine.digests import json_sha256
 from tasks.engine.models import Record
 from tasks.settings import NOT_RESULT_SETTINGS, Settings
 from tasks.settings.presets import PRESETS, Preset
-from tasks.study.answer import Row, StudyAnswer
-from tasks.study.conclusions import compare_and_count_costs
+from tasks.study.answer import Conclusion, Row, StudyAnswer
+from tasks.study.conclusions import compare_with_first
 
 DEFAULT_PRESET: Preset = "fast"
 """Preset of a study without --preset: a run takes seconds."""
 
+CURVE_PARTS = (8, 4, 2, 1)
+"""A run of a constant learning rate is evaluated after these parts of its iterations: a learning
+curve. With another schedule, what comes before the end says little."""
+
 Changes = Mapping[str, Any]
 """Values of settings by group, as in a preset; may hold `preset` itself."""
 
-Conclusion = Callable[[StudyAnswer, Sequence[Row]], list[str]]
+Rule = Callable[[StudyAnswer, Sequence[Row]], Conclusion]
 """Rule that turns an answer and its rows with results into sentences."""
 
 
@@ -34,6 +38,14 @@ class Variant(Record):
     """Trains again with the same settings, under a cache entry of its own for each number."""
     fixed: Literal["none", "weights", "order"] = "none"
     """Keeps the initial weights, or the order of images, of the first seed for all seeds."""
+    curve: str = ""
+    """Name of the curve in the plot that the variant is a point of; empty for none."""
+    x: float = 0.0
+    """Its place on that curve."""
+    compares: bool = True
+    """Whether it is compared with the first variant; otherwise, it is only a point of a curve."""
+    most_seeds: int | None = None
+    """Upper limit of seeds for an expensive variant; None: as many as the study has."""
 
 
 class Search(Record):
@@ -44,8 +56,11 @@ class Search(Record):
     """Number of trials that are chosen before any of them runs. It does not depend on the number of
     workers, so every machine chooses the same trials."""
     seed: int = 0
-    tolerance: float = 0.01
-    """Largest loss of validation accuracy against the first variant that is still good."""
+    goals: tuple[float, ...]
+    """Validation accuracies, descending. Of each, the smallest network that reaches it is run with
+    every seed."""
+    times: int = 1
+    """Multiple of the study's iterations that each network is trained for."""
 
 
 class Study(Record):
@@ -57,12 +72,25 @@ class Study(Record):
     question: str
     variants: tuple[Variant, ...]
     """The first is the reference of the others."""
-    conclusion: Conclusion = compare_and_count_costs
+    rule: Rule = compare_with_first
     iterations: int | None = None
     """Default of --iterations; None: the preset's."""
     search: Search | None = None
+    most_seeds: int | None = None
+    """Upper limit of seeds for an expensive study; None: as many as --seeds allows."""
+    compares: bool = True
+    """Whether variants are compared with the first; otherwise, seeds end with the first look."""
+    probes: bool = False
+    """Whether outputs and gradients before training, and the accuracy on the training images after
+    it, are computed, with the first seed."""
     shows_activations: bool = False
     """Whether the table has the number of values that go through the activation."""
+    x_label: str = ""
+    """Name of what the curves of the plot are over."""
+    shows_sizes: bool = False
+    """Whether the plot shows the variants by their number of parameters."""
+    shows_learning: bool = False
+    """Whether the plot shows learning curves."""
 
 
 class Job(Record):
@@ -73,12 +101,14 @@ class Job(Record):
     settings: Settings
     repetition: int = 0
     weights_seed: int
+    probes: bool = False
+    """See `Study.probes`."""
 
     @property
     def identity(self) -> str:
         """SHA-256 of all that the job's result depends on."""
         inputs = self.settings.model_dump(mode="json", exclude=NOT_RESULT_SETTINGS | {"preset"})
-        return json_sha256([inputs, self.repetition, self.weights_seed])
+        return json_sha256([inputs, self.repetition, self.weights_seed, self.probes])
 
 
 def given_settings(settings: Settings) -> dict[str, Any]:
@@ -121,11 +151,14 @@ def make_job(study: Study, variant: Variant, given: Changes, number: int) -> Job
         schedule.setdefault("iterations", study.iterations)
     settings = Settings.model_validate({**values, "training": training, "schedule": schedule})
     once = settings.schedule.iterations
-    schedule |= {"iterations": once * variant.times, "milestones": (once,)}
+    constant = settings.training.rate_schedule == "constant"
+    milestones = [once // part for part in CURVE_PARTS] if constant else [once]
+    schedule |= {"iterations": once * variant.times, "milestones": milestones}
     settings = Settings.model_validate({**values, "training": training, "schedule": schedule})
     return Job(
         name=f"{study.name}: {variant.name}, seed {seed}",
         settings=settings,
         repetition=variant.repetition,
         weights_seed=first if variant.fixed == "weights" else seed,
+        probes=study.probes and number == 0,
     )

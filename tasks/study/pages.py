@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,14 @@ from tasks.study.conclusions import signed_hundredths, significance_note
 
 TEMPLATES = Path(__file__).parent / "templates"
 NOTHING = "–"
+LAST_EXERCISE = {
+    "last_question": "Explain to a friend how the program works.",
+    "last_answer": "The report of a run does, under “How it works”, with the numbers of"
+    " that run: python flows/pipeline.py",
+}
+"""The thirteenth exercise is answered by the report, not by a study."""
+VERDICTS = {"higher": "better", "lower": "worse", "same": "the same", "undecided": "undecided"}
+"""Words for what is claimed about accuracies."""
 OPTION = re.compile(r"--[a-z-]+( [^\s)-][^\s)]*)?")
 
 
@@ -58,7 +67,7 @@ def answer_page(answer: StudyAnswer, png: bytes | None) -> str:
 def index_page(answers: Sequence[StudyAnswer]) -> str:
     """Return the list of all answers, with links to their pages."""
     template = environment(html=True).get_template("index.html.j2")
-    return template.render(answers=answers, **style_and_policy())
+    return template.render(answers=answers, **LAST_EXERCISE, **style_and_policy())
 
 
 def style_and_policy() -> dict[str, str]:
@@ -80,12 +89,12 @@ def answers_markdown(answers: Sequence[StudyAnswer], command: str, pictures: str
         answers=[common(answer) for answer in answers],
         pictures=pictures,
         note=significance_note(),
-        machines=list(dict.fromkeys(m for answer in answers for m in answer.machine.split("; "))),
+        machines=machines(answers),
         versions=answers[0].versions if answers else {},
         data=list(dict.fromkeys(answer.data_source for answer in answers)),
         command=command,
-        first=min((answer.finished for answer in answers), default=""),
-        last=max((answer.finished for answer in answers), default=""),
+        **LAST_EXERCISE,
+        trained=trained_between(answers),
     )
 
 
@@ -101,6 +110,8 @@ def common(answer: StudyAnswer) -> dict[str, Any]:
     table = table_rows(answer)
     return {
         "answer": answer,
+        "trained": trained_between([answer]),
+        "machines": machines([answer]),
         "head": list(table[0]) if table else [],
         "table": table,
         "numbers": list(table[0])[1:] if table else [],
@@ -117,14 +128,44 @@ def common(answer: StudyAnswer) -> dict[str, Any]:
             if c.on_front
         ],
         "note": significance_note(),
+        "runs": [(row.variant, run_links(answer, row), row.command) for row in answer.rows],
     }
+
+
+def run_links(answer: StudyAnswer, row: Row) -> list[tuple[int, str]]:
+    """Return seed and address of each run, relative to the page of the study."""
+    return [
+        (answer.seeds[n], f"../../{result.folder}/")
+        for n, result in enumerate(row.results)
+        if result is not None and result.folder
+    ]
+
+
+def trained_between(answers: Sequence[StudyAnswer]) -> str:
+    """Return when the runs were trained, as text; empty if that is not known."""
+    times = sorted(time for answer in answers for time in answer.trained if time)
+    if not times:
+        return ""
+    first, last = moment(times[0]), moment(times[-1])
+    return f"trained {first}" if first == last else f"trained {first} to {last}"
+
+
+def machines(answers: Sequence[StudyAnswer]) -> list[str]:
+    """Return the names of the processors, each once, without their number of cores.
+
+    The number is that which a run was bound to, and differs from study to study.
+    """
+    names = (name for answer in answers for name in answer.machine.split("; "))
+    return list(dict.fromkeys(re.sub(r", \d+ cores?$", "", name) for name in names))
 
 
 def budget(answer: StudyAnswer) -> str:
     """Return seeds and iterations as text."""
-    seeds = ", ".join(map(str, answer.seeds))
+    first, last = answer.seeds[0], answer.seeds[-1]
+    seeds = f"seeds {first} to {last}" if last > first else f"seed {first}"
+    looked = " and ".join(str(look.seeds) for look in answer.looks)
     iterations = " and ".join(f"{n:,}" for n in answer.iterations) or "no"
-    return f"seed{'s' if len(answer.seeds) > 1 else ''} {seeds}; {iterations} iterations"
+    return f"{seeds}, compared after {looked}; {iterations} iterations"
 
 
 def table_rows(answer: StudyAnswer) -> list[dict[str, str]]:
@@ -138,9 +179,11 @@ def table_row(answer: StudyAnswer, row: Row) -> dict[str, str]:
         "variant": f"{row.variant} ({row.settings})" if row.settings else row.variant,
         "test accuracy": accuracy(row.test),
         "against the first": against(row),
+        "failed to train": f"{row.failed} of {len(row.done)}" if row.done else NOTHING,
         "validation": two_decimal_percent(row.validation.mean) if row.validation else NOTHING,
         "training": duration(row.seconds.mean) if row.seconds else NOTHING,
         "CPU ms per iteration": number(row.milliseconds),
+        "against the first's": processor_time(row),
         "parameters": f"{row.costs.parameters:,}" if row.costs else NOTHING,
         "multiply-adds": f"{row.costs.multiply_adds:,}" if row.costs else NOTHING,
     }
@@ -159,15 +202,25 @@ def accuracy(interval: Interval | None) -> str:
 
 
 def against(row: Row) -> str:
-    """Return the difference from the first variant as text: +0.12 ± 0.08, p = 0.03."""
+    """Return the difference from the first variant as text: better, +0.12 (+0.04 to +0.20)."""
     if row.versus is None:
         return NOTHING
-    interval = row.versus.interval
-    text = signed_hundredths(interval.mean)
-    if interval.high is None or row.versus.p is None:
+    interval, words = row.versus.interval, VERDICTS[row.versus.verdict]
+    text = f"{words}, {signed_hundredths(interval.mean)}"
+    if interval.low is None or interval.high is None:
         return text
-    p = "< 0.001" if row.versus.p < 0.001 else f"= {row.versus.p:.2g}"
-    return f"{text} ± {100 * (interval.high - interval.mean):.2f}, p {p}"
+    return f"{text} ({signed_hundredths(interval.low)} to {signed_hundredths(interval.high)})"
+
+
+def processor_time(row: Row) -> str:
+    """Return the time per iteration as a multiple of the first variant's: 2.81 (2.70 to 2.93)."""
+    if row.time is None:
+        return NOTHING
+    interval = row.time.interval
+    text = f"× {exp(interval.mean):.2f}"
+    if interval.low is None or interval.high is None:
+        return text
+    return f"{text} ({exp(interval.low):.2f} to {exp(interval.high):.2f})"
 
 
 def number(interval: Interval | None) -> str:

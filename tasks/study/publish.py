@@ -5,45 +5,16 @@ from pathlib import Path
 
 from tasks.engine.stage import Executor
 from tasks.engine.store import Store, disk_errors
-from tasks.records import ChartPoint, ChartRow, StudyChart
 from tasks.report.draw_study import draw_study
 from tasks.study.answer import StudyAnswer
+from tasks.study.chart import chart_of
 from tasks.study.exercises import BY_NAME
 from tasks.study.pages import answer_page, answers_markdown, index_page
 
 
-def chart_of(answer: StudyAnswer) -> StudyChart:
-    """Return the numbers of the plot."""
-    rows = tuple(
-        ChartRow(
-            label=row.variant,
-            errors=tuple(1 - result.test for result in row.done),
-            mean=1 - row.test.mean,
-            low=None if row.test.high is None else 1 - row.test.high,
-            high=None if row.test.low is None else 1 - row.test.low,
-            milliseconds=row.milliseconds.mean,
-        )
-        for row in answer.rows
-        if row.test and row.milliseconds
-    )
-    sizes = {
-        row.costs.parameters for row in answer.rows if row.variant == answer.chosen and row.costs
-    }
-    points = tuple(
-        ChartPoint(
-            parameters=candidate.costs.parameters,
-            error=1 - candidate.validation,
-            on_front=candidate.on_front,
-            chosen=candidate.on_front and candidate.costs.parameters in sizes,
-        )
-        for candidate in answer.candidates
-    )
-    return StudyChart(rows=rows, points=points)
-
-
 def add_plot(executor: Executor, answer: StudyAnswer) -> StudyAnswer:
     """Draw the plot of an answer, if it has results."""
-    chart = chart_of(answer)
+    chart = chart_of(answer, BY_NAME[answer.name])
     picture = draw_study(executor, chart=chart).file if chart.rows else None
     return answer.model_copy(update={"picture": picture})
 
@@ -104,4 +75,6 @@ def write_document(store: Store, answers: Sequence[StudyAnswer], command: str, p
 def study_lines(answer: StudyAnswer) -> str:
     """Return question, conclusions and failures of a study as lines of the log."""
     failures = [f"“{row.variant}” failed: {why}" for row in answer.rows for why in row.failures]
-    return "\n".join([f"{answer.number}. {answer.question}", *answer.conclusions, *failures])
+    return "\n".join(
+        [f"{answer.number}. {answer.question}", *answer.conclusion.sentences, *failures]
+    )

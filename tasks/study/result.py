@@ -1,11 +1,22 @@
 """Result of one run of a variant."""
 
+import datetime
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
 import numpy as np
 
 from tasks.engine.models import Record
 from tasks.engine.store import Store
 from tasks.model.prediction_table import class_probabilities, read_predictions
-from tasks.records import Device, Evaluation, Segment
+from tasks.records import Checkpoint, Device, Evaluation, Probe, Segment
+
+
+class CurvePoint(Record):
+    """Accuracy of a run after a number of iterations."""
+
+    iteration: int
+    validation: float
 
 
 class RunResult(Record):
@@ -29,6 +40,24 @@ class RunResult(Record):
     """SHA-256 of the predictions for the test split."""
     lowest_classes: float
     """Mean number of classes that share the lowest probability of a test image."""
+    never_predicted: int
+    """Number of classes of the validation split that are predicted for none of its images."""
+
+    folder: str = ""
+    """Folder of the checkpoint at the end, relative to the artifact root."""
+    trained: str = ""
+    """Time when training ended, ISO 8601; empty if it is not known, as in a root at a URL."""
+    training: float | None = None
+    """Accuracy on all training images, if the study asks for it."""
+    curve: tuple[CurvePoint, ...] = ()
+    """Accuracy after each segment of training."""
+    probe: Probe | None = None
+    """Outputs and gradients before training, if the study asks for them."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the run failed to train: there is a class that the network never predicts."""
+        return self.never_predicted > 0
 
     @property
     def milliseconds(self) -> float:
@@ -48,6 +77,16 @@ def lowest_classes(probabilities: np.ndarray) -> float:
     return float((probabilities == lowest).sum(axis=1).mean())
 
 
+def never_predicted(confusion: Sequence[Sequence[int]]) -> int:
+    """Return the number of classes that have images, but are never predicted.
+
+    Args:
+        confusion: images by class, rows true, columns predicted.
+    """
+    predicted = np.sum(confusion, axis=0)
+    return int(np.count_nonzero((np.sum(confusion, axis=1) > 0) & (predicted == 0)))
+
+
 def work_seconds(segment: Segment) -> float:
     """Return the seconds of work of a training segment; see `RunResult.work_seconds`."""
     return segment.cpu_seconds if segment.device.kind == "CPU" else segment.seconds
@@ -55,13 +94,26 @@ def work_seconds(segment: Segment) -> float:
 
 def summarise_run(
     store: Store,
-    segments: tuple[Segment, ...],
-    weights: str,
-    validation: Evaluation,
+    checkpoint: Checkpoint,
+    segments: Sequence[Segment],
+    validations: Sequence[Evaluation],
     test: Evaluation,
+    probed: Probe | None = None,
+    training: Evaluation | None = None,
 ) -> RunResult:
-    """Return the numbers of a run from the records of its stages."""
+    """Return the numbers of a run from the records of its stages.
+
+    Args:
+        store: where the files of the records are.
+        checkpoint: the trained weights.
+        segments: the stretches of training; none if nothing is trained.
+        validations: evaluation of the validation split after each segment.
+        test: evaluation of the test split after the last one.
+        probed: outputs and gradients before training.
+        training: evaluation of the training images after the last segment.
+    """
     predictions = read_predictions(store.path(test.predictions))
+    validation, last = validations[-1], segments[-1] if segments else None
     return RunResult(
         test=test.correct / test.total,
         test_images=test.total,
@@ -69,11 +121,26 @@ def summarise_run(
         iterations=test.iteration,
         train_seconds=round(sum(segment.seconds for segment in segments), 3),
         work_seconds=round(sum(map(work_seconds, segments)), 3),
-        device=segments[-1].device if segments else None,
-        weights=weights,
+        device=last.device if last else None,
+        weights=checkpoint.file.sha256,
+        folder=str(PurePosixPath(checkpoint.file.path).parent),
+        trained="" if store.remote else written_at(store.path(checkpoint.file)),
         predictions=test.predictions.sha256,
         lowest_classes=lowest_classes(class_probabilities(predictions)),
+        never_predicted=never_predicted(validation.confusion),
+        training=training.correct / training.total if training else None,
+        curve=tuple(
+            CurvePoint(iteration=one.iteration, validation=one.correct / one.total)
+            for one in validations
+        ),
+        probe=probed,
     )
+
+
+def written_at(path: Path) -> str:
+    """Return when a file was written, ISO 8601 with time zone."""
+    moment = datetime.datetime.fromtimestamp(path.stat().st_mtime).astimezone()
+    return moment.isoformat(timespec="seconds")
 
 
 Outcome = RunResult | str | None

@@ -14,19 +14,17 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks.geometry import size_problem
-from tasks.model.costs import count_costs
+from tasks.model.costs import Costs, count_costs
 from tasks.records import Shape
 from tasks.settings import NOT_RESULT_SETTINGS, Settings
 from tasks.study.answer import Candidate, Row, StudyAnswer, compare, make_row
 from tasks.study.conclusions import conclude
-from tasks.study.design import Job, Search, Study, Variant, given_settings, make_job
+from tasks.study.decide import Look, SeedBudget
+from tasks.study.design import Job, Search, Study, Variant, given_settings, make_job, merge
 from tasks.study.result import Outcome, RunResult
 
 Compute = Callable[[Sequence[Job]], Mapping[str, Outcome]]
 """Function that runs jobs, none twice, and returns outcomes by the identity of the job."""
-
-MOST_FINALISTS = 3
-"""Number of networks found by a search that are run with every seed."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class StudyContext:
 
     settings: Settings
     """Settings from the command line."""
-    seeds: int
+    seeds: SeedBudget
     shape: Shape
     data_source: str
 
@@ -47,24 +45,26 @@ class StudyContext:
 
 def run_study(study: Study, context: StudyContext, compute: Compute) -> StudyAnswer:
     """Run the variants of a study, compare them, and draw its conclusions."""
-    rows = run_variants(study, study.variants, context, compute)
+    variants = study.variants
     candidates: tuple[Candidate, ...] = ()
     chosen = None
     if study.search:
-        candidates, finalists = search_networks(study, study.search, rows[0], context, compute)
-        rows += run_variants(study, finalists, context, compute)
+        candidates, finalists = search_networks(study, study.search, context, compute)
+        variants += finalists
         chosen = finalists[0].name if finalists else None
+    rows, looks = run_until_decided(study, variants, context, compute)
     jobs = [job for v in study.variants if isinstance(job := plan_job(study, v, context, 0), Job)]
     first = context.settings.training.seed
     answer = StudyAnswer(
         number=study.number,
         name=study.name,
         question=study.question,
-        rows=compare(rows),
+        rows=rows,
         candidates=candidates,
         chosen=chosen,
         shows_activations=study.shows_activations,
-        seeds=tuple(range(first, first + context.seeds)),
+        seeds=tuple(range(first, first + looks[-1].seeds)),
+        looks=looks,
         iterations=tuple(sorted({job.settings.schedule.iterations for job in jobs})),
         settings=common_settings(study, context),
         command=study_command((study.name,), context.settings, context.seeds),
@@ -76,34 +76,74 @@ def run_study(study: Study, context: StudyContext, compute: Compute) -> StudyAns
         },
         finished=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
     )
-    return answer.model_copy(update={"conclusions": conclude(answer, study.conclusion)})
+    return answer.model_copy(update={"conclusion": conclude(answer, study.rule)})
+
+
+def run_until_decided(
+    study: Study, variants: Sequence[Variant], context: StudyContext, compute: Compute
+) -> tuple[tuple[Row, ...], tuple[Look, ...]]:
+    """Run all variants seed by seed, until every comparison is decided or no seeds are left.
+
+    Returns:
+        The compared rows, and the looks at them.
+    """
+    planned = context.seeds.looks(study.most_seeds)
+    if not study.compares:
+        rows = run_variants(study, variants, planned[0].seeds, context, compute)
+        return tuple(rows), planned[:1]
+    return look_until_decided(
+        planned, lambda seeds: run_variants(study, variants, seeds, context, compute)
+    )
+
+
+def look_until_decided(
+    planned: Sequence[Look], rows_of: Callable[[int], Sequence[Row]]
+) -> tuple[tuple[Row, ...], tuple[Look, ...]]:
+    """Compare rows at the planned looks, until every comparison is decided.
+
+    Args:
+        planned: the looks, the last one after all seeds.
+        rows_of: function that returns the rows of so many seeds, the reference first.
+
+    Returns:
+        The compared rows, and the looks at them.
+    """
+    for number, look in enumerate(planned, start=1):
+        rows, looks = compare(rows_of(look.seeds), planned[:number]), tuple(planned[:number])
+        if all(row.decided for row in rows):
+            break
+    return rows, looks
 
 
 def run_variants(
-    study: Study, variants: Sequence[Variant], context: StudyContext, compute: Compute
-) -> list[Row]:
+    study: Study, variants: Sequence[Variant], seeds: int, context: StudyContext, compute: Compute
+) -> Sequence[Row]:
     """Run each variant with every seed; a network that cannot be built fails before any run."""
-    planned = [[plan_job(study, v, context, n) for n in range(context.seeds)] for v in variants]
-    jobs = [job for row in planned for job in row if isinstance(job, Job)]
+    planned = [
+        [plan_job(study, v, context, n) for n in range(min(seeds, v.most_seeds or seeds))]
+        for v in variants
+    ]
+    jobs = [(n, job) for row in planned for n, job in enumerate(row) if isinstance(job, Job)]
     # Seed by seed, so that an interrupted study has results of every variant.
-    jobs.sort(key=lambda job: job.settings.training.seed)
-    outcomes = compute(jobs)
+    jobs.sort(key=lambda pair: pair[0])
+    outcomes = compute([job for _, job in jobs])
     return [
         make_row(
             variant.name,
             options(variant.changes),
-            next(
-                (
-                    count_costs(job.settings.network, context.shape)
-                    for job in row
-                    if isinstance(job, Job)
-                ),
-                None,
-            ),
+            first_costs(row, context),
             [outcomes.get(job.identity) if isinstance(job, Job) else job for job in row],
+            command=run_command(study, variant, context, row[0]),
+            compares=variant.compares,
         )
         for variant, row in zip(variants, planned, strict=True)
     ]
+
+
+def first_costs(planned: Sequence[Job | str], context: StudyContext) -> Costs | None:
+    """Return the costs of the network of planned runs; None if it cannot be built."""
+    jobs = (job for job in planned if isinstance(job, Job))
+    return next((count_costs(job.settings.network, context.shape) for job in jobs), None)
 
 
 def plan_job(study: Study, variant: Variant, context: StudyContext, number: int) -> Job | str:
@@ -117,13 +157,13 @@ def plan_job(study: Study, variant: Variant, context: StudyContext, number: int)
 
 
 def search_networks(
-    study: Study, search: Search, reference: Row, context: StudyContext, compute: Compute
+    study: Study, search: Search, context: StudyContext, compute: Compute
 ) -> tuple[tuple[Candidate, ...], tuple[Variant, ...]]:
     """Run networks chosen by a sampler with the first seed, and choose the smallest good ones.
 
     Returns:
-        All networks tried, and the variants to run with every seed, the smallest first. The choice
-        depends on validation accuracy only.
+        All networks tried, and the variants to run with every seed, that of the highest goal first.
+        The choice depends on validation accuracy only.
     """
     from tasks.study.search import Sampler
 
@@ -160,17 +200,15 @@ def search_networks(
         )
         for (variant, _, result), costs, best in zip(found, sizes, on_front, strict=True)
     )
-    needed = reference.validation.mean - search.tolerance if reference.validation else 1.0
-    good = sorted(
-        (costs.parameters, n)
-        for n, (costs, best) in enumerate(zip(sizes, on_front, strict=True))
-        if best and found[n][2].validation >= needed
-    )
-    finalists = tuple(
-        found[n][0].model_copy(update={"name": f"{parameters:,} parameters"})
-        for parameters, n in good[:MOST_FINALISTS]
-    )
-    return candidates, finalists
+    smallest: dict[int, Variant] = {}
+    for goal in search.goals:
+        good = [n for n, (_, _, result) in enumerate(found) if result.validation >= goal]
+        if good:
+            size, n = min((sizes[n].parameters, n) for n in good)
+            smallest.setdefault(
+                size, found[n][0].model_copy(update={"name": f"{size:,} parameters"})
+            )
+    return candidates, tuple(smallest.values())
 
 
 def options(changes: Mapping[str, Any]) -> str:
@@ -194,6 +232,19 @@ def option(name: str, value: Any) -> str:
     return f"--{name} {shlex.quote(str(value))}"
 
 
+def run_command(study: Study, variant: Variant, context: StudyContext, first: Job | str) -> str:
+    """Return the command line of a variant's run; empty if only a study can make such a run."""
+    if isinstance(first, str) or variant.repetition or variant.fixed != "none":
+        return ""
+    values = merge(context.given, variant.changes)
+    training = {**values.get("training", {}), "seed": first.settings.training.seed}
+    schedule = dict(values.get("schedule", {}))
+    if study.iterations is not None or variant.times > 1:
+        schedule["iterations"] = first.settings.schedule.iterations
+    given = result_settings({**values, "training": training, "schedule": schedule})
+    return f"python flows/pipeline.py {options(given)}"
+
+
 def common_settings(study: Study, context: StudyContext) -> str:
     """Return the settings that all variants of a study have in common, as options."""
     values = dict(context.given)
@@ -207,7 +258,7 @@ def result_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in given.items() if k not in NOT_RESULT_SETTINGS and v != {}}
 
 
-def study_command(names: Sequence[str], settings: Settings, seeds: int) -> str:
+def study_command(names: Sequence[str], settings: Settings, seeds: SeedBudget) -> str:
     """Return the command line that gives the same answers."""
     given = options(result_settings(given_settings(settings)))
     return f"python flows/study.py {' '.join(names)} --seeds {seeds} {given}".rstrip()

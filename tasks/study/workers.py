@@ -84,6 +84,8 @@ class Workers:
     local: bool = True
     """Whether the cluster belongs to this process."""
     running: "dict[Future[RunResult | str], Job]" = field(default_factory=dict)
+    threads: int | None = None
+    """TensorFlow's threads in the local processes; None before the first job."""
     finished_runs: int = 0
     """Number of jobs since the local processes were started."""
 
@@ -91,14 +93,21 @@ class Workers:
         """Run jobs and report each outcome as soon as it is known.
 
         Args:
-            jobs: jobs, none of them twice; they start in this order.
+            jobs: jobs, none of them twice; those with the same number of threads start in this
+                order.
             context: pickled context of the parent flow run, as Prefect serialises it.
             report: callback for each outcome.
 
         Raises:
             PipelineError: the connection to the cluster is lost.
         """
-        self.restart_used_processes()
+        for threads in sorted({job.settings.threads for job in jobs}):
+            self.prepare(threads)
+            group = [job for job in jobs if job.settings.threads == threads]
+            self.run_group(group, context, report)
+
+    def run_group(self, jobs: Sequence[Job], context: bytes, report: Report) -> None:
+        """Run jobs with the same number of threads; see `run`."""
         waiting = list(jobs)
         while waiting or self.running:
             while waiting and len(self.running) < self.capacity():
@@ -138,12 +147,16 @@ class Workers:
                 raise  # no other job can run either
             return str(error)
 
-    def restart_used_processes(self) -> None:
-        """Restart the local processes after many runs, to free their memory."""
-        if not self.local or self.finished_runs < RUNS_PER_PROCESS * self.capacity():
-            return
-        self.client.restart_workers(list(self.client.scheduler_info()["workers"]))
-        self.finished_runs = 0
+    def prepare(self, threads: int) -> None:
+        """Restart the local processes for another number of threads, or after many runs.
+
+        TensorFlow cannot change its number of threads, and its memory grows with each run.
+        """
+        other = self.threads not in (None, threads)
+        self.threads = threads
+        if self.local and (other or self.finished_runs >= RUNS_PER_PROCESS * self.capacity()):
+            self.client.restart_workers(list(self.client.scheduler_info()["workers"]))
+            self.finished_runs = 0
 
     def stop(self) -> None:
         """Interrupt running jobs of local processes, which save what they have trained.

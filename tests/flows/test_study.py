@@ -9,6 +9,7 @@ import pytest
 from helpers import bars
 from helpers.commands import PIPELINE, STUDY, Finished, run_script
 
+from tasks.report.formatting import escape_markdown
 from tasks.study.exercises import STUDIES
 
 BASE = (
@@ -83,8 +84,15 @@ def test_variants_run_once_and_the_answer_is_cached(
     strides = answer_of(root, "strides")
     for row in strides["rows"]:
         assert [result["test_images"] for result in row["results"]] == [200, 200]
-    assert strides["rows"][1]["versus"]["p"] <= 1
-    assert " ".join(strides["conclusions"]) in document.read_text(encoding="utf-8")
+    assert strides["rows"][1]["time"]["different"] <= 1
+    conclusion = strides["conclusion"]
+    text = document.read_text(encoding="utf-8")
+    for sentence in (conclusion["answer"], *conclusion["numbers"]):
+        assert escape_markdown(sentence) in text
+    for row in strides["rows"]:
+        for result in row["results"]:
+            assert (root / result["folder"] / "checkpoint.safetensors").is_file()
+    assert any("at most 6 runs, about " in line for line in first.lines)
     assert (tmp_path / "exercises" / "strides.png").read_bytes()[:4] == b"\x89PNG"
 
     # Again from the cache, then from the records alone.
@@ -92,12 +100,12 @@ def test_variants_run_once_and_the_answer_is_cached(
     assert again.code == 0
     assert len(runs(again)) == 4
     assert len(trained(root)) == 6
-    kept = study("strides", "dropout", "--cached-only", "--artifacts", root)
+    kept = study("strides", "no-pooling", "--cached-only", "--artifacts", root)
     assert kept.code == 0, kept.lines
     assert not runs(kept)
     later = answer_of(root, "strides")
     assert later["rows"] == strides["rows"]
-    assert "4 of 6 runs are missing." in answer_of(root, "dropout")["conclusions"]
+    assert "2 of 4 runs are missing." in answer_of(root, "no-pooling")["conclusion"]["numbers"]
 
 
 FAILING = """
@@ -116,14 +124,16 @@ if __name__ == "__main__":
         "fine, too": {"network": {"dense": [8]}},
     }
     variants = tuple(Variant(name=name, changes=values) for name, values in changes.items())
-    studies.BY_NAME["odd"] = Study(number=1, name="odd", question="What fails?", variants=variants)
+    studies.BY_NAME["odd"] = Study(
+        number=1, name="odd", question="What fails?", variants=variants, probes=True
+    )
     settings = Settings.model_validate({
         "artifacts": sys.argv[1],
         "download": {"source": sys.argv[2], "digests": "none"},
         "schedule": {"iterations": 12},
         "network": {"conv_filters": [2, 2], "conv_sizes": [3], "dense": [4]},
     })
-    mnist_study(["odd"], settings, seeds=1, workers=1)
+    mnist_study(["odd"], settings, seeds="1", workers=1)
 """
 
 
@@ -136,8 +146,11 @@ def test_failed_variant_does_not_stop_the_others(prefect_server: str, tmp_path: 
     done = run_script(script, tmp_path / "root", source, PREFECT_API_URL=prefect_server)
     assert done.code == 0, done.lines
     answer = answer_of(tmp_path / "root", "odd")
+    (fine,) = answer["rows"][0]["results"]
+    assert 0 <= fine["training"] <= 1
+    assert fine["probe"]["layers"] == ["conv1", "conv2", "fc1", "fc2"]
     failures = {row["variant"]: " ".join(row["failures"]) for row in answer["rows"]}
     assert failures["fine"] == failures["fine, too"] == ""
     assert failures["no GPU"].startswith("--device gpu: ")
     assert failures["too large"].startswith("--conv-sizes: filters of 9 × 9 pixels are larger")
-    assert "2 of 4 runs are missing." in answer["conclusions"]
+    assert "2 of 4 runs are missing." in answer["conclusion"]["numbers"]

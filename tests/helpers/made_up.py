@@ -7,12 +7,15 @@ from tasks.model.costs import Costs
 from tasks.records import Device
 from tasks.study.answer import Row, StudyAnswer, compare, make_row
 from tasks.study.conclusions import conclude
+from tasks.study.decide import plan_looks
 from tasks.study.exercises import BY_NAME
 from tasks.study.result import Outcome, RunResult
 
 IMAGES = 10_000
 BASE = (9900, 9905, 9911)
 """Number of correct test images with three seeds."""
+MANY = tuple(9900 + n for n in (0, 5, 11, -4, 7, 2, 9, -6, 3, 8, 1, 6))
+"""Number of correct test images with twelve seeds."""
 
 
 def result(right: int, milliseconds: float = 10.0, **changes: Any) -> RunResult:
@@ -28,6 +31,9 @@ def result(right: int, milliseconds: float = 10.0, **changes: Any) -> RunResult:
         "weights": f"w{right}",
         "predictions": f"p{right}",
         "lowest_classes": 1.0,
+        "never_predicted": 0,
+        "folder": "train/w",
+        "trained": "2026-01-30T09:00:00+00:00" if right < 9900 else "2026-01-31T09:00:00+00:00",
     }
     return RunResult(**facts | changes)
 
@@ -41,12 +47,15 @@ def row(name: str, outcomes: Sequence[Outcome | int], **changes: Any) -> Row:
 
 def answer(*rows: Row, name: str = "dropout", **changes: Any) -> StudyAnswer:
     """Return an answer with its conclusions."""
+    seeds = max(len(row.results) for row in rows)
+    looks = plan_looks(seeds, seeds)
     facts: dict[str, Any] = {
         "number": 5,
         "name": name,
         "question": "Does it help?",
-        "rows": compare(rows),
-        "seeds": (0, 1, 2),
+        "rows": compare(rows, looks),
+        "seeds": tuple(range(seeds)),
+        "looks": looks,
         "iterations": (100,),
         "settings": "--preset fast",
         "command": "python flows/study.py dropout --seeds 3",
@@ -56,9 +65,9 @@ def answer(*rows: Row, name: str = "dropout", **changes: Any) -> StudyAnswer:
         "finished": "2026-01-31T14:05:09+00:00",
     }
     made = StudyAnswer(**facts | changes)
-    return made.model_copy(update={"conclusions": conclude(made, BY_NAME[name].conclusion)})
+    return made.model_copy(update={"conclusion": conclude(made, BY_NAME[name].rule)})
 
 
 def text_of(*rows: Row, **changes: Any) -> str:
     """Return the conclusions from some variants."""
-    return " ".join(answer(*rows, **changes).conclusions)
+    return " ".join(answer(*rows, **changes).conclusion.sentences)

@@ -8,11 +8,13 @@ from pydantic import ValidationError
 from flows.cli.study import study_app
 from tasks.records import Shape
 from tasks.settings import Settings
+from tasks.study.decide import SeedBudget
 from tasks.study.design import Search, Study, Variant, given_settings, make_job
 from tasks.study.exercises import BY_NAME, STUDIES
 from tasks.study.run import StudyContext, options, plan_job, study_command
 from tasks.study.search import Sampler
 
+TWICE = Search(trials=2, batch_size=2, goals=(0.99,), times=2)
 MNIST = Shape(height=28, width=28, classes=10)
 
 
@@ -41,7 +43,7 @@ def test_studies_start_from_the_fast_preset_and_the_given_settings() -> None:
 
 
 def test_values_of_a_preset_are_not_given_settings() -> None:
-    other = job("how-high", 0, preset="fast", training={"batch_size": 32})
+    other = job("how-high", 1, preset="fast", training={"batch_size": 32})
     assert other.settings.preset == "tutorial"
     assert other.settings.training.learning_rate == 1e-4
     assert other.settings.training.batch_size == 32
@@ -54,13 +56,24 @@ def test_equal_variants_of_two_studies_are_one_job() -> None:
     assert job("dropout", 0).identity != job("dropout", 0, 1).identity
     again = [job("repeat", n).identity for n in range(2)]
     assert len(set(again)) == 2
-    assert job("longer", 0).identity == job("how-high", 0).identity
+    assert job("longer", 0, 1).identity == job("how-high", 1, 1).identity
+    rates = [variant.name for variant in BY_NAME["learning-rate"].variants]
+    tutorial = job("learning-rate", rates.index("constant 0.0001"))
+    assert tutorial.identity == job("longer", 0).identity
+    assert job("relu-pooling-order", 0).identity == job("dropout", 0).identity
+    assert job("strides", 0).identity != job("dropout", 0).identity, "one of them is probed"
+    assert job("strides", 0, 1).identity == job("dropout", 0, 1).identity
 
 
 def test_longer_training_resumes_from_the_shorter_one() -> None:
-    assert job("longer", 0).settings.schedule.stops == (0, 10_000)
-    assert job("longer", 1).settings.schedule.stops == (0, 10_000, 20_000)
-    assert job("longer", 1, schedule={"iterations": 30}).settings.schedule.stops == (0, 30, 60)
+    curve = (0, 1250, 2500, 5000, 10_000)
+    assert job("longer", 0).settings.schedule.stops == curve
+    assert job("longer", 1).settings.schedule.stops == (*curve, 20_000)
+    assert job("longer", 1, schedule={"iterations": 16}).settings.schedule.stops == (
+        *(0, 2, 4, 8, 16),
+        32,
+    )
+    assert job("dropout", 0).settings.schedule.stops == (0, 450)
 
 
 def test_weights_and_batch_order_have_separate_seeds() -> None:
@@ -84,7 +97,7 @@ def test_weights_and_batch_order_have_separate_seeds() -> None:
 def test_invalid_network_gives_a_reason(network: dict[str, object], reason: str) -> None:
     variant = Variant(name="odd", changes={"network": network})
     study = Study(number=1, name="odd", question="?", variants=(variant,))
-    context = StudyContext(Settings(), 1, MNIST, "")
+    context = StudyContext(Settings(), SeedBudget.parse("1"), MNIST, "")
     outcome = plan_job(study, variant, context, 0)
     assert isinstance(outcome, str) and reason in outcome
 
@@ -104,7 +117,7 @@ def test_changes_are_formatted_as_options() -> None:
 
 def test_search_is_reproducible() -> None:
     def asked(worth: float) -> list[dict[str, object]]:
-        sampler = Sampler(Search(trials=10, batch_size=4))
+        sampler = Sampler(Search(trials=10, batch_size=4, goals=(0.99,)))
         variants = []
         while batch := sampler.ask():
             variants += batch
@@ -114,6 +127,7 @@ def test_search_is_reproducible() -> None:
     assert asked(0.1) == asked(0.1)
     assert len(asked(0.1)) == 10
     filters = [changes["network"]["conv_filters"] for changes in asked(0.1)[:4]]  # type: ignore[index]
+    assert {variant.times for variant in Sampler(TWICE).ask()} == {2}
     assert filters == [(16, 32), (8, 16), (4, 8), (2, 4)], (
         "from the tutorial's network to smaller ones"
     )
@@ -122,13 +136,13 @@ def test_search_is_reproducible() -> None:
 
 
 def test_best_networks_of_a_search_are_the_pareto_front() -> None:
-    sampler = Sampler(Search(trials=6, batch_size=6))
+    sampler = Sampler(Search(trials=6, batch_size=6, goals=(0.99,)))
     sampler.ask()
     sampler.tell([(100, 0.9), (200, 0.95), (150, 0.95), (300, 0.94), (100, 0.9), (400, 0.99)])
     assert sampler.front() == {(100, 0.9), (150, 0.95), (400, 0.99)}
 
 
-def parse(command: str) -> tuple[list[str], int, Settings]:
+def parse(command: str) -> tuple[list[str], str, Settings]:
     """Parse a printed command of studies; return names, seeds and settings."""
     script = "python flows/study.py "
     assert command.startswith(script)
@@ -157,6 +171,6 @@ def test_printed_changes_of_variants_are_valid_options(study: Study) -> None:
 )
 def test_printed_command_gives_the_same_settings(given: dict[str, object]) -> None:
     settings = Settings.model_validate(given)
-    names, seeds, parsed = parse(study_command(["dropout"], settings, 5))
-    assert (names, seeds) == (["dropout"], 5)
+    names, seeds, parsed = parse(study_command(["dropout"], settings, SeedBudget.parse("3..12")))
+    assert (names, seeds) == (["dropout"], "3..12")
     assert given_settings(parsed) == given_settings(settings)

@@ -13,8 +13,10 @@ from tasks.engine.store import Store, open_store
 from tasks.report.figures import save
 from tasks.report.figures.study import study
 from tasks.report.formatting import escape_markdown
+from tasks.study.chart import chart_of
+from tasks.study.exercises import BY_NAME
 from tasks.study.pages import unbroken
-from tasks.study.publish import add_plot, chart_of, load_answers, write_answer, write_document
+from tasks.study.publish import add_plot, load_answers, write_answer, write_document
 
 NBSP = "\N{NO-BREAK SPACE}"
 
@@ -44,15 +46,19 @@ def test_page_of_a_study_shows_numbers_conclusions_and_failures(store: Store) ->
     one = answer(row("none <b>", BASE), row("half", [9800, "no | memory", 9812]))
     place = store.root / "plots" / "plot.png"
     place.parent.mkdir()
-    save(study(chart_of(one)), place)
+    save(study(chart_of(one, BY_NAME[one.name])), place)
     plot = FileRef(path="plots/plot.png", sha256=sha256(place), size=place.stat().st_size)
     one = one.model_copy(update={"picture": plot})
     page = Path(write_answer(store, one))
     parsed = Text(page.read_text(encoding="utf-8"))
     text = parsed.text
-    for expected in (f"99.05{NBSP}% ± 0.14", "none <b>", "no | memory", *one.conclusions):
+    for expected in (f"99.05{NBSP}% ± 0.14", "none <b>", "no | memory", *one.conclusion.sentences):
         assert expected in text
-    assert [link for link in parsed.links if not link.startswith("data:")] == ["../index.html"]
+    links = [link for link in parsed.links if not link.startswith("data:")]
+    assert links == ["../index.html", *["../../train/w/"] * 5]
+    assert one.command in text
+    assert "trained 30 January 2026, 09:00 UTC to 31 January 2026, 09:00 UTC" in text
+    assert text.count("a processor") == 1
     assert load_answers(store) == [one]
     index = Text((store.studies / "index.html").read_text(encoding="utf-8"))
     assert f"{one.name}/index.html" in index.links
@@ -94,6 +100,9 @@ def test_document_has_a_table_for_each_answer(store: Store, tmp_path: Path) -> N
     assert lines[head + 1].count("---") == len(cells[0])
     assert cells[2][1] == f"99.05{NBSP}% ± 0.14"
     assert "python flows/study.py all" in lines
-    assert escape_markdown(" ".join(one.conclusions)) in lines
+    assert f"**{escape_markdown(one.conclusion.answer)}**" in lines
+    for sentence in (*one.conclusion.numbers, *one.conclusion.reasons):
+        assert f"- {escape_markdown(sentence)}" in lines
+    assert any(line.startswith("| 13 | Explain to a friend") for line in lines)
     assert cells[3][0].startswith(r"half \<b\> \|")
     assert r"no \!\[memory\](x)" in document.read_text(encoding="utf-8")

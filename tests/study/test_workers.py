@@ -12,6 +12,7 @@ from typing import Any
 import cloudpickle
 import pytest
 
+from tasks.runtime.threads import threads
 from tasks.settings import Settings
 from tasks.study.design import Job, Study, Variant, make_job
 from tasks.study.result import RunResult
@@ -90,6 +91,23 @@ def test_interrupted_jobs_save_before_the_end(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         outcomes(partial(save_when_interrupted, tmp_path), 2)
     assert len(list(tmp_path.glob("saved-*"))) == len(JOBS)
+
+
+def count_threads(job: Job) -> str:
+    """Return the number of TensorFlow's threads in this process, and the process."""
+    return f"{threads()} {os.getpid()}"
+
+
+def test_another_number_of_threads_gets_new_processes() -> None:
+    changed = {"threads": 1}
+    jobs = [make_job(STUDY, STUDY.variants[0], values, 0) for values in (changed, {}, changed)]
+    found: list[str] = []
+    with start_workers(Settings(), 1, Training(count_threads, dict)) as workers:
+        for job in jobs:
+            workers.run([job], CONTEXT, lambda _, outcome: found.append(str(outcome)))
+    numbers, processes = zip(*(text.split() for text in found), strict=True)
+    assert numbers == ("1", "2", "1")
+    assert len(set(processes)) == 3
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")

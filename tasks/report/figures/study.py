@@ -1,16 +1,21 @@
-"""Figure of a study: variants side by side, and networks by size and error."""
+"""Figure of a study: variants below each other, and curves where the question asks for them.
+
+It is as wide as a phone's screen shows at two dots for each CSS pixel, and no wider, so that its
+text can be read there and on a large screen.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
-from tasks.records import ChartPoint, ChartRow, StudyChart
+from tasks.records import ChartPanel, ChartRow, ChartSeries, StudyChart
 from tasks.report.figures.canvas import (
     BLUE,
     FRAME,
+    GREEN,
     INK,
     LABEL,
     MARGIN,
@@ -27,57 +32,74 @@ from tasks.report.figures.canvas import (
     write,
 )
 
-WIDE = 1280
-ROW = 72
-LABELS = 380
-"""Maximum width of the variant names in dots."""
-TIMES = 230
-"""Width of the time bars in dots."""
+WIDE = 760
+ROW = 104
+"""Height of a variant in dots: a line of text, and its dots."""
+PANEL = 470
+"""Height of a panel's axes in dots."""
+LEGEND = 36
+"""Height of a line of the legend in dots."""
+AXIS = 124
+"""Width of a vertical axis with its label in dots."""
 LEAST_ERROR = 1e-4
 """Smallest error on the log scale, which has no zero: one image in 10,000."""
+COLOURS = {"better": BLUE, "worse": ORANGE, "the same": GREEN}
+"""Colours of verdicts; everything else is black."""
+LINES = (BLUE, ORANGE, GREEN, INK)
 
 
 def study(chart: StudyChart) -> Figure:
-    """Return test error and time of each variant: each seed, and the mean with its interval.
+    """Return the test errors of each variant: each seed, and the mean with its interval.
 
-    The networks of a search are shown below, by parameters and validation error.
+    Panels below show curves: error by learning rate, iterations or parameters.
     """
     if not chart.rows:
         return sentence("Nothing has been run")
-    rows_high = ROW * len(chart.rows)
-    search_high = 560 if chart.points else 0
-    top = 64
-    figure = new_figure(WIDE, top + rows_high + 110 + search_high)
-    left = 2 * MARGIN + min(LABELS, max(text_width(row.label, TICK) for row in chart.rows))
-    across = WIDE - left - TIMES - 5 * MARGIN
-    errors = scaled_axes(figure, left, top, across, rows_high)
-    times = scaled_axes(figure, left + across + 2 * MARGIN, top, TIMES, rows_high)
-    draw_errors(errors, chart.rows)
-    draw_times(times, chart.rows)
-    for axes, name in ((errors, "Test error, log scale"), (times, "CPU ms per iteration")):
-        axes.set_xlabel(name, fontsize=LABEL, color=INK)
-        axes.set_ylim(len(chart.rows) - 0.5, -0.5)
-        axes.yaxis.set_major_locator(NullLocator())
-        axes.tick_params(labelsize=TICK, labelcolor=INK, color=FRAME)
-        axes.set_axisbelow(True)
-        frame(axes)
+    heading = wrapped(
+        "Test errors: each seed a dot, the mean a circle with its 95 % interval. Further left is"
+        " better. At the right, what is claimed against the first, and time per iteration.",
+        WIDE - 2 * MARGIN,
+        SMALL + 1,
+    )
+    top = MARGIN + 30 * len(heading.splitlines()) + 12
+    high = ROW * len(chart.rows)
+    panels = sum(PANEL + 160 + LEGEND * len(panel.series) for panel in chart.panels)
+    figure = new_figure(WIDE, top + high + 100 + panels)
+    write(figure, MARGIN, MARGIN, heading, SMALL + 1)
+    axes = scaled_axes(figure, MARGIN, top, WIDE - 2 * MARGIN, high)
+    axes.patch.set_alpha(0)  # names are written on the sheet below
+    draw_errors(axes, chart.rows)
+    style_axes(axes)
+    axes.set_xlabel("Test error, log scale", fontsize=LABEL, color=INK)
+    axes.set_ylim(len(chart.rows) - 0.5, -0.5)
+    axes.yaxis.set_major_locator(NullLocator())
     for n, row in enumerate(chart.rows):
-        write(
-            figure,
-            left - 12,
-            top + ROW * (n + 0.5),
-            wrapped(row.label, LABELS, TICK),
-            TICK,
-            align="right",
-            vertical="center",
+        write_row(figure, top + ROW * n, row)
+    place = top + high + 100
+    for panel in chart.panels:
+        write(figure, MARGIN, place, wrapped(panel.title, WIDE - 2 * MARGIN, TICK), TICK)
+        place += 50 + LEGEND * len(panel.series)
+        draw_panel(
+            scaled_axes(figure, MARGIN + AXIS, place, WIDE - 2 * MARGIN - AXIS, PANEL), panel
         )
-    write(figure, left, 18, "dots: seeds; circle and bar: mean and 95 % interval", TICK)
-    if chart.points:
-        place = scaled_axes(
-            figure, left, top + rows_high + 150, WIDE - left - 3 * MARGIN, search_high - 170
-        )
-        draw_search(place, chart.points)
+        place += PANEL + 110
     return figure
+
+
+def write_row(figure: Figure, top: float, row: ChartRow) -> None:
+    """Write name, verdict and time of a variant above its dots."""
+    right = WIDE - MARGIN - 10
+    write(figure, right, top + 8, row.note, TICK, align="right")
+    room = right - MARGIN - 30 - text_width(row.note, TICK)
+    name = wrapped(row.label, max(room, 200), TICK).splitlines()
+    write(figure, MARGIN + 10, top + 8, name[0] + ("…" if len(name) > 1 else ""), TICK)
+
+
+def style_axes(axes: Axes) -> None:
+    """Give axes the usual ticks and frame."""
+    axes.tick_params(labelsize=TICK, labelcolor=INK, color=FRAME)
+    axes.set_axisbelow(True)
+    frame(axes)
 
 
 def percent_axis(axes: Axes, horizontal: bool, shares: Sequence[float]) -> None:
@@ -89,7 +111,7 @@ def percent_axis(axes: Axes, horizontal: bool, shares: Sequence[float]) -> None:
     if len(inside) < 2:
         ticks = [m * 10.0**p for p in range(-5, 1) for m in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)]
         inside = [tick for tick in ticks if low <= tick <= high]
-    while len(inside) > 7:
+    while len(inside) > 6:
         inside = inside[::2]
     axis = axes.xaxis if horizontal else axes.yaxis
     (axes.set_xscale if horizontal else axes.set_yscale)("log")
@@ -98,6 +120,8 @@ def percent_axis(axes: Axes, horizontal: bool, shares: Sequence[float]) -> None:
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.3g} %"))
     axis.set_minor_formatter(NullFormatter())
+    if horizontal and inside and inside[-1] > high / 1.08:
+        axes.get_xticklabels()[-1].set_horizontalalignment("right")
     axes.grid(color="0.9", linewidth=0.8)
 
 
@@ -108,75 +132,77 @@ def draw_errors(axes: Axes, rows: Sequence[ChartRow]) -> None:
     for n, row in enumerate(rows):
         axes.plot(
             np.maximum(row.errors, LEAST_ERROR),
-            [n + 0.2] * len(row.errors),
+            [n + 0.32] * len(row.errors),
             "o",
             color=PALE,
             ms=5,
             mec="0.4",
             mew=0.6,
         )
+        colour = COLOURS.get(row.verdict, INK)
         mean = max(LEAST_ERROR, row.mean)
         if row.low is not None and row.high is not None:
             # The interval of few seeds is wide and may reach below zero: clip it to the axes.
             ends = max(least, row.low), min(most, row.high)
             shown += ends
-            axes.plot(ends, [n - 0.1] * 2, "|-", color=BLUE, lw=2, ms=9, mew=2)
-        axes.plot([mean], [n - 0.1], "o", color=BLUE, ms=7)
+            axes.plot(ends, [n + 0.12] * 2, "|-", color=colour, lw=2, ms=9, mew=2)
+        axes.plot([mean], [n + 0.12], "o", color=colour, ms=7)
+        if n:
+            axes.axhline(n - 0.5, color="0.85", lw=0.8)
     percent_axis(axes, True, shown)
 
 
-def draw_times(axes: Axes, rows: Sequence[ChartRow]) -> None:
-    """Draw milliseconds as bars with their number."""
-    most = max(row.milliseconds for row in rows) or 1.0
-    axes.barh(range(len(rows)), [row.milliseconds for row in rows], height=0.45, color="0.82")
-    for n, row in enumerate(rows):
-        text = f"{row.milliseconds:.1f}"
-        axes.text(0.04 * most, n, text, fontsize=TICK, color=INK, va="center")
-    axes.set_xlim(0, 1.08 * most)
-    axes.xaxis.set_major_locator(NullLocator())
-
-
-def draw_search(axes: Axes, points: Sequence[ChartPoint]) -> None:
-    """Draw networks by parameters and validation error on log scales, and the Pareto front."""
-    others = [p for p in points if not p.on_front]
-    best = sorted((p for p in points if p.on_front), key=lambda p: p.parameters)
-    axes.plot(
-        [p.parameters for p in others],
-        [max(LEAST_ERROR, p.error) for p in others],
-        "o",
-        color=PALE,
-        mec="0.4",
-        mew=0.6,
-        ms=6,
-        label="tried",
-    )
-    axes.plot(
-        [p.parameters for p in best],
-        [max(LEAST_ERROR, p.error) for p in best],
-        "o-",
-        color=BLUE,
-        ms=7,
-        drawstyle="steps-post",
-        label="none is smaller and as good",
-    )
-    if chosen := [p for p in points if p.chosen]:
-        axes.plot(
-            [p.parameters for p in chosen],
-            [max(LEAST_ERROR, p.error) for p in chosen],
-            "o",
-            color="none",
-            mec=ORANGE,
-            mew=2.5,
-            ms=14,
-            label="the smallest good one",
-        )
-    percent_axis(axes, False, [max(LEAST_ERROR, p.error) for p in points])
+def draw_panel(axes: Axes, panel: ChartPanel) -> None:
+    """Draw the series of a panel: errors on a log scale over something else on a log scale."""
+    colours = iter(LINES)
+    for series in panel.series:
+        coloured = series.style in ("line", "steps")
+        draw_series(axes, series, next(colours, INK) if coloured else INK)
+    style_axes(axes)
+    percent_axis(axes, False, [max(LEAST_ERROR, y) for s in panel.series for y in s.ys])
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("Parameters, log scale", fontsize=LABEL, color=INK)
-    axes.set_ylabel("Validation error, log scale", fontsize=LABEL, color=INK)
-    axes.tick_params(labelsize=TICK, labelcolor=INK, color=FRAME)
-    axes.legend(loc="upper right", fontsize=SMALL + 1, frameon=True, labelcolor=INK)
-    frame(axes)
+    numbers = [x for series in panel.series for x in series.xs]
+    ticks = round_ticks(min(numbers), max(numbers))
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
+    )
+    axes.set_xlabel(panel.x_label, fontsize=LABEL, color=INK)
+    axes.set_ylabel(panel.y_label, fontsize=LABEL, color=INK)
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        fontsize=SMALL + 1,
+        frameon=False,
+        labelcolor=INK,
+        borderaxespad=0,
+    )
+    if ticks[-1] > max(numbers) / 1.15:
+        axes.get_xticklabels()[-1].set_horizontalalignment("right")
+
+
+def round_ticks(low: float, high: float) -> list[float]:
+    """Return at most five round numbers from low to high, evenly spread on a log scale."""
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [
+            m * 10.0**p
+            for p in range(-6, 9)
+            for m in digits
+            if low / 1.01 <= m * 10.0**p <= 1.01 * high
+        ]
+        if len(ticks) <= 5:
+            return ticks
+    return ticks[:: len(ticks) // 5 + 1]
+
+
+def draw_series(axes: Axes, series: ChartSeries, colour: str) -> None:
+    """Draw one series in its style."""
+    ys = np.maximum(series.ys, LEAST_ERROR)
+    if series.style == "dots":
+        axes.plot(series.xs, ys, "o", color=PALE, mec="0.4", mew=0.6, ms=6, label=series.label)
+    elif series.style == "rings":
+        axes.plot(series.xs, ys, "o", color="none", mec=ORANGE, mew=2.5, ms=14, label=series.label)
+    else:
+        steps = "steps-post" if series.style == "steps" else "default"
+        axes.plot(series.xs, ys, "o-", color=colour, ms=7, drawstyle=steps, label=series.label)
