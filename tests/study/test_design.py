@@ -59,9 +59,9 @@ def test_equal_variants_of_two_studies_are_one_job() -> None:
     rates = [variant.name for variant in BY_NAME["learning-rate"].variants]
     tutorial = job("learning-rate", rates.index("constant 0.0001"))
     assert tutorial.identity == job("longer", 0).identity
-    assert job("relu-pooling-order", 0).identity == job("dropout", 0).identity
-    assert job("strides", 0).identity != job("dropout", 0).identity, "one of them is probed"
-    assert job("strides", 0, 1).identity == job("dropout", 0, 1).identity
+    assert job("learning-rate", 0).identity == job("dropout", 0).identity
+    assert job("layer-shapes", 0).identity != job("dropout", 0).identity, "one of them is probed"
+    assert job("layer-shapes", 0, 1).identity == job("dropout", 0, 1).identity
 
 
 def test_longer_training_resumes_from_the_shorter_one() -> None:
