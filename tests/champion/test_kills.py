@@ -183,5 +183,7 @@ def test_stopped_writer_whose_lease_expired_promotes_nothing(
     chain = [name := champions.current_name()]
     while name and (name := records[name].replaced):
         chain.append(name)
-    # A process killed just before its last pointer leaves one more folder, after the current one.
-    assert chain[::-1] == list(records), "each champion replaces the one before"
+    promoted = [name for name in records if name in chain]
+    assert chain[::-1] == promoted, "each champion replaces the one before"
+    # The writer may be killed at its end before it has removed what it could not promote.
+    assert len(records) - len(promoted) <= 1

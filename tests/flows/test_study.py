@@ -77,7 +77,7 @@ def test_variants_run_once_and_the_answer_is_cached(
     study: Callable[..., Finished], tmp_path: Path
 ) -> None:
     root, document = tmp_path / "root", tmp_path / "EXERCISES.md"
-    first = study("strides", "relu-on-logits", "--artifacts", root, "--write", document)
+    first = study("strides", "no-pooling", "--artifacts", root, "--write", document)
     assert first.code == 0, first.lines
     # Both studies share their first variant: three variants with two seeds are six runs.
     assert len(runs(first)) == len(trained(root)) == 6
@@ -100,12 +100,13 @@ def test_variants_run_once_and_the_answer_is_cached(
     assert again.code == 0
     assert len(runs(again)) == 4
     assert len(trained(root)) == 6
-    kept = study("strides", "no-pooling", "--cached-only", "--artifacts", root)
+    kept = study("strides", "relu-pooling-order", "--cached-only", "--artifacts", root)
     assert kept.code == 0, kept.lines
     assert not runs(kept)
     later = answer_of(root, "strides")
     assert later["rows"] == strides["rows"]
-    assert "2 of 4 runs are missing." in answer_of(root, "no-pooling")["conclusion"]["numbers"]
+    order = answer_of(root, "relu-pooling-order")
+    assert "11 of 12 runs are missing." in order["conclusion"]["numbers"]
 
 
 FAILING = """

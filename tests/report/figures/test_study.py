@@ -39,7 +39,7 @@ def test_curves_hold_the_variants_of_the_study_by_their_place() -> None:
     assert [series.label for series in panel.series] == ["one cycle, by its peak", "constant rate"]
     for series in panel.series:
         assert list(series.xs) == sorted(series.xs)
-    assert panel.series[0].xs == (6e-4, 2e-3, 6e-3, 1.2e-2, 2e-2)
+    assert panel.series[0].xs == (1e-3, 3e-3, 1e-2, 2e-2, 4e-2)
     assert panel.series[1].ys[0] == pytest.approx(1 - 0.9905)
 
 
