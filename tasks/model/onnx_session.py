@@ -10,12 +10,12 @@ from tasks.model.predictions import check_shape
 from tasks.records import Shape
 from tasks.runtime.threads import cores
 
-Answerer = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """From images, uint8 [n, height, width], one at least, to probabilities, float32 [n, classes], and
 features, float32 [n, neurons]."""
 
 
-def open_onnx(path: Path, shape: Shape) -> Answerer:
+def open_onnx(path: Path, shape: Shape) -> Predict:
     """Open a model that `write_onnx` wrote.
 
     Args:
@@ -36,8 +36,8 @@ def open_onnx(path: Path, shape: Shape) -> Answerer:
     _, height, width = image.shape
     check_shape(path, (height, width, probabilities.shape[1]), shape)
 
-    def answer(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         probabilities, features = session.run(["probabilities", "features"], {"image": images})
         return probabilities, features
 
-    return answer
+    return predict

@@ -19,7 +19,7 @@ from tasks.data.decode import printable
 from tasks.engine.store import Store, disk_errors, open_store
 from tasks.model.calibration import load_calibration
 from tasks.model.familiar import Familiar, distances
-from tasks.model.onnx_session import Answerer, open_onnx
+from tasks.model.onnx_session import Predict, open_onnx
 from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
 from tasks.scoring.answers import PictureAnswer, Tally, say_count
@@ -94,9 +94,9 @@ def fit_mode(champion: Champion, wanted: Fit) -> Fit:
 
 @dataclass(frozen=True)
 class Scorer:
-    """A champion's network, and how its answers are to be read."""
+    """A champion's network, and how its features are to be read."""
 
-    answer: Answerer
+    predict: Predict
     familiar: Familiar | None
     """None if the champion has no calibration."""
 
@@ -126,12 +126,12 @@ def load_scorer(champions: Champions, champion: Champion) -> Scorer:
         log.warning(
             f"champion {champion.id} has no calibration: unfamiliar pictures are not marked"
         )
-        return Scorer(load_answerer(store, champion, 1.0), None)
-    answer = load_answerer(store, champion, calibrated.temperature)
-    return Scorer(answer, calibrated.familiar)
+        return Scorer(open_model(store, champion, 1.0), None)
+    predict = open_model(store, champion, calibrated.temperature)
+    return Scorer(predict, calibrated.familiar)
 
 
-def load_answerer(store: Store, champion: Champion, temperature: float) -> Answerer:
+def open_model(store: Store, champion: Champion, temperature: float) -> Predict:
     """Load a champion's network: as ONNX, or with Keras if it was promoted by an earlier version.
 
     Args:
@@ -157,11 +157,11 @@ def load_answerer(store: Store, champion: Champion, temperature: float) -> Answe
     network = load_network(store.path(champion.model), shape)
     read = compile_reader(network, shape.height, shape.width)
 
-    def answer(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         features, logits = read(images)
         return softmax(logits, temperature).astype(np.float32), features
 
-    return answer
+    return predict
 
 
 def mark_unfamiliar(marks: Sequence[Mark], far: np.ndarray) -> list[Mark]:
@@ -219,7 +219,7 @@ def score_batches(
     prepared = map(fitter.prepare, merge_batches(batches, settings.batch))
     pictures = (batch for batch in prepared if batch.names)
     for batch, (probabilities, features) in one_ahead(
-        lambda batch: scorer().answer(batch.images), pictures
+        lambda batch: scorer().predict(batch.images), pictures
     ):
         scores = probabilities, scorer().mark(batch, features)
         add_answers(result, batch, scores, champion.facts.named_classes())
