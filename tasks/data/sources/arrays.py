@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.data.sources.files import Files
-from tasks.data.sources.idx_files import several
+from tasks.data.sources.idx_files import nearest_to_top
 from tasks.data.sources.labelled import (
     DataSet,
     LabelledImages,
@@ -69,11 +69,7 @@ def find_arrays(names: Sequence[str], label: str) -> ArraySet | None:
     sets = {folder: pairs for folder, files in found.items() if "train" in (pairs := paired(files))}
     if not sets:
         return None
-    top = min(folder.count("/") for folder in sets)
-    nearest = sorted(folder for folder in sets if folder.count("/") == top)
-    if len(nearest) > 1:
-        raise several(label, nearest)
-    return ArraySet(sets[nearest[0]])
+    return ArraySet(sets[nearest_to_top([*sets], label)])
 
 
 def array_part(name: str) -> tuple[Role, bool] | None:

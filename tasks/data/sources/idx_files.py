@@ -101,13 +101,26 @@ def find_idx(names: Sequence[str], label: str) -> IdxSet | None:
         }
     if not complete:
         return None
-    top = min(start.count("/") for start in complete)
-    nearest = sorted(start for start in complete if start.count("/") == top)
-    if len(nearest) > 1:
-        raise several(label, nearest)
-    start = nearest[0]
+    start = nearest_to_top([*complete], label)
     mapping = f"{start.removesuffix('-')}-mapping.txt"
     return IdxSet(start, complete[start], mapping if mapping in names else None)
+
+
+def nearest_to_top(starts: Sequence[str], label: str) -> str:
+    """Return the data set in the folder nearest to the top.
+
+    Args:
+        starts: paths of complete data sets; at least one.
+        label: of the source, for the error.
+
+    Raises:
+        PipelineError: several are equally near.
+    """
+    top = min(start.count("/") for start in starts)
+    nearest = sorted(start for start in starts if start.count("/") == top)
+    if len(nearest) > 1:
+        raise several(label, nearest)
+    return nearest[0]
 
 
 def several(label: str, starts: Sequence[str]) -> PipelineError:

@@ -19,7 +19,7 @@ from tasks.data.dataset import image_shape, to_pixels
 from tasks.data.decode import decode_picture, printable
 from tasks.data.resize import resize_to_square
 from tasks.data.sources.files import MOST_UNPACKED, Files
-from tasks.data.sources.idx_files import TRANSPOSED, several, transpose
+from tasks.data.sources.idx_files import TRANSPOSED, nearest_to_top, transpose
 from tasks.data.sources.labelled import (
     DataSet,
     LabelledImages,
@@ -106,11 +106,8 @@ def find_tables(
     groups = {start: files for start, files in groups.items() if "train" in files}
     if not groups:
         return None
-    top = min(start.count("/") for start in groups)
-    nearest = sorted(start for start in groups if start.count("/") == top)
-    if len(nearest) > 1:
-        raise several(label, nearest)
-    return TableSet(kind, {role: tuple(files) for role, files in groups[nearest[0]].items()})
+    nearest = groups[nearest_to_top([*groups], label)]
+    return TableSet(kind, {role: tuple(files) for role, files in nearest.items()})
 
 
 def set_name(name: str) -> str:
