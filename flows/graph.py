@@ -107,6 +107,28 @@ def train_to(
     )
 
 
+def evaluate_on(
+    executor: Executor,
+    settings: Settings,
+    splits: Splits,
+    split: Split,
+    checkpoint: Checkpoint,
+    *,
+    iteration: int,
+) -> Evaluation:
+    """Classify the images of a split with the network of a checkpoint."""
+    return evaluate(
+        executor,
+        split=split,
+        shape=splits.shape,
+        checkpoint=checkpoint,
+        network=settings.network,
+        settings=settings.evaluation,
+        iteration=iteration,
+        class_names=splits.class_names,
+    )
+
+
 @dataclass(frozen=True)
 class TrainedNetwork:
     """A trained network, and the way there."""
@@ -129,16 +151,7 @@ def train_to_milestones(
     """Train from one milestone to the next, and evaluate the test split at each."""
 
     def evaluate_at(checkpoint: Checkpoint, iteration: int) -> Evaluation:
-        return evaluate(
-            executor,
-            split=splits.test,
-            shape=splits.shape,
-            checkpoint=checkpoint,
-            network=settings.network,
-            settings=settings.evaluation,
-            iteration=iteration,
-            class_names=splits.class_names,
-        )
+        return evaluate_on(executor, settings, splits, splits.test, checkpoint, iteration=iteration)
 
     checkpoint = initialise(
         executor, shape=splits.shape, network=settings.network, seed=settings.training.seed
@@ -302,16 +315,9 @@ def train_and_score(
     splits, network = data.splits, settings.network
     images = training_images(executor, settings, data.download, splits)
 
-    def evaluate_on(split: Split, checkpoint: Checkpoint) -> Evaluation:
-        return evaluate(
-            executor,
-            split=split,
-            shape=splits.shape,
-            checkpoint=checkpoint,
-            network=network,
-            settings=settings.evaluation,
-            iteration=checkpoint.iteration,
-            class_names=splits.class_names,
+    def evaluate_at(split: Split, checkpoint: Checkpoint) -> Evaluation:
+        return evaluate_on(
+            executor, settings, splits, split, checkpoint, iteration=checkpoint.iteration
         )
 
     checkpoint = initialise(executor, shape=splits.shape, network=network, seed=weights_seed)
@@ -329,9 +335,9 @@ def train_and_score(
         segment = train_to(executor, settings, images, splits.shape, checkpoint, iterations)
         checkpoint = segment.checkpoint
         segments.append(segment)
-        validations.append(evaluate_on(splits.validation, checkpoint))
+        validations.append(evaluate_at(splits.validation, checkpoint))
     if not segments:
-        validations.append(evaluate_on(splits.validation, checkpoint))
-    test = evaluate_on(splits.test, checkpoint)
-    fitted = evaluate_on(images, checkpoint) if probes else None
+        validations.append(evaluate_at(splits.validation, checkpoint))
+    test = evaluate_at(splits.test, checkpoint)
+    fitted = evaluate_at(images, checkpoint) if probes else None
     return summarise_run(executor.store, checkpoint, segments, validations, test, probed, fitted)

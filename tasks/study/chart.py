@@ -81,17 +81,17 @@ def learning_panel(rows: list[Row]) -> ChartPanel | None:
 
 def sizes_panel(rows: list[Row]) -> ChartPanel | None:
     """Return the variants by their number of parameters, and their Pareto front."""
-    sized = [
+    front = sizes_and_errors(pareto_front(rows))
+    return points_panel("Size and accuracy of the shapes", sizes_and_errors(rows), front, [])
+
+
+def sizes_and_errors(rows: list[Row]) -> list[tuple[int, float]]:
+    """Return parameters and validation error of the variants that have both."""
+    return [
         (row.costs.parameters, 1 - row.validation.mean)
         for row in rows
         if row.costs and row.validation
     ]
-    front = [
-        (row.costs.parameters, 1 - row.validation.mean)
-        for row in pareto_front(rows)
-        if row.costs and row.validation
-    ]
-    return points_panel("Size and accuracy of the shapes", sized, front, [])
 
 
 def search_panel(answer: StudyAnswer) -> ChartPanel | None:
