@@ -37,12 +37,16 @@ def test_expired_lease_is_taken_over(remote_store: Store, tmp_path: Path) -> Non
         assert not remote_store.remote.read("locks/one").startswith(b"somebody")
 
 
-@pytest.mark.usefixtures("short_lease_times")
-def test_waiting_owners_hold_a_lease_one_at_a_time(remote_store: Store, tmp_path: Path) -> None:
-    inside, most = [], []
+def most_inside(store: Store, folder: Path) -> list[int]:
+    """Let four owners ask for a lease at once; return how many held it as each one came in."""
+    start = threading.Barrier(4)
+    inside: list[int] = []
+    most: list[int] = []
 
     def work(number: int) -> None:
-        with lease(remote_store, tmp_path / str(number)).acquire():
+        mine = lease(store, folder / str(number))
+        start.wait()
+        with mine.acquire():
             inside.append(number)
             most.append(len(inside))
             time.sleep(0.05)
@@ -52,8 +56,13 @@ def test_waiting_owners_hold_a_lease_one_at_a_time(remote_store: Store, tmp_path
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=30)
-    assert most == [1, 1, 1, 1]
+        thread.join(timeout=60)
+    return most
+
+
+@pytest.mark.usefixtures("short_lease_times")
+def test_waiting_owners_hold_a_lease_one_at_a_time(remote_store: Store, tmp_path: Path) -> None:
+    assert most_inside(remote_store, tmp_path) == [1, 1, 1, 1]
 
 
 class Stopped(Remote):
@@ -159,21 +168,4 @@ class LooksFirst(Remote):
 def test_one_holder_where_two_can_create_a_file(remote_store: Store, tmp_path: Path) -> None:
     assert remote_store.remote
     store = Store(tmp_path, LooksFirst(remote_store.remote.url))
-    start = threading.Barrier(4)
-    inside, most = [], []
-
-    def work(number: int) -> None:
-        mine = lease(store, tmp_path / str(number))
-        start.wait()
-        with mine.acquire():
-            inside.append(number)
-            most.append(len(inside))
-            time.sleep(0.05)
-            inside.remove(number)
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=60)
-    assert most == [1, 1, 1, 1]
+    assert most_inside(store, tmp_path) == [1, 1, 1, 1]

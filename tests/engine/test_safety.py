@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from helpers.cache_entries import add_entry
 from pydantic import ValidationError
 
 from tasks.engine import FileRef, Store, open_store
@@ -28,21 +29,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def entry(store: Store, stage: str = "train") -> StageRecord:
-    """Add a cache entry with one output file."""
-    with store.workspace(stage, KEY) as work:
-        work.output("a.txt").write_text("hello")
-        output = {"file": work.finished("a.txt").model_dump()}
-    record = StageRecord(
-        stage=stage,
-        label=stage,
-        key=KEY,
-        key_inputs={},
-        reason="never run",
-        seconds=1,
-        output=output,
-    )
-    store.write_record(f"{stage}-{KEY}.json", record.model_dump_json().encode())
-    return record
+    return add_entry(store, stage, KEY)
 
 
 @pytest.mark.parametrize("names", [("thesis.tex",), ("runs/exp1/events", "data/.labels.old")])

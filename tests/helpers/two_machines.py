@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from filelock import FileLock
+from helpers.cache_entries import add_entry
 
 from tasks.engine.lease import Lease
 from tasks.engine.models import FileRef, StageRecord
@@ -31,20 +32,7 @@ def lease(store: Store, machine: Path) -> Lease:
 
 def keep(store: Store, digit: str) -> StageRecord:
     """A stage run with one output and its cache entry."""
-    with store.workspace("train", digit * 64) as work:
-        work.output("a.txt").write_text(digit)
-        output = {"file": work.finished("a.txt").model_dump()}
-    record = StageRecord(
-        stage="train",
-        label="train-1",
-        key=digit * 64,
-        key_inputs={},
-        reason="never run",
-        seconds=1.0,
-        output=output,
-    )
-    store.write_record(f"train-{record.key}.json", record.model_dump_json().encode())
-    return record
+    return add_entry(store, "train", digit * 64, label="train-1", content=digit)
 
 
 def files_at(store: Store) -> set[str]:
