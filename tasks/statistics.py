@@ -1,5 +1,6 @@
 """Confidence intervals of shares and means, and tests of differences."""
 
+import warnings
 from collections.abc import Sequence
 from functools import cache
 from itertools import combinations
@@ -154,7 +155,11 @@ def welch_interval(variant: Sequence[float], reference: Sequence[float]) -> Inte
     count = min(len(variant), len(reference))
     if count < 2 or np.ptp(variant) + np.ptp(reference) == 0:
         return Interval(mean=mean, values=count)
-    found = ttest_ind(variant, reference, equal_var=False).confidence_interval(CONFIDENCE)
+    with warnings.catch_warnings():
+        # Equal values on one side are no problem: the spread of the other side remains.
+        warnings.filterwarnings("ignore", "Precision loss")
+        test = ttest_ind(variant, reference, equal_var=False)
+    found = test.confidence_interval(CONFIDENCE)
     return Interval(mean=mean, low=float(found.low), high=float(found.high), values=count)
 
 

@@ -1,5 +1,7 @@
 """Tests of intervals and hypothesis tests, with SciPy and Holm's example as reference."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -96,6 +98,9 @@ def test_welch_interval_equals_that_of_scipy() -> None:
     assert (made.low, made.high) == pytest.approx((expected.low, expected.high))
     assert welch_interval([0.9], B).low is None
     assert welch_interval([0.9, 0.9], [0.8, 0.8]).low is None
+    with warnings.catch_warnings(action="error"):
+        one_sided = welch_interval([0.9, 0.9, 0.9], B[:3])
+    assert one_sided.low is not None
 
 
 @pytest.mark.parametrize(("count", "total"), [(0, 12), (3, 12), (12, 12), (1, 4)])
