@@ -293,6 +293,6 @@ def add_drawn(work: Workspace, files: IdxFiles, split: Split, share: float, seed
         drawn = to_table(images, labels, first=int(result["index"].to_numpy().max()) + 1)
         result = pa.concat_tables([result, drawn]).combine_chunks()
     else:
-        log.info(f"--drawn {share:g}: no digits are added, since the data set is not MNIST")
+        log.info("no drawn digits are added, since the data set is not MNIST")
     write_parquet(result, work.output("train.parquet"))
     return Split(rows=len(result), file=work.finished("train.parquet"))

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
+from tasks.champion.kept_out import read_kept_out
 from tasks.champion.registry import Champion, Champions, registry_names
 from tasks.data.decode import printable
 from tasks.engine.store import Store, disk_errors, open_store
@@ -75,6 +76,10 @@ def current_champion(champions: Champions) -> Champion:
         why = "; ".join(found.problems) or f"no champion in {champions.address} yet"
         others = [name for name in registry_names(champions.store) if name != champions.name]
         named = f"; there are others: --champion {', '.join(others)}" if others else ""
+        if kept_out := read_kept_out(champions):
+            raise PipelineError(
+                f"{why}; the last challenger was kept out: {kept_out[-1].why}{named}"
+            )
         raise PipelineError(
             f"{why}; train one with `python flows/retrain.py{champions.options}`{named}"
         )

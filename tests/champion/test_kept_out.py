@@ -3,9 +3,13 @@
 import re
 from collections.abc import Callable
 
+import pytest
+
 from tasks.champion.kept_out import histories, history_of, read_kept_out, record_kept_out
 from tasks.champion.registry import Champions
 from tasks.engine.store import Store
+from tasks.runtime.errors import PipelineError
+from tasks.scoring.score import current_champion
 
 from .conftest import EVERYWHERE, facts
 
@@ -58,3 +62,13 @@ def test_each_registry_lists_its_own_challengers(store: Store, promote: Promote)
     assert lines[2:4] == ["champion clothes:", f"no champion in {clothes.address} yet"]
     assert lines[4].startswith(f"- {'d' * 12} ")
     assert len(lines) == 5
+
+
+@EVERYWHERE
+def test_scoring_without_a_champion_says_why_the_last_challenger_was_kept_out(
+    champions: Champions,
+) -> None:
+    for model, why in (("b" * 64, "too bad"), ("c" * 64, "below the floor")):
+        record_kept_out(champions, model, facts(90), "a test", why, champion=None)
+    with pytest.raises(PipelineError, match=r"yet; the last challenger was kept out: below the f"):
+        current_champion(champions)
