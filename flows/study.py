@@ -59,7 +59,8 @@ def mnist_study(
         studies: names of the studies.
         settings: settings that the variants start from; the default preset is `fast`.
         seeds: number of runs of each variant, with consecutive seeds from that in the settings; or
-            the smallest and the largest number, as in 3..12: a study ends when all is decided.
+            the smallest and the largest number, as in 3..20: a variant that is decided gets no
+            more.
         workers: number of variants to train at the same time; None: one for each core of this
             machine, or for each worker at `settings.dask_address`.
     """

@@ -39,7 +39,7 @@ def study_app() -> App:
         Args:
             names: Studies to run, or `all`.
             seeds: Runs of each variant, with consecutive seeds from --seed: a number, or the
-                smallest and the largest one. A study ends when every comparison is decided.
+                smallest and the largest one. A variant that is decided gets no more.
             workers: Variants to train at the same time. Default: one for each core of this machine,
                 or for each worker at --dask-address.
             write: Write the answers into this Markdown file too, and their plots beside it.

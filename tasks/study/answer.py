@@ -18,6 +18,9 @@ class Row(Record):
     """Its changes as options of the command line; empty for none."""
     compares: bool = True
     """Whether it is compared with the first variant."""
+    stopped: int | None = None
+    """Number of seeds at the look that decided it: it has no further runs. None: it has those of
+    the study."""
     command: str = ""
     """Command line of its run with the first seed; empty if only a study can make such a run."""
     costs: Costs | None = None
@@ -133,6 +136,7 @@ def make_row(
     *,
     command: str = "",
     compares: bool = True,
+    stopped: int | None = None,
 ) -> Row:
     """Return the statistics of one variant, without comparison."""
     results = tuple(outcome if isinstance(outcome, RunResult) else None for outcome in outcomes)
@@ -144,6 +148,7 @@ def make_row(
         settings=settings,
         command=command,
         compares=compares,
+        stopped=stopped,
         costs=costs,
         results=results,
         failures=tuple(failures),
@@ -170,13 +175,19 @@ def compare(rows: Sequence[Row], looks: Sequence[Look]) -> tuple[Row, ...]:
         return ()
     accuracies = [values_of(row, accuracy_of) for row in rows]
     times = [values_of(row, time_of) for row in rows]
-    versus = compare_values(accuracies[1:], accuracies[0], SAME_ACCURACY, looks)
-    time = compare_values(times[1:], times[0], SAME_TIME, looks)
+    its_looks = [looks_at(row, looks) for row in rows[1:]]
+    versus = compare_values(accuracies[1:], accuracies[0], SAME_ACCURACY, its_looks)
+    time = compare_values(times[1:], times[0], SAME_TIME, its_looks)
     compared = [
         row.model_copy(update={"versus": its_accuracy, "time": its_time})
         for row, its_accuracy, its_time in zip(rows[1:], versus, time, strict=True)
     ]
     return (rows[0], *compared)
+
+
+def looks_at(row: Row, looks: Sequence[Look]) -> Sequence[Look]:
+    """Return the looks up to that which decided a row."""
+    return [look for look in looks if row.stopped is None or look.seeds <= row.stopped]
 
 
 def values_of(row: Row, value_of: Callable[[RunResult], float | None]) -> dict[int, float]:

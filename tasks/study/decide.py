@@ -1,11 +1,12 @@
 """Comparisons that end in a decision, under a rule that keeps its error rate while seeds are added.
 
-A study looks at its results after a planned number of seeds, and stops when every comparison is
-decided. Each look tests three hypotheses of each comparison, as in J. J. Goeman, A. Solari,
-T. Stijnen, "Three-sided hypothesis testing: simultaneous testing of superiority, equivalence and
-inferiority", Statistics in Medicine 29 (2010), 2117-2125: that the variant is not better, that it
-is not worse, and that it differs by the margin or more. All tests are exact: they flip the signs of
-the differences by seed, or permute the seeds where there are too few to flip.
+A study looks at its results after planned numbers of seeds. A variant that is decided gets no
+further seeds, and the study stops when all are. Each look tests three hypotheses of each
+comparison, as in J. J. Goeman, A. Solari, T. Stijnen, "Three-sided hypothesis testing: simultaneous
+testing of superiority, equivalence and inferiority", Statistics in Medicine 29 (2010), 2117-2125:
+that the variant is not better, that it is not worse, and that it differs by the margin or more. All
+tests are exact: they flip the signs of the differences by seed, or permute the seeds where there
+are too few to flip.
 
 **Repeated looks.** The error probability is divided among the looks in advance, the simplest alpha
 spending (K. K. G. Lan, D. L. DeMets, "Discrete sequential boundaries for clinical trials",
@@ -14,6 +15,7 @@ sequential tests", Biometrics 50 (1994), 1042-1053). A p-value of a look is divi
 share, and the smallest so far counts: by the union bound it is at most 5 %, at any look, with a
 probability of 5 % at most. It is the sequential p-value of Q. Liu, K. M. Anderson, "On adaptive
 extensions of group sequential trials for clinical investigations", JASA 103 (2008), 1621-1630.
+Since the looks are planned, it stays valid if a variant ends at one of them, for whatever reason.
 
 **Several variants.** Sequential p-values may be corrected like any other, whenever the study stops
 (Y. Ye et al., "A group sequential Holm procedure with multiple primary endpoints", Statistics in
@@ -41,8 +43,8 @@ from tasks.statistics import (
     welch_interval,
 )
 
-DEFAULT_SEEDS = "3..12"
-"""Value of --seeds: with twelve pairs, differences of 0.15 points are found."""
+DEFAULT_SEEDS = "3..20"
+"""Value of --seeds: few variants need so many, only those whose difference is near the margin."""
 
 SAME_ACCURACY = 0.001
 """Accuracies that differ by less than 0.1 points count as the same."""
@@ -63,7 +65,7 @@ Values = Mapping[int, float]
 
 
 class SeedBudget(Record):
-    """Numbers of seeds that a study may use: `3..12` on the command line, or one number."""
+    """Numbers of seeds that a study may use: `3..20` on the command line, or one number."""
 
     first: int = Field(ge=1)
     """Smallest number of seeds to look at."""
@@ -82,7 +84,7 @@ class SeedBudget(Record):
         if first > last:
             raise PipelineError(
                 f"--seeds {text}: give a number of seeds, as in 5, or the smallest and the largest"
-                " number, as in 3..12"
+                " number, as in 3..20"
             )
         return cls(first=first, last=last)
 
@@ -100,10 +102,7 @@ class Look(Record):
     seeds: int
     """Number of seeds that have been run."""
     share: float
-    """Share of the error probability of differences that is spent here."""
-    last: bool = False
-    """Whether it is the last one that is planned. Only there is equality tested, with all of its
-    error probability: it takes more seeds than an interim look has."""
+    """Share of the error probability that is spent here."""
 
 
 class Comparison(Record):
@@ -116,7 +115,7 @@ class Comparison(Record):
     different: float
     """P-value of “no difference”, corrected for looks and for the other variants."""
     same: float
-    """P-value of “a difference of the margin or more”, corrected for the other variants."""
+    """P-value of “a difference of the margin or more”, corrected in the same way."""
     further: int = 0
     """Number of further seeds that would decide it, with the mean and the spread seen so far."""
 
@@ -148,7 +147,7 @@ def plan_looks(first: int, last: int) -> tuple[Look, ...]:
     before = INTERIM_SHARE if interim else 0.0
     return (
         *(Look(seeds=n, share=before / len(interim)) for n in interim),
-        Look(seeds=last, share=1 - before, last=True),
+        Look(seeds=last, share=1 - before),
     )
 
 
@@ -161,7 +160,10 @@ def fewest_seeds(level: float) -> int:
 
 
 def compare_values(
-    variants: Sequence[Values], reference: Values, margin: float, looks: Sequence[Look]
+    variants: Sequence[Values],
+    reference: Values,
+    margin: float,
+    looks: Sequence[Sequence[Look]],
 ) -> list[Comparison | None]:
     """Compare variants with a reference.
 
@@ -169,20 +171,21 @@ def compare_values(
         variants: values of each variant.
         reference: values of the reference.
         margin: smallest difference that is not the same any more.
-        looks: the looks so far; only their seeds count for the p-values.
+        looks: the looks at each variant; only their seeds count for the p-values.
 
     Returns:
         A comparison of each variant; None if it or the reference has no value.
     """
-    compared = [values for values in variants if values and reference]
+    pairs = list(zip(variants, looks, strict=True))
+    compared = [(values, its) for values, its in pairs if values and reference]
     level = SIGNIFICANT / max(len(compared), 1)
-    p_values = [sequential_p_values(v, reference, margin, looks, level) for v in compared]
+    p_values = [sequential_p_values(v, reference, margin, its, level) for v, its in compared]
     different = holm([p for p, _ in p_values])
     same = holm([p for _, p in p_values])
     made = iter(
         [
             compare_means(values, reference, margin, level, *p)
-            for values, *p in zip(compared, different, same, strict=True)
+            for (values, _), *p in zip(compared, different, same, strict=True)
         ]
     )
     return [next(made) if values and reference else None for values in variants]
@@ -210,7 +213,7 @@ def sequential_p_values(
 ) -> tuple[float, float]:
     """Return the p-values of “no difference” and “a difference of the margin or more”.
 
-    The first is corrected for the looks, neither for other variants.
+    Both are corrected for the looks, neither for other variants.
     """
     different = same = 1.0
     for look in looks:
@@ -219,7 +222,7 @@ def sequential_p_values(
         if mine and its:
             p_different, p_same = look_p_values(mine, its, margin, level * look.share)
             different = min(different, p_different / look.share)
-            same = p_same if look.last else 1.0
+            same = min(same, p_same / look.share)
     return different, same
 
 

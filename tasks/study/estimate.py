@@ -35,16 +35,23 @@ def run_seconds(job: Job, context: StudyContext) -> float:
     return job.settings.schedule.iterations * iteration_seconds(job, costs) + OVERHEAD_SECONDS
 
 
-def estimate(studies: Iterable[Study], context: StudyContext) -> tuple[int, float]:
-    """Return the largest number of runs of some studies, and their seconds on two quiet cores.
+def estimate(
+    studies: Iterable[Study], context: StudyContext, *, decided: bool
+) -> tuple[int, float]:
+    """Return the number of runs of some studies, and their seconds on two quiet cores.
 
     A run that several studies share counts once; a longer run contains the shorter one.
+
+    Args:
+        studies: to run.
+        context: settings and data.
+        decided: whether the first look decides every comparison; else none before the last one.
     """
     jobs: dict[str, float] = {}
     runs, seconds = 0, 0.0
     for study in studies:
         looks = context.seeds.looks(study.most_seeds)
-        last = looks[-1] if study.compares else looks[0]
+        last = looks[0] if decided or not study.compares else looks[-1]
         for variant in study.variants:
             for number in range(min(last.seeds, variant.most_seeds or last.seeds)):
                 job = plan_job(study, variant, context, number)
@@ -64,8 +71,11 @@ def estimate(studies: Iterable[Study], context: StudyContext) -> tuple[int, floa
 
 def estimate_text(studies: Iterable[Study], context: StudyContext) -> str:
     """Return the estimate as text, for the log."""
-    runs, seconds = estimate(studies, context)
-    return (
-        f"at most {runs} runs, about {duration(seconds)} on two quiet cores; less if runs are"
-        " cached, or if everything is decided sooner"
-    )
+    chosen = list(studies)
+    fewest, least = estimate(chosen, context, decided=True)
+    runs, seconds = estimate(chosen, context, decided=False)
+    several, time = f"{runs} runs", duration(seconds)
+    if fewest < runs:
+        several = f"{fewest} to {several}, until all is decided"
+        time = f"{duration(least)} to {time}"
+    return f"{several}; about {time} on two quiet cores, less if runs are cached"

@@ -82,47 +82,67 @@ def run_study(study: Study, context: StudyContext, compute: Compute) -> StudyAns
 def run_until_decided(
     study: Study, variants: Sequence[Variant], context: StudyContext, compute: Compute
 ) -> tuple[tuple[Row, ...], tuple[Look, ...]]:
-    """Run all variants seed by seed, until every comparison is decided or no seeds are left.
+    """Run variants seed by seed, until each is decided or no seeds are left.
 
     Returns:
         The compared rows, and the looks at them.
     """
     planned = context.seeds.looks(study.most_seeds)
     if not study.compares:
-        rows = run_variants(study, variants, planned[0].seeds, context, compute)
+        rows = run_variants(study, variants, planned[0].seeds, {}, context, compute)
         return tuple(rows), planned[:1]
     return look_until_decided(
-        planned, lambda seeds: run_variants(study, variants, seeds, context, compute)
+        planned,
+        lambda seeds, stopped: run_variants(study, variants, seeds, stopped, context, compute),
     )
 
 
 def look_until_decided(
-    planned: Sequence[Look], rows_of: Callable[[int], Sequence[Row]]
+    planned: Sequence[Look], rows_of: Callable[[int, Mapping[str, int]], Sequence[Row]]
 ) -> tuple[tuple[Row, ...], tuple[Look, ...]]:
     """Compare rows at the planned looks, until every comparison is decided.
 
     Args:
         planned: the looks, the last one after all seeds.
-        rows_of: function that returns the rows of so many seeds, the reference first.
+        rows_of: function that returns the rows, the reference first, for a number of seeds; and
+            for the smaller numbers of the variants that are decided, by name.
 
     Returns:
         The compared rows, and the looks at them.
     """
+    stopped: dict[str, int] = {}
     for number, look in enumerate(planned, start=1):
-        rows, looks = compare(rows_of(look.seeds), planned[:number]), tuple(planned[:number])
-        if all(row.decided for row in rows):
+        rows = compare(rows_of(look.seeds, stopped), planned[:number])
+        stopped = {r.variant: look.seeds for r in rows[1:] if r.decided} | stopped
+        if len(stopped) == len(rows[1:]):
             break
-    return rows, looks
+    return rows, tuple(planned[:number])
 
 
 def run_variants(
-    study: Study, variants: Sequence[Variant], seeds: int, context: StudyContext, compute: Compute
+    study: Study,
+    variants: Sequence[Variant],
+    seeds: int,
+    stopped: Mapping[str, int],
+    context: StudyContext,
+    compute: Compute,
 ) -> Sequence[Row]:
-    """Run each variant with every seed; a network that cannot be built fails before any run."""
-    planned = [
-        [plan_job(study, v, context, n) for n in range(min(seeds, v.most_seeds or seeds))]
-        for v in variants
-    ]
+    """Run each variant with every seed; a network that cannot be built fails before any run.
+
+    Args:
+        study: study of the variants.
+        variants: variants to run, the reference first.
+        seeds: number of seeds.
+        stopped: smaller number of seeds of the variants that are decided, by name.
+        context: settings and data.
+        compute: function that runs the jobs.
+    """
+
+    def seeds_of(variant: Variant) -> int:
+        most = stopped.get(variant.name, seeds)
+        return min(most, variant.most_seeds or most)
+
+    planned = [[plan_job(study, v, context, n) for n in range(seeds_of(v))] for v in variants]
     jobs = [(n, job) for row in planned for n, job in enumerate(row) if isinstance(job, Job)]
     # Seed by seed, so that an interrupted study has results of every variant.
     jobs.sort(key=lambda pair: pair[0])
@@ -135,6 +155,7 @@ def run_variants(
             [outcomes.get(job.identity) if isinstance(job, Job) else job for job in row],
             command=run_command(study, variant, context, row[0]),
             compares=variant.compares,
+            stopped=stopped.get(variant.name),
         )
         for variant, row in zip(variants, planned, strict=True)
     ]

@@ -22,30 +22,34 @@ def study(*variants: Variant, **changes: object) -> Study:
 
 
 def test_iteration_of_the_tutorial_s_network_takes_what_was_measured() -> None:
-    runs, seconds = estimate([study(TUTORIAL)], CONTEXT)
+    runs, seconds = estimate([study(TUTORIAL)], CONTEXT, decided=False)
     assert runs == 12
     assert seconds == pytest.approx(12 * (10_000 * 0.0115 + OVERHEAD_SECONDS))
 
 
 def test_shared_runs_count_once_and_a_longer_run_contains_the_shorter() -> None:
-    once, _ = estimate([study(TUTORIAL)], CONTEXT)
-    assert estimate([study(TUTORIAL), study(TUTORIAL)], CONTEXT)[0] == once
+    once, _ = estimate([study(TUTORIAL)], CONTEXT, decided=False)
+    assert estimate([study(TUTORIAL), study(TUTORIAL)], CONTEXT, decided=False)[0] == once
     longer = TUTORIAL.model_copy(update={"name": "longer", "times": 2})
-    _, both = estimate([study(TUTORIAL, longer)], CONTEXT)
+    _, both = estimate([study(TUTORIAL, longer)], CONTEXT, decided=False)
     assert both == pytest.approx(12 * (20_000 * 0.0115 + 2.5 * OVERHEAD_SECONDS), rel=0.02)
 
 
 def test_limits_of_seeds_and_trials_of_a_search_count() -> None:
     few = TUTORIAL.model_copy(update={"name": "few", "most_seeds": 2, "repetition": 1})
-    assert estimate([study(TUTORIAL, few)], CONTEXT)[0] == 14
-    assert estimate([study(TUTORIAL, most_seeds=5)], CONTEXT)[0] == 5
+    assert estimate([study(TUTORIAL, few)], CONTEXT, decided=False)[0] == 14
+    assert estimate([study(TUTORIAL, most_seeds=5)], CONTEXT, decided=False)[0] == 5
     search = Search(trials=10, batch_size=2, goals=(0.99,))
-    assert estimate([study(TUTORIAL, search=search)], CONTEXT)[0] == 12 + 10 + 12
+    assert estimate([study(TUTORIAL, search=search)], CONTEXT, decided=False)[0] == 12 + 10 + 12
 
 
 def test_more_work_takes_longer() -> None:
     small, large = (
-        estimate([study(Variant(name="x", changes={"network": {"conv_filters": f}}))], CONTEXT)[1]
+        estimate(
+            [study(Variant(name="x", changes={"network": {"conv_filters": f}}))],
+            CONTEXT,
+            decided=False,
+        )[1]
         for f in ((8, 18), (32, 72))
     )
     assert small < large
@@ -53,5 +57,6 @@ def test_more_work_takes_longer() -> None:
 
 def test_text_names_runs_and_time() -> None:
     text = estimate_text([BY_NAME["strides"]], CONTEXT)
-    assert text.startswith("at most 24 runs, about ")
+    assert text.startswith("18 to 24 runs, until all is decided; about 1")
     assert "on two quiet cores" in text
+    assert estimate_text([study(TUTORIAL, most_seeds=2)], CONTEXT).startswith("2 runs; about 3")

@@ -5,7 +5,7 @@ prints the rates. The usual run simulates few, and its limits allow for that.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from scipy.stats import binom
 from tasks.statistics import clopper_pearson
 from tasks.study.answer import Row, compare, make_row
 from tasks.study.conclusions import failures_to_train
-from tasks.study.decide import Look, SeedBudget
+from tasks.study.decide import DEFAULT_SEEDS, Look, SeedBudget
 from tasks.study.result import RunResult
 from tasks.study.run import look_until_decided
 
@@ -43,7 +43,7 @@ def simulate(
     freedom: int | None = None,
     spread: float = SPREAD,
     ruin: float = 0.0,
-    budget: str = "3..12",
+    budget: str = DEFAULT_SEEDS,
 ) -> tuple[tuple[Row, ...], int]:
     """Run a study on made-up trials; return its compared rows and the number of seeds.
 
@@ -71,10 +71,16 @@ def simulate(
         return result(int(right[variant, seed]), 10 * float(np.exp(0.1 * rng.standard_normal())))
 
     trials = [[trial(v, n) for n in range(size[1])] for v in range(size[0])]
-    rows, looks = look_until_decided(
-        planned.looks(),
-        lambda seeds: [make_row(str(v), "", None, of[:seeds]) for v, of in enumerate(trials)],
-    )
+
+    def rows_of(seeds: int, stopped: Mapping[str, int]) -> list[Row]:
+        return [
+            make_row(
+                f"{v}", "", None, of[: stopped.get(f"{v}", seeds)], stopped=stopped.get(f"{v}")
+            )
+            for v, of in enumerate(trials)
+        ]
+
+    rows, looks = look_until_decided(planned.looks(), rows_of)
     return rows, looks[-1].seeds
 
 
