@@ -362,6 +362,8 @@ class Probe(Record):
     images: int
     logits: str
     """SHA-256 of the logits, float32 [images, classes]."""
+    first_logits: tuple[float, ...]
+    """Logits of the first `FIRST` images (model/probe.py), image by image."""
     layers: tuple[str, ...]
     """Names of the layers with weights, from the first."""
     gradients: tuple[float, ...]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 IMAGES = 1024
 """Number of images that the outputs and gradients are of, from the first."""
+FIRST = 16
+"""Number of images whose logits are kept, so that those of two networks can be subtracted."""
 
 
 def weight_gradients(
@@ -69,6 +71,7 @@ def probe(
     return Probe(
         images=len(images),
         logits=hashlib.sha256(logits.tobytes()).hexdigest(),
+        first_logits=tuple(logits[:FIRST].ravel().tolist()),
         layers=tuple(gradients),
         gradients=tuple(gradients.values()),
     )

@@ -62,8 +62,9 @@ def curves_panel(study: Study, rows: list[Row]) -> ChartPanel | None:
 
 
 def learning_panel(rows: list[Row]) -> ChartPanel | None:
-    """Return the learning curve of each variant."""
-    curves = [(row.variant, mean_curve(row)) for row in rows]
+    """Return the learning curve of each variant, unless it is the first part of another's."""
+    every = [(row.variant, mean_curve(row)) for row in rows]
+    curves = [(name, own) for name, own in every if not any(set(own) < set(c) for _, c in every)]
     series = [
         ChartSeries(
             label=name,

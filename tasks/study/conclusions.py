@@ -51,11 +51,12 @@ def plain_answer(rows: Sequence[Row]) -> str:
     first = f"“{rows[0].variant}”"
     sentences = []
     for kind, (one, many) in PLAIN.items():
-        names = [f"“{row.variant}”" for row in rows[1:] if verdict(row) == kind]
-        if names:
-            sentences.append(
-                f"{listed(names)} {one if len(names) == 1 else many}".format(first=first)
-            )
+        found = [row for row in rows[1:] if verdict(row) == kind]
+        words = one if len(found) == 1 else many
+        if found:
+            seeds = counted(max(len(row.results) for row in found), "seed")
+            names = listed([f"“{row.variant}”" for row in found])
+            sentences.append(f"{names} {words.format(first=first, seeds=seeds)}")
     failing = [f"“{row.variant}”" for row in rows if row.failed]
     if failing:
         verb = "fails" if len(failing) == 1 else "fail"
@@ -73,8 +74,8 @@ PLAIN = {
         f"are as accurate as {{first}}, within {SAME_POINTS}",
     ),
     "undecided": (
-        "against {first} is undecided with so many seeds",
-        "against {first} are undecided with so many seeds",
+        "against {first} is undecided after {seeds}",
+        "against {first} are undecided after {seeds}",
     ),
 }
 """Words for what is claimed about one variant, and about several."""
@@ -130,7 +131,7 @@ def verdict(row: Row) -> str | None:
 def by_how_much(row: Row) -> str:
     """Return name and difference of a variant as text, and what would decide it."""
     assert row.versus
-    text = f"“{row.variant}” by {points(gain(row))}{interval_text(row.versus)}"
+    text = f"“{row.variant}” by {size_text(row.versus)}"
     if row.versus.verdict == "undecided":
         return f"{text}, about {counted(row.versus.further, 'further seed')} would decide it"
     if row.versus.verdict != "same" and row.versus.same < SIGNIFICANT:
@@ -165,8 +166,8 @@ def cost(row: Row, first: Row) -> str:
 
 
 def multiple(number: float, of: float) -> str:
-    """Return a ratio as text: 2.5 times."""
-    return f"{number / of:.2g} times"
+    """Return a ratio as text: 2.50 times."""
+    return f"{number / of:.2f} times"
 
 
 def time_as_text(time: Comparison) -> str:
@@ -190,6 +191,7 @@ def fit_and_size(rows: Sequence[Row]) -> list[str]:
     if len(fitted) > 1:
         named = "; ".join(f"“{row.variant}” {two_decimal_percent(fit)}" for row, fit in fitted)
         sentences.append(f"Of the training images, the first seed's networks get right: {named}.")
+        sentences += under_and_overfitting(fitted)
     sized = [
         row
         for row in rows[1:]
@@ -198,6 +200,29 @@ def fit_and_size(rows: Sequence[Row]) -> list[str]:
     if sized and first.costs:
         named = "; ".join(f"“{row.variant}” {row.costs.parameters:,}" for row in sized if row.costs)
         sentences.append(f"Parameters: “{first.variant}” {first.costs.parameters:,}; {named}.")
+    return sentences
+
+
+def under_and_overfitting(fitted: Sequence[tuple[Row, float]]) -> list[str]:
+    """Say whether the variants that are less accurate fit the training images less well, too.
+
+    Args:
+        fitted: rows and their accuracies on the training images, the reference first.
+    """
+    (first, its_fit), *others = fitted
+    worse = [(f"“{row.variant}”", fit) for row, fit in others if verdict(row) == "lower"]
+    less = [name for name, fit in worse if fit < its_fit]
+    more = [name for name, fit in worse if fit > its_fit]
+    sentences = []
+    if less:
+        sentences.append(
+            f"Less accurate on the training images as well, so not for overfitting: {listed(less)}."
+        )
+    if more:
+        sentences.append(
+            f"More accurate on the training images than “{first.variant}” and less on others, which"
+            f" is overfitting: {listed(more)}."
+        )
     return sentences
 
 
@@ -271,12 +296,17 @@ def gain(row: Row) -> float:
     return row.versus.interval.mean if row.versus else 0.0
 
 
-def interval_text(versus: Comparison) -> str:
-    """Return the interval of a difference as text, if it has one."""
-    low, high = versus.interval.low, versus.interval.high
+def size_text(versus: Comparison) -> str:
+    """Return a difference and its interval as text, without a sign where words tell it."""
+    low, mean, high = versus.interval.low, versus.interval.mean, versus.interval.high
+    if versus.verdict == "lower":
+        low, mean, high = None if high is None else -high, -mean, None if low is None else -low
+    plus = "+" if versus.verdict in ("higher", "lower") else ""
+    text = f"{signed_hundredths(mean).removeprefix(plus)} points"
     if low is None or high is None:
-        return ""
-    return f" (95 % interval {signed_hundredths(low)} to {signed_hundredths(high)})"
+        return text
+    low_text, high_text = (signed_hundredths(end).removeprefix(plus) for end in (low, high))
+    return f"{text} (95 % interval {low_text} to {high_text})"
 
 
 def points(share: float) -> str:

@@ -7,6 +7,7 @@ the preset, unchanged.
 from collections.abc import Sequence
 from typing import Any
 
+from tasks.records import Probe
 from tasks.report.formatting import two_decimal_percent
 from tasks.study.answer import Candidate, Conclusion, Row, StudyAnswer, compare
 from tasks.study.conclusions import (
@@ -28,6 +29,7 @@ from tasks.study.conclusions import (
     spread_of_seeds_and_images,
     time_as_text,
     training_accuracy,
+    verdict,
     with_both_intervals,
 )
 from tasks.study.design import Search, Study, Variant
@@ -49,14 +51,14 @@ CYCLE, CONSTANT = "one cycle, by its peak", "constant rate"
 
 
 def constant_rate(rate: float) -> Variant:
-    """Return the tutorial's training with another constant learning rate."""
+    """Return the tutorial's training with a constant learning rate: a point of the curve."""
     return Variant(
         name=f"constant {rate:g}",
         changes={"preset": "tutorial", "training": {"learning_rate": rate}},
         curve=CONSTANT,
         x=rate,
         compares=False,
-        most_seeds=2,
+        most_seeds=1,
     )
 
 
@@ -94,28 +96,17 @@ ONLY_ORDER = Variant(name="only the order of images differs", fixed="weights")
 
 def repeatability(_answer: StudyAnswer, rows: Sequence[Row]) -> Conclusion:
     """Say which repetitions give the same weights, and how much each source moves the accuracy."""
-    once = rows[0]
-    again, spread = find(rows, AGAIN), deviation(once)
-    sentences = []
-    if again:
-        same, of = same_weights(once, again)
-        words = "Yes, bit for bit" if same == of else "No"
-        sentences.append(f"{words}, with the same seed.")
-    if spread:
-        sentences.append(
-            f"With another seed, the test accuracy differs by {100 * spread.mean:.2f} points"
-            " (standard deviation)."
-        )
+    once, threads = rows[0], find(rows, OTHER_THREADS)
     numbers = [
         repeated(what, first, second)
         for what, first, second in (
-            ("a second run", once, again),
+            ("a second run", once, find(rows, AGAIN)),
             (
                 "a second run, both without deterministic operations,",
                 find(rows, NONDETERMINISTIC),
                 find(rows, NONDETERMINISTIC_AGAIN),
             ),
-            ("a run with one thread instead of two", once, find(rows, OTHER_THREADS)),
+            ("a run with one thread instead of two", once, threads),
         )
         if first and second
     ]
@@ -130,19 +121,46 @@ def repeatability(_answer: StudyAnswer, rows: Sequence[Row]) -> Conclusion:
     ]
     if sources:
         numbers.append(f"Standard deviation of the test accuracy: {'; '.join(sources)}.")
-    if moved := moved_by_rounding(once, find(rows, OTHER_THREADS)):
+    if moved := moved_by_rounding(once, threads):
         numbers.append(moved)
     numbers.append(spread_of_seeds_and_images(once))
     return Conclusion(
-        answer=" ".join(sentences) or plain_answer(rows),
+        answer=same_and_sources(rows) or plain_answer(rows),
         numbers=tuple(sentence for sentence in numbers if sentence),
         reasons=(
-            "Chance comes in at three places: the initial weights and the order of images, which"
-            " the seed fixes, and the order in which parallel kernels add numbers, which changes"
-            " their rounding. Deterministic operations are to fix that order for each number of"
-            " threads.",
+            "The seed fixes the initial weights and the order of images. What it does not fix is"
+            " the order in which parallel kernels add numbers, and so their rounding;"
+            " deterministic operations fix that, but only for one number of threads.",
         ),
     )
+
+
+def same_and_sources(rows: Sequence[Row]) -> str:
+    """Say in plain words whether a second run is the same, and where randomness comes from."""
+    once, again, threads = rows[0], find(rows, AGAIN), find(rows, OTHER_THREADS)
+    sentences = []
+    if again:
+        same, of = same_weights(once, again)
+        words = "Yes, bit for bit" if same == of else "No"
+        sentences.append(f"{words}, with the same seed.")
+    sources = [
+        f"{name} ({100 * found.mean:.2f} points)"
+        for name, row in (
+            ("from the initial weights", find(rows, ONLY_WEIGHTS)),
+            ("from the order of images", find(rows, ONLY_ORDER)),
+        )
+        if row and (found := deviation(row))
+    ]
+    if sources:
+        sentences.append(
+            f"Randomness comes {listed(sources)}: so large is the standard deviation of the test"
+            " accuracy if only that differs."
+        )
+    if threads:
+        same, of = same_weights(once, threads)
+        changed = "other weights" if same < of else "the same weights"
+        sentences.append(f"One thread instead of two ends with {changed}.")
+    return " ".join(sentences)
 
 
 def repeated(what: str, first: Row, second: Row) -> str:
@@ -197,8 +215,14 @@ def more_iterations(_answer: StudyAnswer, rows: Sequence[Row]) -> Conclusion:
         named = "; ".join(f"{n:,}: {two_decimal_percent(share)}" for n, share in curve)
         numbers.append(f"Validation accuracy of “{longest.variant}” by iterations: {named}.")
     return Conclusion(
-        answer=plain_answer(rows), numbers=tuple(numbers), reasons=left_to_learn(rows)
+        answer=f"{YES_OR_NO.get(verdict(rows[-1]) or '', '')}{plain_answer(rows)}",
+        numbers=tuple(numbers),
+        reasons=left_to_learn(rows),
     )
+
+
+YES_OR_NO = {"higher": "Yes. ", "lower": "No. ", "same": "No. "}
+"""Answers to “does it get better?”, by what is claimed."""
 
 
 def left_to_learn(rows: Sequence[Row]) -> tuple[str, ...]:
@@ -228,24 +252,15 @@ CYCLES = (
     UNCHANGED.model_copy(update={"name": "one cycle up to 0.01", "curve": CYCLE, "x": 1e-2}),
     *map(peak_rate, (1e-3, 3e-3, 2e-2, 4e-2)),
 )
-CONSTANTS = (
-    Variant(
-        name="constant 0.0001",
-        changes={"preset": "tutorial"},
-        curve=CONSTANT,
-        x=1e-4,
-        compares=False,
-        most_seeds=2,
-    ),
-    *map(constant_rate, (3e-4, 1e-3, 3e-3)),
-)
+CONSTANTS = tuple(map(constant_rate, (1e-4, 3e-4, 1e-3, 3e-3)))
 
 
 def best_rates(_answer: StudyAnswer, rows: Sequence[Row]) -> Conclusion:
     """Say which rate validation chooses under each schedule, and what is wrong with the others."""
     sentences, reasons = [], []
     for name, variants in (("one cycle", CYCLES), ("a constant rate", CONSTANTS)):
-        found = [row for v in variants if (row := find(rows, v)) and row.trained]
+        by_rate = sorted(variants, key=lambda variant: variant.x)
+        found = [row for variant in by_rate if (row := find(rows, variant)) and row.trained]
         if not found:
             continue
         best = max(found, key=lambda row: row.validation.mean if row.validation else 0.0)
@@ -264,20 +279,28 @@ def best_rates(_answer: StudyAnswer, rows: Sequence[Row]) -> Conclusion:
 
 
 def rates_on_both_sides(rows: Sequence[Row], best: Row) -> list[str]:
-    """Say how the lowest and the highest rate of a grid fit the training images."""
-    ends = [row for row in (rows[0], rows[-1]) if row is not best]
+    """Say how well the lowest and the highest rate of a grid fit the training images.
+
+    Args:
+        rows: by ascending rate.
+        best: that which validation chooses.
+    """
     fit = training_accuracy(best)
-    named = [
-        f"“{row.variant}” {two_decimal_percent(1 - own)}"
-        for row in ends
-        if (own := training_accuracy(row)) is not None
-    ]
-    if fit is None or not named:
+    if fit is None:
         return []
-    return [
-        f"Wrong among the training images, first seed: “{best.variant}”"
-        f" {two_decimal_percent(1 - fit)}, {listed(named)}."
-    ]
+    sentences = []
+    for row, why in (
+        (rows[0], "at so low a rate, there is more left to learn"),
+        (rows[-1], "so high a rate overshoots, and the loss does not settle"),
+    ):
+        own = training_accuracy(row)
+        if row is not best and own is not None and own < fit:
+            sentences.append(
+                f"Of the training images, the first seed's network of “{row.variant}” gets"
+                f" {two_decimal_percent(1 - own)} wrong, that of “{best.variant}”"
+                f" {two_decimal_percent(1 - fit)}: {why}."
+            )
+    return sentences
 
 
 LEARNING_RATE = Study(
@@ -303,7 +326,7 @@ def sizes_and_accuracies(_answer: StudyAnswer, rows: Sequence[Row]) -> Conclusio
     front = (
         f"No other shape has both fewer parameters and a higher validation accuracy than: {named}."
     )
-    return made.model_copy(update={"reasons": (front, *made.reasons[:1])})
+    return made.model_copy(update={"reasons": (front, *made.reasons)})
 
 
 LAYER_SHAPES = Study(
@@ -322,6 +345,7 @@ LAYER_SHAPES = Study(
         network("256 neurons", dense=(256,)),
     ),
     shows_sizes=True,
+    probes=True,
     rule=sizes_and_accuracies,
 )
 
@@ -338,6 +362,8 @@ def dropout_and_overfitting(_answer: StudyAnswer, rows: Sequence[Row]) -> Conclu
         f" training images right and {two_decimal_percent(fitted.validation)} of the validation"
         f" images: {points(fitted.validation - fitted.training)}."
     )
+    if fitted.validation >= fitted.training:
+        reason += " There is nothing to prevent."
     return made.model_copy(update={"reasons": (reason, *made.reasons)})
 
 
@@ -405,21 +431,32 @@ def pooling_order(answer: StudyAnswer, rows: Sequence[Row]) -> Conclusion:
 def order_in_words(first: Row, second: Row, same_function: bool) -> str:
     """Say whether two orders compute the same before training, and after it."""
     one, other = (row.results[0].probe if row.results[0] else None for row in (first, second))
+    how = "by calculation"
     if one and other:
-        same_function = one.logits == other.logits
-        how = "the same logits, bit for bit," if same_function else "other logits"
-        how = f"{how} for {one.images:,} images before training"
-    else:
-        how = "by calculation"
+        same_function, how = compare_logits(one, other)
     which = "the same function" if same_function else "another function"
     same, of = same_weights(first, second)
     after = "the same weights" if same == of else "other weights"
     if same < of and same_function:
-        after += ", since gradients are summed in another order"
+        after += ", since gradients are rounded in another order"
     return (
         f"“{second.variant}” instead of “{first.variant}” is {which} ({how}); training ends with"
         f" {after}."
     )
+
+
+def compare_logits(one: Probe, other: Probe) -> tuple[bool, str]:
+    """Return whether two networks compute the same function up to rounding, and how that shows."""
+    if one.logits == other.logits:
+        return True, f"the same logits, bit for bit, for {one.images:,} images before training"
+    gap = max(abs(a - b) for a, b in zip(one.first_logits, other.first_logits, strict=True))
+    rounding = gap <= ROUNDING * max(map(abs, one.first_logits))
+    why = ", which is rounding" if rounding else ""
+    return rounding, f"logits before training differ by up to {gap:.1g}{why}"
+
+
+ROUNDING = 1e-5
+"""Differences of float32 logits below this share of the largest one count as rounding."""
 
 
 def cheaper_order(first: Row, second: Row) -> str:
@@ -486,6 +523,7 @@ MORE_LAYERS = Study(
         network("a second fully-connected layer", dense=(128, 128)),
         network("both", conv_filters=(16, 36, 64), conv_sizes=(5,), dense=(128, 128)),
     ),
+    probes=True,
 )
 
 

@@ -165,25 +165,35 @@ def budget(answer: StudyAnswer) -> str:
     seeds = f"seeds {first} to {last}" if last > first else f"seed {first}"
     looked = " and ".join(str(look.seeds) for look in answer.looks)
     iterations = " and ".join(f"{n:,}" for n in answer.iterations) or "no"
-    return f"{seeds}, compared after {looked}; {iterations} iterations"
+    stopped = any(row.stopped and row.stopped < len(answer.seeds) for row in answer.rows)
+    decided = ", and no more for a variant that was decided" if stopped else ""
+    return f"{seeds}, compared after {looked}{decided}; {iterations} iterations"
 
 
 def table_rows(answer: StudyAnswer) -> list[dict[str, str]]:
-    """Return the table of variants, as text."""
-    return [table_row(answer, row) for row in answer.rows]
+    """Return the table of variants, as text, without columns that would say nothing."""
+    rows = [table_row(answer, row) for row in answer.rows]
+    silent = {
+        "seeds": len({len(row.results) for row in answer.rows}) == 1,
+        "against the first": all(row.versus is None for row in answer.rows),
+        "failed to train": not any(row.failed for row in answer.rows),
+        "time against the first": all(row.time is None for row in answer.rows),
+    }
+    return [{name: cell for name, cell in row.items() if not silent.get(name)} for row in rows]
 
 
 def table_row(answer: StudyAnswer, row: Row) -> dict[str, str]:
     """Return the cells of a variant by the heading of their column."""
     cells = {
         "variant": f"{row.variant} ({row.settings})" if row.settings else row.variant,
+        "seeds": f"{len(row.results)}",
         "test accuracy": accuracy(row.test),
         "against the first": against(row),
         "failed to train": f"{row.failed} of {len(row.done)}" if row.done else NOTHING,
         "validation": two_decimal_percent(row.validation.mean) if row.validation else NOTHING,
         "training": duration(row.seconds.mean) if row.seconds else NOTHING,
         "CPU ms per iteration": number(row.milliseconds),
-        "against the first's": processor_time(row),
+        "time against the first": processor_time(row),
         "parameters": f"{row.costs.parameters:,}" if row.costs else NOTHING,
         "multiply-adds": f"{row.costs.multiply_adds:,}" if row.costs else NOTHING,
     }

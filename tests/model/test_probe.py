@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tasks.model.probe import FIRST
 from tasks.records import Checkpoint, Probe, Splits
 from tasks.settings import NetworkSettings
 
@@ -28,11 +29,14 @@ def probed(
 
 
 def test_max_pooling_and_an_activation_that_never_falls_may_be_swapped(
-    probed: Callable[..., Probe],
+    probed: Callable[..., Probe], splits: Splits
 ) -> None:
     plain, swapped = probed(), probed(activation_first=True)
     assert plain.logits == swapped.logits
     assert plain.layers == ("conv1", "conv2", "fc1", "fc2")
+    sigmoid = probed(activation="sigmoid"), probed(activation="sigmoid", activation_first=True)
+    assert sigmoid[0].first_logits == pytest.approx(sigmoid[1].first_logits, rel=1e-5, abs=1e-6)
+    assert len(plain.first_logits) == FIRST * splits.shape.classes
     average = probed(pooling=("average",)), probed(pooling=("average",), activation_first=True)
     assert average[0].logits != average[1].logits
 
