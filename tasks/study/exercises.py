@@ -7,7 +7,6 @@ the preset, unchanged.
 from collections.abc import Sequence
 from typing import Any
 
-from tasks.records import Probe
 from tasks.report.formatting import two_decimal_percent
 from tasks.study.answer import Candidate, Conclusion, Row, StudyAnswer, compare
 from tasks.study.conclusions import (
@@ -408,9 +407,11 @@ def pooling_order(answer: StudyAnswer, rows: Sequence[Row]) -> Conclusion:
         first, second = find(rows, pool_first), find(rows, activation_first)
         if not (first and second):
             continue
-        plain.append(order_in_words(first, second, same_function))
-        cheaper = cheaper_order(first, second)
-        numbers.append(order_in_numbers(answer, first, second))
+        same, evidence = same_before_training(first, second, same_function)
+        which = "the same function as" if same else "another function than"
+        plain.append(f"“{second.variant}” is {which} “{first.variant}”.")
+        cheaper = cheaper or cheaper_order(first, second)
+        numbers.append(order_in_numbers(answer, first, second, same, evidence))
     if plain:
         reasons.append(
             "The largest of some values stays the largest under an activation that never falls, so"
@@ -428,25 +429,21 @@ def pooling_order(answer: StudyAnswer, rows: Sequence[Row]) -> Conclusion:
     )
 
 
-def order_in_words(first: Row, second: Row, same_function: bool) -> str:
-    """Say whether two orders compute the same before training, and after it."""
+ROUNDING = 1e-5
+"""Differences of float32 logits below this share of the largest one count as rounding."""
+
+
+def same_before_training(first: Row, second: Row, in_theory: bool) -> tuple[bool, str]:
+    """Return whether two orders compute the same function, and how that shows in the logits.
+
+    Args:
+        first: variant with pooling first.
+        second: variant with the activation first.
+        in_theory: whether they should; the answer if their logits are not known.
+    """
     one, other = (row.results[0].probe if row.results[0] else None for row in (first, second))
-    how = "by calculation"
-    if one and other:
-        same_function, how = compare_logits(one, other)
-    which = "the same function" if same_function else "another function"
-    same, of = same_weights(first, second)
-    after = "the same weights" if same == of else "other weights"
-    if same < of and same_function:
-        after += ", since gradients are rounded in another order"
-    return (
-        f"“{second.variant}” instead of “{first.variant}” is {which} ({how}); training ends with"
-        f" {after}."
-    )
-
-
-def compare_logits(one: Probe, other: Probe) -> tuple[bool, str]:
-    """Return whether two networks compute the same function up to rounding, and how that shows."""
+    if one is None or other is None:
+        return in_theory, "logits before training are not known"
     if one.logits == other.logits:
         return True, f"the same logits, bit for bit, for {one.images:,} images before training"
     gap = max(abs(a - b) for a, b in zip(one.first_logits, other.first_logits, strict=True))
@@ -455,13 +452,9 @@ def compare_logits(one: Probe, other: Probe) -> tuple[bool, str]:
     return rounding, f"logits before training differ by up to {gap:.1g}{why}"
 
 
-ROUNDING = 1e-5
-"""Differences of float32 logits below this share of the largest one count as rounding."""
-
-
 def cheaper_order(first: Row, second: Row) -> str:
-    """Say which order has fewer values to activate."""
-    if not (first.costs and second.costs):
+    """Say that pooling first leaves fewer values to activate, if it does."""
+    if not (first.costs and second.costs and second.costs.activations > first.costs.activations):
         return ""
     return (
         "Pooling first is less work:"
@@ -470,15 +463,28 @@ def cheaper_order(first: Row, second: Row) -> str:
     )
 
 
-def order_in_numbers(answer: StudyAnswer, first: Row, second: Row) -> str:
-    """Say how much work two orders are, and how their accuracies differ."""
-    against = compare([first, second], answer.looks)[1]
-    parts = []
+def order_in_numbers(
+    answer: StudyAnswer, first: Row, second: Row, same: bool, evidence: str
+) -> str:
+    """Say how two orders differ: logits, weights, work and accuracy.
+
+    Args:
+        answer: answer that both are part of.
+        first: variant with pooling first.
+        second: variant with the activation first.
+        same: whether they compute the same function.
+        evidence: what shows that.
+    """
+    equal, of = same_weights(first, second)
+    weights = "the same" if equal == of else "other"
+    why = ", since gradients are rounded differently" if same and equal < of else ""
+    parts = [evidence, f"{weights} weights after it{why}"]
     if first.costs and second.costs:
         parts.append(
             f"{multiple(second.costs.activations, first.costs.activations)} as many values go"
             " through the activation"
         )
+    against = compare([first, second], answer.looks)[1]
     if against.time:
         parts.append(f"an iteration takes {time_as_text(against.time)}")
     if against.versus:

@@ -234,20 +234,18 @@ def test_orders_of_pooling_and_activation_are_compared_by_logits_and_weights() -
     rows = [row(name, of) for name, of in zip(names, runs, strict=True)]
     rows[1] = rows[1].model_copy(update={"costs": costs})
     made = answer(*rows, name="relu-pooling-order").conclusion
-    assert (
-        "“ReLU, max-pooling” instead of “max-pooling, ReLU” is the same function (the same logits,"
-        " bit for bit, for 1,024 images before training); training ends with the same weights."
-        in made.answer
+    assert made.answer.startswith(
+        "“ReLU, max-pooling” is the same function as “max-pooling, ReLU”. “sigmoid, max-pooling” is"
+        " the same function as “max-pooling, sigmoid”. “ReLU, average-pooling” is another function"
+        " than “average-pooling, ReLU”. Pooling first is less work: 100 instead of 400 values"
     )
+    assert "the same logits, bit for bit, for 1,024 images before training" in made.numbers[0]
+    assert "; the same weights after it; 4.00 times" in made.numbers[0]
     assert (
-        "instead of “max-pooling, sigmoid” is the same function (logits before training differ by"
-        " up to 2e-07, which is rounding); training ends with other weights, since gradients are"
-        " rounded in another order." in made.answer
+        "logits before training differ by up to 2e-07, which is rounding; other weights after it,"
+        " since gradients are rounded differently; " in made.numbers[1]
     )
-    assert (
-        "instead of “average-pooling, ReLU” is another function (logits before training differ by"
-        " up to 0.1); training ends with other weights." in made.answer
-    )
+    assert "logits before training differ by up to 0.1; other weights after it; " in made.numbers[2]
     assert "4.00 times as many values go through the activation" in made.numbers[0]
     assert "through 3 layers, a gradient shrinks to (1/4)^3 = 1/64 or less" in made.reasons[1]
     assert "is 1.0e-05 with sigmoid and 1.0e-02 with ReLU, 0.001 of it" in made.reasons[1]
