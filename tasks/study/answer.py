@@ -5,7 +5,7 @@ from math import log
 
 from tasks.engine.models import FileRef, Record
 from tasks.model.costs import Costs
-from tasks.statistics import Interval, t_interval
+from tasks.statistics import Interval, clopper_pearson, t_interval
 from tasks.study.decide import SAME_ACCURACY, SAME_TIME, Comparison, Look, compare_values
 from tasks.study.result import Outcome, RunResult
 
@@ -54,6 +54,11 @@ class Row(Record):
     def failed(self) -> int:
         """Number of runs that failed to train."""
         return len(self.done) - len(self.trained)
+
+    @property
+    def mostly_fails(self) -> bool:
+        """Whether it certainly fails to train more often than not: the rest is not compared."""
+        return clopper_pearson(self.failed, len(self.done))[0] > 0.5 if self.failed else False
 
     @property
     def decided(self) -> bool:
@@ -173,7 +178,7 @@ def compare(rows: Sequence[Row], looks: Sequence[Look]) -> tuple[Row, ...]:
     """
     if not rows:
         return ()
-    accuracies = [values_of(row, accuracy_of) for row in rows]
+    accuracies = [{} if row.mostly_fails else values_of(row, accuracy_of) for row in rows]
     times = [values_of(row, time_of) for row in rows]
     its_looks = [looks_at(row, looks) for row in rows[1:]]
     versus = compare_values(accuracies[1:], accuracies[0], SAME_ACCURACY, its_looks)

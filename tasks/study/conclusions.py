@@ -57,10 +57,11 @@ def plain_answer(rows: Sequence[Row]) -> str:
             seeds = counted(max(len(row.results) for row in found), "seed")
             names = listed([f"“{row.variant}”" for row in found])
             sentences.append(f"{names} {words.format(first=first, seeds=seeds)}")
-    failing = [f"“{row.variant}”" for row in rows if row.failed]
-    if failing:
-        verb = "fails" if len(failing) == 1 else "fail"
-        sentences.append(f"{listed(failing)} {verb} to train with some seeds")
+    for most, share in ((True, "most"), (False, "some")):
+        failing = [f"“{row.variant}”" for row in rows if row.failed and row.mostly_fails == most]
+        if failing:
+            verb = "fails" if len(failing) == 1 else "fail"
+            sentences.append(f"{listed(failing)} {verb} to train with {share} seeds")
     return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences) or (
         "Nothing was compared."
     )
@@ -113,9 +114,12 @@ def failures_to_train(rows: Sequence[Row]) -> list[str]:
 def failure_to_train(row: Row) -> str:
     """Say with how many seeds a variant fails to train, with the exact interval of the share."""
     low, high = (100 * share for share in clopper_pearson(row.failed, len(row.done)))
-    rest = (
-        "its other runs are compared without them" if row.trained else "nothing is left to compare"
-    )
+    if not row.trained:
+        rest = "nothing is left to compare"
+    elif row.mostly_fails:
+        rest = "its other runs are too few to compare"
+    else:
+        rest = "its other runs are compared without them"
     return (
         f"“{row.variant}” fails to train with {row.failed} of {counted(len(row.done), 'seed')}"
         f" (95 % interval of the share {low:.0f} to {high:.0f} %): there is a class that it"

@@ -603,7 +603,8 @@ def relu_on_logits(_answer: StudyAnswer, rows: Sequence[Row]) -> Conclusion:
     if never := [r.never_predicted for r in rows[1].done if r.failed]:
         reasons.append(
             "A class whose logit is negative for all images gets no gradient and stays so: the runs"
-            f" that failed never predict {listed(sorted({str(n) for n in never}))} of the classes."
+            f" that failed never predict {' or '.join(sorted({str(n) for n in never}))} of the"
+            " classes."
         )
     return made.model_copy(update={"reasons": tuple(reasons)})
 

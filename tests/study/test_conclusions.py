@@ -64,6 +64,16 @@ def test_variant_that_always_fails_is_not_compared() -> None:
     assert "ndecided" not in text
 
 
+def test_few_runs_of_a_variant_that_mostly_fails_are_not_compared() -> None:
+    ruined = [result(8900, never_predicted=1) if n < 10 else 9870 + 60 * n for n in range(12)]
+    made = answer(row("none", MANY), row("half", ruined))
+    assert made.rows[1].versus is None
+    assert made.rows[1].decided
+    assert made.conclusion.answer == "“half” fails to train with most seeds."
+    assert "with 10 of 12 seeds" in made.conclusion.numbers[0]
+    assert made.conclusion.numbers[0].endswith("its other runs are too few to compare.")
+
+
 def test_zero_difference_has_no_sign() -> None:
     assert [signed_hundredths(share) for share in (0.0012, -0.0012, 0.0, -0.00004)] == [
         "+0.12",
