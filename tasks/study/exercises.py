@@ -625,6 +625,7 @@ NO_POOLING = Study(
     question="No pooling in the convolutional layers: accuracy and training time?",
     variants=(UNSAMPLED, pooling_variant("no pooling", pooling=("none",))),
     most_seeds=10,
+    probes=True,
 )
 
 STRIDES = Study(
@@ -635,6 +636,7 @@ STRIDES = Study(
         UNSAMPLED,
         pooling_variant("stride 2 × 2", conv_strides=(2,), pooling=("none",)),
     ),
+    probes=True,
 )
 
 
