@@ -93,10 +93,13 @@ def local_cluster(workers: int | None) -> dict[str, Any]:
             "n_workers": workers or CPU_COUNT,
             "threads_per_worker": 1,
             "memory_limit": None,  # else Dask pauses a worker that uses more than its share
-            "dashboard_address": None,
             "security": True,  # TLS with a key of this run: no other user can send tasks
             "preload": __name__,
-            "scheduler_kwargs": {"allowed_failures": ALLOWED_FAILURES},
+            "scheduler_kwargs": {
+                "allowed_failures": ALLOWED_FAILURES,
+                "dashboard": False,
+                "dashboard_address": "127.0.0.1:0",  # any port: 8787 may be another study's
+            },
         }
     }
 
