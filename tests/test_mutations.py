@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 
+import pytest
 from helpers import mutations
 
 COUNT = int(os.environ.get("MUTATIONS", "4000"))
 
 
+@pytest.mark.slow
 def test_damaged_files_of_every_kind() -> None:
     """A reader may crash, so it has a process of its own."""
     done = subprocess.run(

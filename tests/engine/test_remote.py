@@ -168,6 +168,7 @@ def ftp_port(tmp_path: Path) -> Iterator[int]:
         server.kill()
 
 
+@pytest.mark.slow
 def test_an_ftp_server_holds_results_and_leases(
     ftp_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +193,7 @@ def test_an_ftp_server_holds_results_and_leases(
     store.remote.remove("nothing/here")
 
 
+@pytest.mark.slow
 def test_a_refused_password_is_not_printed(
     ftp_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

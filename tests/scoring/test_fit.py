@@ -187,6 +187,7 @@ def test_other_image_sizes_of_networks(side: int) -> None:
     assert abs((rows[-1] - rows[0] + 1) - side * 20 / 28) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(

@@ -19,6 +19,8 @@ from tasks.study.decide import DEFAULT_SEEDS, Look, SeedBudget
 from tasks.study.result import RunResult
 from tasks.study.run import look_until_decided
 
+pytestmark = pytest.mark.slow
+
 STUDIES = int(os.environ.get("STUDIES", "30"))
 SPREAD = 0.0007
 """Standard deviation of the test accuracy between seeds, and 0.0008 of the differences by seed:
