@@ -135,7 +135,7 @@ def verdict(row: Row) -> str | None:
 def by_how_much(row: Row) -> str:
     """Return name and difference of a variant as text, and what would decide it."""
     assert row.versus
-    text = f"“{row.variant}” by {size_text(row.versus)}"
+    text = f"“{row.variant}” by {difference_text(row.versus)}"
     if row.versus.verdict == "undecided":
         return f"{text}, about {counted(row.versus.further, 'further seed')} would decide it"
     if row.versus.verdict != "same" and row.versus.same < SIGNIFICANT:
@@ -300,7 +300,7 @@ def gain(row: Row) -> float:
     return row.versus.interval.mean if row.versus else 0.0
 
 
-def size_text(versus: Comparison) -> str:
+def difference_text(versus: Comparison) -> str:
     """Return a difference and its interval as text, without a sign where words tell it."""
     low, mean, high = versus.interval.low, versus.interval.mean, versus.interval.high
     if versus.verdict == "lower":

@@ -60,8 +60,8 @@ def test_equal_variants_of_two_studies_are_one_job() -> None:
     tutorial = job("learning-rate", rates.index("constant 0.0001"))
     assert tutorial.identity == job("longer", 0).identity
     assert job("learning-rate", 0).identity == job("dropout", 0).identity
-    assert job("layer-shapes", 0).identity != job("dropout", 0).identity, "one of them is probed"
-    assert job("layer-shapes", 0, 1).identity == job("dropout", 0, 1).identity
+    assert job("smallest", 0).identity != job("dropout", 0).identity, "one of them is probed"
+    assert job("smallest", 0, 1).identity == job("dropout", 0, 1).identity
 
 
 def test_longer_training_resumes_from_the_shorter_one() -> None:
