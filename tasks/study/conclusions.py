@@ -57,6 +57,8 @@ def plain_answer(rows: Sequence[Row]) -> str:
             seeds = counted(max(len(row.results) for row in found), "seed")
             names = listed([f"“{row.variant}”" for row in found])
             sentences.append(f"{names} {words.format(first=first, seeds=seeds)}")
+    if len(rows) == 2 and sentences:
+        sentences[-1] += how_much(rows[1], rows[0])
     for most, share in ((True, "most"), (False, "some")):
         failing = [f"“{row.variant}”" for row in rows if row.failed and row.mostly_fails == most]
         if failing:
@@ -65,6 +67,18 @@ def plain_answer(rows: Sequence[Row]) -> str:
     return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences) or (
         "Nothing was compared."
     )
+
+
+def how_much(row: Row, first: Row) -> str:
+    """Return the size of a difference and what it costs, to end the sentence about it."""
+    parts = []
+    if verdict(row) in ("higher", "lower"):
+        parts.append(f"by {points(abs(gain(row))).removeprefix('+')}")
+    if row.time and row.time.verdict in ("higher", "lower") and row.costs != first.costs:
+        parts.append(
+            f"and an iteration takes {exp(row.time.interval.mean):.2f} times the processor time"
+        )
+    return "".join(f", {part}" for part in parts)
 
 
 PLAIN = {

@@ -16,12 +16,12 @@ NBSP = "\N{NO-BREAK SPACE}"
 
 def test_difference_is_stated_with_its_size() -> None:
     made = answer(row("none", MANY), row("half", [n + 50 for n in MANY])).conclusion
-    assert made.answer == "“half” is more accurate than “none”."
+    assert made.answer == "“half” is more accurate than “none”, by 0.50 points."
     assert made.numbers == (
         "Better than “none”: “half” by 0.50 points (95 % interval 0.50 to 0.50).",
     )
     made = answer(row("none", MANY), row("half", [n - 99 for n in MANY])).conclusion
-    assert made.answer == "“half” is less accurate than “none”."
+    assert made.answer == "“half” is less accurate than “none”, by 0.99 points."
     assert made.numbers[0].startswith(
         "Worse than “none”: “half” by 0.99 points (95 % interval 0.99"
     )
@@ -95,6 +95,9 @@ def test_time_is_stated_with_the_multiply_adds() -> None:
     text = text_of(row("pooled", MANY), row("not pooled", slow, costs=costs))
     assert "“not pooled” 3.05 times the processor time (95 % interval" in text
     assert "for 2.00 times the multiply-adds." in text
+    assert re.match(
+        r"“not pooled” is .*, and an iteration takes 3.05 times the processor time", text
+    )
     assert "processor time" not in text_of(row("pooled", MANY), row("the same work", slow))
     unsure = [result(right, (6.0, 20.0, 13.0)[n % 3]) for n, right in enumerate(MANY)]
     text = text_of(row("pooled", MANY), row("not pooled", unsure, costs=costs))
@@ -178,7 +181,7 @@ def test_learning_curve_is_given_up_to_the_longer_run() -> None:
     once = row("once as long", [run(right, 3, 0.97) for right in MANY])
     twice = row("twice as long", [run(right + 20, 5, 0.99) for right in MANY])
     text = text_of(once, twice, name="longer")
-    assert text.startswith("Yes. “twice as long” is more accurate than “once as long”.")
+    assert text.startswith("Yes. “twice as long” is more accurate than “once as long”, by 0.20 po")
     assert "100: 91.00\N{NO-BREAK SPACE}%; 200: 92.00" in text
     assert "400: 94.00" in text
     assert "there was something left to learn" in text

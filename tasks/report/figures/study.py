@@ -161,6 +161,7 @@ def draw_panel(axes: Axes, panel: ChartPanel) -> None:
     style_axes(axes)
     percent_axis(axes, False, [max(LEAST_ERROR, y) for s in panel.series for y in s.ys])
     axes.set_xscale("log")
+    axes.margins(x=0.08)  # room for half of a label at the end
     numbers = [x for series in panel.series for x in series.xs]
     ticks = round_ticks(min(numbers), max(numbers))
     axes.xaxis.set_major_locator(FixedLocator(ticks))
@@ -178,12 +179,10 @@ def draw_panel(axes: Axes, panel: ChartPanel) -> None:
         labelcolor=INK,
         borderaxespad=0,
     )
-    if ticks[-1] > max(numbers) / 1.15:
-        axes.get_xticklabels()[-1].set_horizontalalignment("right")
 
 
 def round_ticks(low: float, high: float) -> list[float]:
-    """Return at most five round numbers from low to high, evenly spread on a log scale."""
+    """Return at most four round numbers from low to high, evenly spread on a log scale."""
     for digits in ((1, 2, 5), (1, 3), (1,)):
         ticks = [
             m * 10.0**p
@@ -191,9 +190,9 @@ def round_ticks(low: float, high: float) -> list[float]:
             for m in digits
             if low / 1.01 <= m * 10.0**p <= 1.01 * high
         ]
-        if len(ticks) <= 5:
+        if len(ticks) <= 4:
             return ticks
-    return ticks[:: len(ticks) // 5 + 1]
+    return ticks[:: len(ticks) // 4 + 1]
 
 
 def draw_series(axes: Axes, series: ChartSeries, colour: str) -> None:
