@@ -23,7 +23,10 @@ from tasks.engine.store import Store  # noqa: E402
 set_prefect_defaults()
 
 
-LONG = ("e2e/test_deployments.py", "flows", "e2e", "remote", "runtime", "engine/cache", "model")
+LONG = (
+    *("e2e/test_deployments.py", "flows", "e2e", "remote", "runtime", "engine/cache", "model"),
+    *("champion/test_registry.py", "report/figures/test_canvas.py", "engine/test_lease.py"),
+)
 """Places of the longest tests."""
 
 

@@ -40,7 +40,13 @@ def url_store(s3: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stor
     return store
 
 
-EVERYWHERE = pytest.mark.parametrize("store", ["folder", "url"], indirect=True)
+AT_A_URL = pytest.mark.parametrize(
+    "store", [pytest.param("url", marks=pytest.mark.slow)], indirect=True
+)
+"""Run a test with an artifact root at a URL: on a server for S3."""
+EVERYWHERE = pytest.mark.parametrize(
+    "store", ["folder", pytest.param("url", marks=pytest.mark.slow)], indirect=True
+)
 """Run a test with an artifact root in a folder, and with one at a URL."""
 
 

@@ -19,10 +19,9 @@ from tasks.engine.store import Store, open_store
 from tasks.runtime.errors import PipelineError
 from tasks.settings import RetrainSettings
 
-from .conftest import EVERYWHERE, Files, facts
+from .conftest import AT_A_URL, EVERYWHERE, Files, facts
 
 Promote = Callable[..., str]
-AT_A_URL = pytest.mark.parametrize("store", ["url"], indirect=True)
 
 
 @AT_A_URL
