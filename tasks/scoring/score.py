@@ -76,13 +76,10 @@ def current_champion(champions: Champions) -> Champion:
         why = "; ".join(found.problems) or f"no champion in {champions.address} yet"
         others = [name for name in registry_names(champions.store) if name != champions.name]
         named = f"; there are others: --champion {', '.join(others)}" if others else ""
-        if kept_out := read_kept_out(champions):
-            raise PipelineError(
-                f"{why}; the last challenger was kept out: {kept_out[-1].why}{named}"
-            )
-        raise PipelineError(
-            f"{why}; train one with `python flows/retrain.py{champions.options}`{named}"
-        )
+        advice = f"train one with `python flows/retrain.py{champions.options}`"
+        if not found.problems and (kept_out := read_kept_out(champions)):
+            advice = f"the last challenger was kept out: {kept_out[-1].why}"
+        raise PipelineError(f"{why}; {advice}{named}")
     for problem in found.problems:
         log.warning(f"{problem}; using {found.champion.id}, the one before")
     return found.champion

@@ -11,7 +11,7 @@ from tasks.engine.store import Store
 from tasks.runtime.errors import PipelineError
 from tasks.scoring.score import current_champion
 
-from .conftest import EVERYWHERE, facts
+from .conftest import EVERYWHERE, Files, facts
 
 Promote = Callable[..., str]
 
@@ -71,4 +71,15 @@ def test_scoring_without_a_champion_says_why_the_last_challenger_was_kept_out(
     for model, why in (("b" * 64, "too bad"), ("c" * 64, "below the floor")):
         record_kept_out(champions, model, facts(90), "a test", why, champion=None)
     with pytest.raises(PipelineError, match=r"yet; the last challenger was kept out: below the f"):
+        current_champion(champions)
+
+
+@EVERYWHERE
+def test_scoring_with_a_damaged_champion_alone_advises_to_train(
+    champions: Champions, promote: Promote, files: Files
+) -> None:
+    first = promote("first")
+    record_kept_out(champions, "b" * 64, facts(90), "a test", "worse", champion=first)
+    files.damage(first)
+    with pytest.raises(PipelineError, match=rf"^champion {first}: .*; train one with `python fl"):
         current_champion(champions)
