@@ -24,8 +24,16 @@ set_prefect_defaults()
 
 
 LONG = (
-    *("e2e/test_deployments.py", "flows", "e2e", "remote", "runtime", "engine/cache", "model"),
-    *("champion/test_registry.py", "report/figures/test_canvas.py", "engine/test_lease.py"),
+    "e2e/test_deployments.py",
+    "flows",
+    "e2e",
+    "remote",
+    "runtime",
+    "engine/cache",
+    "model",
+    "champion/test_registry.py",
+    "report/figures/test_canvas.py",
+    "engine/test_lease.py",
 )
 """Places of the longest tests."""
 

@@ -141,7 +141,6 @@ def make_row(
     *,
     command: str = "",
     compares: bool = True,
-    stopped: int | None = None,
 ) -> Row:
     """Return the statistics of one variant, without comparison."""
     results = tuple(outcome if isinstance(outcome, RunResult) else None for outcome in outcomes)
@@ -153,7 +152,6 @@ def make_row(
         settings=settings,
         command=command,
         compares=compares,
-        stopped=stopped,
         costs=costs,
         results=results,
         failures=tuple(failures),

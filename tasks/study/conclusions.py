@@ -73,11 +73,9 @@ def how_much(row: Row, first: Row) -> str:
     """Return the size of a difference and what it costs, to end the sentence about it."""
     parts = []
     if verdict(row) in ("higher", "lower"):
-        parts.append(f"by {points(abs(gain(row))).removeprefix('+')}")
+        parts.append(f"by {without_sign(abs(gain(row)))} points")
     if row.time and row.time.verdict in ("higher", "lower") and row.costs != first.costs:
-        parts.append(
-            f"and an iteration takes {exp(row.time.interval.mean):.2f} times the processor time"
-        )
+        parts.append(f"and an iteration takes {times_as_long(row.time)}")
     return "".join(f", {part}" for part in parts)
 
 
@@ -188,10 +186,15 @@ def multiple(number: float, of: float) -> str:
     return f"{number / of:.2f} times"
 
 
+def times_as_long(time: Comparison) -> str:
+    """Return a ratio of times as text."""
+    return f"{exp(time.interval.mean):.2f} times the processor time"
+
+
 def time_as_text(time: Comparison) -> str:
     """Return a comparison of times as text."""
     interval = time.interval
-    text = f"{exp(interval.mean):.2f} times the processor time"
+    text = times_as_long(time)
     if interval.low is not None and interval.high is not None:
         text += f" (95 % interval {exp(interval.low):.2f} to {exp(interval.high):.2f})"
     if time.verdict == "same":
@@ -316,15 +319,13 @@ def gain(row: Row) -> float:
 
 def difference_text(versus: Comparison) -> str:
     """Return a difference and its interval as text, without a sign where words tell it."""
-    low, mean, high = versus.interval.low, versus.interval.mean, versus.interval.high
-    if versus.verdict == "lower":
-        low, mean, high = None if high is None else -high, -mean, None if low is None else -low
-    plus = "+" if versus.verdict in ("higher", "lower") else ""
-    text = f"{signed_hundredths(mean).removeprefix(plus)} points"
-    if low is None or high is None:
+    sign = -1 if versus.verdict == "lower" else 1
+    write = without_sign if versus.verdict in ("higher", "lower") else signed_hundredths
+    text = f"{write(sign * versus.interval.mean)} points"
+    if versus.interval.low is None or versus.interval.high is None:
         return text
-    low_text, high_text = (signed_hundredths(end).removeprefix(plus) for end in (low, high))
-    return f"{text} (95 % interval {low_text} to {high_text})"
+    low, high = sorted((sign * versus.interval.low, sign * versus.interval.high))
+    return f"{text} (95 % interval {write(low)} to {write(high)})"
 
 
 def points(share: float) -> str:
@@ -336,6 +337,11 @@ def signed_hundredths(share: float) -> str:
     """Return a share in hundredths with its sign: 0.0012 → +0.12; zero has no sign."""
     hundredths = round(10_000 * share)
     return f"{hundredths / 100:+.2f}".replace("-", MINUS) if hundredths else "0.00"
+
+
+def without_sign(share: float) -> str:
+    """Return a share in hundredths without a plus: 0.0012 → 0.12."""
+    return signed_hundredths(share).removeprefix("+")
 
 
 def accuracy_with_interval(interval: Interval) -> str:

@@ -112,7 +112,11 @@ def look_until_decided(
     """
     stopped: dict[str, int] = {}
     for number, look in enumerate(planned, start=1):
-        rows = compare(rows_of(look.seeds, stopped), planned[:number])
+        found = [
+            row.model_copy(update={"stopped": stopped.get(row.variant)})
+            for row in rows_of(look.seeds, stopped)
+        ]
+        rows = compare(found, planned[:number])
         stopped = {r.variant: look.seeds for r in rows[1:] if r.decided} | stopped
         if len(stopped) == len(rows[1:]):
             break
@@ -155,7 +159,6 @@ def run_variants(
             [outcomes.get(job.identity) if isinstance(job, Job) else job for job in row],
             command=run_command(study, variant, context, row[0]),
             compares=variant.compares,
-            stopped=stopped.get(variant.name),
         )
         for variant, row in zip(variants, planned, strict=True)
     ]

@@ -76,9 +76,7 @@ def simulate(
 
     def rows_of(seeds: int, stopped: Mapping[str, int]) -> list[Row]:
         return [
-            make_row(
-                f"{v}", "", None, of[: stopped.get(f"{v}", seeds)], stopped=stopped.get(f"{v}")
-            )
+            make_row(f"{v}", "", None, of[: stopped.get(f"{v}", seeds)])
             for v, of in enumerate(trials)
         ]
 

@@ -21,11 +21,7 @@ def test_variant_that_is_decided_gets_no_further_seeds() -> None:
 
     def rows_of(seeds: int, stopped: Mapping[str, int]) -> list[Row]:
         asked.append((seeds, dict(stopped)))
-        ends = {name: stopped.get(name) for name in variants}
-        return [
-            row(name, of[: ends[name] or seeds], stopped=ends[name])
-            for name, of in variants.items()
-        ]
+        return [row(name, of[: stopped.get(name, seeds)]) for name, of in variants.items()]
 
     rows, seen = look_until_decided(looks, rows_of)
     assert asked == [(first, {}), (last, {"far worse": first})]
@@ -51,10 +47,9 @@ def test_claims_of_a_stopped_variant_rest_on_its_own_looks() -> None:
     worse = [n - 500 for n in MANY]
 
     def rows_of(seeds: int, stopped: Mapping[str, int]) -> list[Row]:
-        end = stopped.get("worse")
         return [
             row("as it is", MANY[:seeds]),
-            row("worse", worse[: end or seeds], stopped=end),
+            row("worse", worse[: stopped.get("worse", seeds)]),
             row("unclear", [n - 10 * (n % 2) for n in MANY[:seeds]][::-1]),
         ]
 
