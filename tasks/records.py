@@ -148,7 +148,7 @@ class Device(Record):
     name: str
     reason: str
     """Reason of the choice."""
-    precision: Literal["float32", "mixed_float16"] = "float32"
+    precision: Literal["float32", "bfloat16"] = "float32"
     xla: bool = False
     """Whether the update is compiled by XLA."""
 

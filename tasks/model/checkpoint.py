@@ -6,11 +6,6 @@ A checkpoint's tensors, float32 but for the iteration and the state of dropout (
     adam/momentum/<layer>/kernel|bias     Adam's running mean of the gradient
     adam/velocity/<layer>/kernel|bias     … and of its square
     iteration                             int64 scalar
-
-and after mixed precision (see optimizer.py):
-
-    loss_scale/scale, loss_scale/steps    float32 and int64 scalars
-    adam/updates                          int64 scalar: Adam's own count, if updates were skipped
 """
 
 from collections.abc import Iterator
@@ -66,8 +61,6 @@ def get_state(
         state[f"weights/{name}"] = weights.numpy()
         state[f"adam/momentum/{name}"] = momentum.numpy()
         state[f"adam/velocity/{name}"] = velocity.numpy()
-    if (updates := int(optimizer.iterations.numpy())) != iteration:
-        state["adam/updates"] = np.array(updates, np.int64)
     return state
 
 
@@ -81,7 +74,7 @@ def set_state(
     for name, _, momentum, velocity in with_moments(network, optimizer):
         momentum.assign(state[f"adam/momentum/{name}"])
         velocity.assign(state[f"adam/velocity/{name}"])
-    optimizer.iterations.assign(state.get("adam/updates", state["iteration"]))
+    optimizer.iterations.assign(state["iteration"])
     return int(state["iteration"])
 
 

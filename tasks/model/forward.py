@@ -32,7 +32,8 @@ def forward(network: "keras.Sequential", images: Any, places: Any = None) -> Any
     """
     from keras import layers
 
-    bias_add = load_tensorflow().nn.bias_add
+    tf = load_tensorflow()
+    cast, bias_add = tf.cast, tf.nn.bias_add
     sampled = {} if places is None else sampled_layers(network)
     x, bias = images, None
     for layer, following in zip(network.layers, [*network.layers[1:], None], strict=True):
@@ -43,10 +44,10 @@ def forward(network: "keras.Sequential", images: Any, places: Any = None) -> Any
         elif (
             isinstance(layer, layers.Conv2D)
             and layer.use_bias
-            and layer.compute_dtype == layer.variable_dtype  # else its own call casts
             and isinstance(following, layers.MaxPooling2D)
         ):
-            x, bias = layer.convolution_op(x, layer.kernel), layer.bias
+            x, kernel, bias = (cast(v, layer.compute_dtype) for v in (x, layer.kernel, layer.bias))
+            x = layer.convolution_op(x, kernel)
         elif bias is not None:
             x, bias = bias_add(layer(x), bias), None
         else:

@@ -80,7 +80,7 @@ def make_layers(
             neurons,
             activation=None if last or settings.normalisation else settings.activation,
             use_bias=last or not settings.normalisation,
-            dtype="float32" if last else None,  # in mixed precision, too
+            dtype="float32" if last else None,  # with bfloat16, too
             name=f"fc{n}",
             **initial_values(settings, seeds[convolutions + n - 1]),
         )

@@ -1,13 +1,7 @@
-"""Adam, Muon, their learning rate, and the loss scale of mixed precision.
-
-The loss scale doubles from time to time; it halves when a gradient overflows, and that update is
-skipped.
-"""
+"""Adam, Muon, and their learning rate."""
 
 from functools import cache
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from tasks.settings import TrainingSettings
 
@@ -20,10 +14,6 @@ PyTorch's OneCycleLR, after Smith and Topin, "Super-convergence" (2018)."""
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the iteration in `orthogonalise`; from Jordan, "Muon" (2024)."""
-
-SCALE = "loss_scale/scale"
-STEPS = "loss_scale/steps"
-"""Names of the loss scale's tensors in a checkpoint."""
 
 
 def one_cycle(peak: float, iterations: int) -> "keras.optimizers.schedules.LearningRateSchedule":
@@ -107,45 +97,3 @@ def make_optimizer(
     )
     adam.build(network.trainable_variables)
     return adam
-
-
-def add_loss_scale(
-    adam: "keras.optimizers.Adam", network: "keras.Sequential"
-) -> "keras.optimizers.LossScaleOptimizer":
-    """Wrap Adam in an optimizer with a loss scale.
-
-    Args:
-        adam: built for the network.
-        network: the network to train.
-    """
-    import keras
-
-    optimizer = keras.optimizers.LossScaleOptimizer(adam, name="loss_scale")
-    optimizer.build(network.trainable_variables)
-    return optimizer
-
-
-def set_loss_scale(optimizer: "keras.optimizers.Optimizer", state: dict[str, np.ndarray]) -> None:
-    """Set the loss scale to the value in a checkpoint, or else to its initial value.
-
-    Without a loss scale, nothing happens.
-    """
-    for name, variable in loss_scale_variables(optimizer).items():
-        initial = optimizer.initial_scale if name == SCALE else 0
-        variable.assign(state.get(name, initial))
-
-
-def loss_scale_state(optimizer: "keras.optimizers.Optimizer") -> dict[str, np.ndarray]:
-    """Return the loss scale's tensors for a checkpoint; none if there is no loss scale."""
-    return {name: v.numpy() for name, v in loss_scale_variables(optimizer).items()}
-
-
-def loss_scale_variables(
-    optimizer: "keras.optimizers.Optimizer",
-) -> "dict[str, keras.Variable]":
-    """Return the loss scale's variables by their names in a checkpoint."""
-    import keras
-
-    if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        return {}
-    return {SCALE: optimizer.dynamic_scale, STEPS: optimizer.step_counter}

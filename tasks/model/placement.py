@@ -9,6 +9,7 @@ import numpy as np
 from tasks.model.device import choose_device, load_tensorflow
 from tasks.records import Device
 from tasks.runtime.errors import PipelineError
+from tasks.runtime.processor import has_bfloat16
 from tasks.settings import NetworkSettings, TrainingSettings
 
 
@@ -16,12 +17,18 @@ def choose_placement(settings: TrainingSettings, network: NetworkSettings) -> De
     """Choose processor, precision and compiler for the training on this machine.
 
     Raises:
-        PipelineError: a requested GPU is missing, or XLA cannot compile the network.
+        PipelineError: a requested GPU is missing, the processor has no instructions for the
+            precision, or XLA cannot compile the network.
     """
     device = choose_device(settings.device)
+    if settings.precision == "bfloat16" and device.kind == "CPU" and not has_bfloat16():
+        raise PipelineError(
+            "--precision bfloat16: this processor has no instructions for it, and would be slower;"
+            " use float32"
+        )
     return device.model_copy(
         update={
-            "precision": "mixed_float16" if settings.precision == "mixed" else "float32",
+            "precision": settings.precision,
             "xla": choose_xla(settings.xla, device.kind, network.pooling),
         }
     )
@@ -52,10 +59,10 @@ def choose_xla(
 
 
 def describe(device: Device) -> str:
-    """Describe a device in one line, e.g. `GPU: NVIDIA L4 (requested), mixed precision, XLA`."""
+    """Describe a device in one line, e.g. `GPU: NVIDIA L4 (requested), bfloat16, XLA`."""
     parts = [
         f"{device.kind}: {device.name} ({device.reason})",
-        *(["mixed precision"] if device.precision == "mixed_float16" else []),
+        *(["bfloat16"] if device.precision == "bfloat16" else []),
         *(["XLA"] if device.xla else []),
     ]
     return ", ".join(parts)

@@ -11,12 +11,7 @@ from tasks.model.checkpoint import get_state, set_state
 from tasks.model.device import load_tensorflow
 from tasks.model.forward import choose_places, forward, sampled_layers
 from tasks.model.network import build_network
-from tasks.model.optimizer import (
-    add_loss_scale,
-    loss_scale_state,
-    make_optimizer,
-    set_loss_scale,
-)
+from tasks.model.optimizer import make_optimizer
 from tasks.model.placement import resident_type
 from tasks.model.precision import layers_in
 from tasks.records import Device, Shape
@@ -36,19 +31,16 @@ class Trainer:
     """A network with its optimizer and its training loop."""
 
     network: "keras.Sequential"
-    adam: "keras.optimizers.Adam"
-    optimizer: "keras.optimizers.Optimizer"
-    """Adam, or the loss-scaling optimizer around it."""
+    optimizer: "keras.optimizers.Adam"
     steps: TrainSteps
 
     def set_state(self, state: dict[str, np.ndarray]) -> int:
         """Restore the tensors of a checkpoint, and return its iteration."""
-        set_loss_scale(self.optimizer, state)
-        return set_state(self.network, self.adam, state)
+        return set_state(self.network, self.optimizer, state)
 
     def get_state(self, iteration: int) -> dict[str, np.ndarray]:
         """Return the tensors of a checkpoint."""
-        return get_state(self.network, self.adam, iteration) | loss_scale_state(self.optimizer)
+        return get_state(self.network, self.optimizer, iteration)
 
 
 def make_trainer(
@@ -69,13 +61,11 @@ def make_trainer(
     """
     with layers_in(device.precision):
         model = build_network(network, shape, training.seed)
-    adam = make_optimizer(model, training, cycle)
-    mixed = device.precision == "mixed_float16"
-    optimizer = add_loss_scale(adam, model) if mixed else adam
+    optimizer = make_optimizer(model, training, cycle)
     update = make_update(model, optimizer, training, device)
     sampled = round(training.sampled_pooling * (cycle or 0))
     steps = make_train_steps(model, update, training, device, sampled)
-    return Trainer(model, adam, optimizer, steps)
+    return Trainer(model, optimizer, steps)
 
 
 def mean_loss(labels: Any, logits: Any, label_smoothing: float = 0.0) -> Any:
@@ -118,7 +108,7 @@ def make_update(
     def update(x: Any, y: Any, places: Any) -> None:
         with tf.GradientTape() as tape:
             logits = forward(network, x, places)
-            loss = optimizer.scale_loss(mean_loss(y, logits, settings.label_smoothing))
+            loss = mean_loss(y, logits, settings.label_smoothing)
         optimizer.apply(tape.gradient(loss, variables), variables)
 
     return tf.function(update, jit_compile=True) if device.xla else update

@@ -14,6 +14,9 @@ LEVELS = {
 }
 """Names in /proc/cpuinfo → instruction sets, the widest first."""
 
+BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+"""Names in /proc/cpuinfo of instructions for bfloat16."""
+
 
 @functools.cache
 def instruction_set() -> str:
@@ -23,6 +26,15 @@ def instruction_set() -> str:
     """
     features = linux_features(Path("/proc/cpuinfo")) or mac_features()
     return widest(features) or platform.machine() or "unknown"
+
+
+@functools.cache
+def has_bfloat16() -> bool:
+    """Return whether this processor multiplies bfloat16; False where TensorFlow makes no use of it.
+
+    TensorFlow's kernels for macOS have no such instructions.
+    """
+    return bool(BFLOAT16 & linux_features(Path("/proc/cpuinfo")))
 
 
 def widest(features: frozenset[str]) -> str | None:

@@ -49,14 +49,13 @@ def test_reuse_does_not_change_results(
     splits: Splits,
     training: TrainingSettings,
 ) -> None:
-    """Covers all state of training: moments, running means, dropout, loss scale."""
+    """Covers all state of training: moments, running means, dropout."""
     network = NetworkSettings(
         conv_filters=(4,), conv_sizes=(3,), dense=(16,), normalisation=True, dropout=0.5
     )
-    mixed = training.model_copy(update={"precision": "mixed"})
 
     def compute(start: Checkpoint) -> tuple[str, str]:
-        segment: Segment = run_stage(train, splits.train, splits.shape, start, network, mixed, 8)
+        segment: Segment = run_stage(train, splits.train, splits.shape, start, network, training, 8)
         checkpoint = segment.checkpoint
         scores: Evaluation = run_stage(
             evaluate, splits.test, splits.shape, checkpoint, network, EvaluationSettings(), 8, ()

@@ -72,8 +72,8 @@ def test_first_gpu_is_used_with_xla(gpus: list[dict[str, Any]]) -> None:
         reason="TensorFlow sees a GPU",
         xla=True,
     )
-    requested = chosen("average", device="gpu", precision="mixed")
-    assert describe(requested) == "GPU: Tesla T4 (requested), mixed precision, XLA"
+    requested = chosen("average", device="gpu", precision="bfloat16")
+    assert describe(requested) == "GPU: Tesla T4 (requested), bfloat16, XLA"
 
 
 @pytest.mark.tensorflow

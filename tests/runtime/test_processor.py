@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.runtime.processor import instruction_set, linux_features, widest
+from tasks.runtime.processor import has_bfloat16, instruction_set, linux_features, widest
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,10 @@ def test_features_of_linux(tmp_path: Path, line: str, name: str | None) -> None:
 def test_without_cpuinfo(tmp_path: Path) -> None:
     assert linux_features(tmp_path / "none") == frozenset()
     assert instruction_set()
+
+
+def test_bfloat16_is_found_where_the_system_lists_it() -> None:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    words = {word for line in lines for word in line.split()}
+    assert has_bfloat16() == bool(words & {"avx512_bf16", "amx_bf16", "bf16"})

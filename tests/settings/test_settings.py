@@ -103,7 +103,7 @@ def test_all_lists_may_be_written_with_commas() -> None:
         (TrainingSettings, {"beta_1": 1}, "less than 1"),
         (TrainingSettings, {"beta_2": -0.1}, "greater than or equal to 0"),
         (TrainingSettings, {"device": "tpu"}, "'auto', 'cpu' or 'gpu'"),
-        (TrainingSettings, {"precision": "half"}, "'float32' or 'mixed'"),
+        (TrainingSettings, {"precision": "mixed"}, "'float32' or 'bfloat16'"),
         (TrainingSettings, {"xla": "yes"}, "'auto', 'on' or 'off'"),
         (NetworkSettings, {"conv_filters": "16,0"}, "greater than or equal to 1"),
         (NetworkSettings, {"conv_filters": [], "conv_sizes": "5"}, "at least 1 item"),
