@@ -20,7 +20,7 @@ run: $(VENV)/installed ## train on MNIST and report; ARGS="--iterations 1000" pa
 demo: $(VENV)/installed ## the same in about a minute, on small digits that need no network
 	@$(BIN)/python flows/pipeline.py --source digits --iterations 1000 --learning-rate 1e-3 $(ARGS)
 
-test: $(VENV)/installed-dev ## run every test that should pass on your machine
+test: $(VENV)/installed-dev ## run the tests; all should pass on your machine
 	@$(BIN)/pytest -n 3 $(BY_FILE) $(ARGS)  # three on two cores: many tests wait for servers
 
 quick: $(VENV)/installed-dev ## run the short tests, without a server, the network and TensorFlow
@@ -28,8 +28,8 @@ quick: $(VENV)/installed-dev ## run the short tests, without a server, the netwo
 
 proofs: $(VENV)/installed-dev ## run longer tests: 10,000 edit sequences, 140 kills, every outage, a week, 12,000 studies
 	@CACHE_SEQUENCES=10000 $(BIN)/pytest tests/engine/cache/test_properties.py $(ARGS)
-	@KILLS=40 $(BIN)/pytest tests/flows/test_kills.py -s $(ARGS)
-	@PROOFS=1 $(BIN)/pytest tests/flows/test_side_by_side.py tests/e2e/test_mnist.py $(ARGS)
+	@PROOFS=1 KILLS=40 $(BIN)/pytest tests/flows/test_kills.py -s $(ARGS)
+	@PROOFS=1 $(BIN)/pytest tests/flows/test_side_by_side.py tests/remote tests/e2e/test_mnist.py $(ARGS)
 	@CHAMPION_KILLS=100 $(BIN)/pytest tests/champion/test_kills.py $(ARGS)
 	@PROOFS=1 $(BIN)/pytest tests/e2e/test_deployments.py tests/e2e/test_outages.py tests/e2e/test_week.py -s $(ARGS)
 	@STUDIES=1000 $(BIN)/pytest tests/study/test_proofs.py -s $(ARGS)

@@ -26,6 +26,7 @@ from tasks.data.dataset import batch_indices, read_split
 from tasks.engine.store import default_root
 from tasks.model.device import cpu_name
 from tasks.runtime.console import console
+from tasks.runtime.processor import has_bfloat16
 
 PROJECT = Path(__file__).resolve().parents[1]
 Comparison = Literal["training", "unchanged", "data", "memory"]
@@ -33,6 +34,7 @@ Measured = dict[str, list[float]]
 
 TRAINING = {
     "this pipeline": ("pipeline",),
+    **({"this pipeline, bfloat16": ("pipeline", "bfloat16")} if has_bfloat16() else {}),
     "tutorial's loop, oneDNN": ("tutorial",),
     "tutorial's loop, TensorFlow's default": ("tutorial",),
     "Keras fit, oneDNN": ("keras_fit", "1"),

@@ -39,7 +39,7 @@ LONG = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest tests first, so that no worker is left alone with one at the end."""
+    """Skip proofs unless asked for; put the longest tests first, so that no worker ends alone."""
     folder = Path(__file__).parent
 
     def rank(item: pytest.Item) -> int:
@@ -47,6 +47,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((n for n, place in enumerate(LONG) if path.startswith(place)), len(LONG))
 
     items.sort(key=rank)
+    for item in items:
+        if "PROOFS" not in os.environ and item.get_closest_marker("proof"):
+            item.add_marker(pytest.mark.skip(reason="long; `make proofs` runs it"))
 
 
 @pytest.fixture

@@ -1,4 +1,6 @@
-"""This project's training loop, as the stage `train` runs it."""
+"""This project's training loop, as the stage `train` runs it, in float32 or another precision."""
+
+import sys
 
 import numpy as np
 
@@ -13,7 +15,9 @@ REPORT_EVERY = 100
 
 load_tensorflow()
 images, labels, batches = clock.data()
-settings, layers = TrainingSettings(precision="float32"), NetworkSettings()
+precision = sys.argv[2] if len(sys.argv) > 2 else "float32"
+settings = TrainingSettings.model_validate({"precision": precision})
+layers = NetworkSettings()
 device = choose_placement(settings, layers)
 with placed_on(device):
     shape = Shape(height=28, width=28, classes=10)

@@ -54,14 +54,12 @@ def test_flow_run_page_shows_the_stages(
     browser: Browser,
     metrics: dict[str, Any],
     artifacts: dict[str, Any],
-    tmp_path: Path,
 ) -> None:
     run = artifacts["mnist-report"]["flow_run_id"]
     with open_page(browser, f"{ui_server}/runs/flow-run/{run}") as (page, _):
         expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
         expect(page.get_by_text("download: running (never run)").first).to_be_visible()
         expect(page.get_by_text(f"{len(metrics['stages'])} Task runs").first).to_be_visible()
-        page.screenshot(path=tmp_path / "flow-run.png")
 
 
 def test_every_figure_and_table_is_an_artifact(
@@ -69,7 +67,6 @@ def test_every_figure_and_table_is_an_artifact(
     browser: Browser,
     report: Path,
     artifacts: dict[str, Any],
-    tmp_path: Path,
 ) -> None:
     figures = {f"mnist-figure-{path.stem}" for path in report.glob("*.png")}
     tables = {f"mnist-{name}" for name in ("confusion-matrix", "milestones", "errors")}
@@ -77,7 +74,6 @@ def test_every_figure_and_table_is_an_artifact(
     with open_page(browser, f"{ui_server}/artifacts") as (page, wrong):
         for key in ("mnist-report", "mnist-confusion-matrix", "mnist-figure-learning-curve"):
             expect(page.get_by_text(key, exact=True)).to_be_visible()
-        page.screenshot(path=tmp_path / "artifacts.png", full_page=True)
     assert wrong == []
 
 
@@ -87,7 +83,6 @@ def test_report_artifact_is_shown_as_markdown(
     report: Path,
     metrics: dict[str, Any],
     artifacts: dict[str, Any],
-    tmp_path: Path,
 ) -> None:
     with open_page(browser, artifact_url(ui_server, artifacts["mnist-report"])) as (page, wrong):
         headline = page.get_by_role("heading", name="on the test split")
@@ -95,7 +90,6 @@ def test_report_artifact_is_shown_as_markdown(
         pictures = page.locator("main img, article img, .markdown-renderer img")
         pictures.first.wait_for()
         shown = pictures.evaluate_all(NATURAL_SIZES)
-        page.screenshot(path=tmp_path / "report.png", full_page=True)
     names = ("learning-curve", "errors-300", "confusion-matrix", "convolution-0")
     assert shown == [size(report / f"{name}.png") for name in names]
     assert wrong == []
@@ -118,14 +112,12 @@ def test_table_artifacts_hold_the_metrics_of_the_run(
     browser: Browser,
     metrics: dict[str, Any],
     artifacts: dict[str, Any],
-    tmp_path: Path,
 ) -> None:
     url = artifact_url(ui_server, artifacts["mnist-confusion-matrix"])
     with open_page(browser, url) as (page, wrong):
         page.locator("tbody tr").first.wait_for()
         head = page.locator("thead th").all_inner_texts()
         rows = [row.locator("td").all_inner_texts() for row in page.locator("tbody tr").all()]
-        page.screenshot(path=tmp_path / "confusion-matrix.png", full_page=True)
     names = metrics["class_names"]
     assert [text for text in head if text] == ["true", *(f"pred {name}" for name in names)]
     numbers = [[int(text) for text in row if text.strip()][1:] for row in rows]
@@ -136,7 +128,7 @@ def test_table_artifacts_hold_the_metrics_of_the_run(
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("window", WIDTHS)
 def test_page_renders_without_errors_or_requests(
-    browser: Browser, report: Path, scheme: Any, window: str, tmp_path: Path
+    browser: Browser, report: Path, scheme: Any, window: str
 ) -> None:
     requests: list[str] = []
     with open_page(
@@ -144,7 +136,6 @@ def test_page_renders_without_errors_or_requests(
         "about:blank",
         color_scheme=scheme,
         viewport={"width": WIDTHS[window], "height": 900},
-        device_scale_factor=2,
     ) as (page, wrong):
         page.on("request", lambda request: requests.append(request.url))
         page.goto((report / "index.html").as_uri())
@@ -153,7 +144,6 @@ def test_page_renders_without_errors_or_requests(
         inside = page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         assert inside, "the page is wider than the window"
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        page.screenshot(path=tmp_path / f"page-{window}-{scheme}.png", full_page=True)
     brightness = max(map(int, re.findall(r"\d+", background)[:3]))
     assert (brightness > 128) == (scheme == "light")
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []

@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -33,7 +34,6 @@ from tasks.runtime.deploy import RETIRED
 from tasks.settings import Settings
 from tasks.settings.form import FormSettings
 
-in_proofs = pytest.mark.skipif("PROOFS" not in os.environ, reason="long; `make proofs` runs it")
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow, pytest.mark.slow]
 
 TRAINING = "mnist-pipeline/train-on-demand"
@@ -286,45 +286,56 @@ def test_webhook_is_told_of_a_promotion(
     assert message["type"] == "application/json"
 
 
-@pytest.mark.parametrize("ui", UIS)
-def test_preset_chosen_in_the_form_is_trained(
-    site: Site, promoted: UUID, browser: Browser, source: Path, ui: str, tmp_path: Path
-) -> None:
-    changed = {"v1": {}, "v2": {"Iterations": "30"}}[ui]
-    root = tmp_path / "artifacts"
-    more = {"Digests": "none", "Artifacts": str(root)}
-    first = {"Source": str(source), **changed}
-    run = submit_form(site, browser, ui, TRAINING, "fast", first, more, tmp_path)
-    with site.client() as client:
-        values = client.read_flow_run(run).parameters["settings"]
-    given = {name: value for name, value in values.items() if value is not None}
-    iterations = {"iterations": 30} if changed else {}
-    assert given == {
-        **{"preset": "fast", "source": str(source)},
-        **iterations,
-        "more": {"digests": "none", "artifacts": str(root)},
-    }
-    state = site.wait_until_final(run)
-    assert state.is_completed(), site.said("first")
-    settings = json.loads((root / "latest/report/metrics.json").read_text())["settings"]
-    assert settings["schedule"]["iterations"] == iterations.get("iterations", 450)
-    assert settings["training"]["learning_rate"] == 1e-2
-    assert settings["training"]["rate_schedule"] == "one-cycle"
-
-
-@pytest.mark.parametrize("ui", UIS)
-def test_untouched_fields_of_the_form_take_the_preset(
-    site: Site, first_worker: object, browser: Browser, ui: str, tmp_path: Path
-) -> None:
+@contextmanager
+def nothing_started(site: Site) -> Iterator[None]:
+    """Pause the queue of runs on demand."""
     with site.client() as client:
         queue = client.read_work_queue_by_name("train-on-demand", work_pool_name="mnist")
         client.update_work_queue(queue.id, is_paused=True)
-    run = submit_form(site, browser, ui, TRAINING, "best", {}, {}, tmp_path)
-    with site.client() as client:
-        values = client.read_flow_run(run).parameters["settings"]
-        client.delete_flow_run(run)
+        yield
         client.update_work_queue(queue.id, is_paused=False)
-    assert FormSettings.model_validate(values).settings() == Settings(preset="best")
+
+
+def take_parameters(site: Site, run: UUID) -> dict[str, Any]:
+    """Return the settings that a form gave a run, and delete the run."""
+    with site.client() as client:
+        values: dict[str, Any] = client.read_flow_run(run).parameters["settings"]
+        client.delete_flow_run(run)
+    return values
+
+
+def given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+@pytest.mark.parametrize("ui", UIS)
+def test_fields_of_the_form_become_settings(
+    site: Site, first_worker: object, browser: Browser, source: Path, ui: str
+) -> None:
+    first = {"Source": str(source), "Iterations": "30"}
+    with nothing_started(site):
+        untouched = submit_form(site, browser, ui, TRAINING, "best", {}, {})
+        filled = submit_form(site, browser, ui, TRAINING, "fast", first, {"Digests": "none"})
+        values = take_parameters(site, untouched)
+        assert FormSettings.model_validate(values).settings() == Settings(preset="best")
+        assert given(take_parameters(site, filled)) == {
+            **{"preset": "fast", "source": str(source), "iterations": 30},
+            "more": {"digests": "none"},
+        }
+
+
+def test_preset_chosen_in_the_form_is_trained(
+    site: Site, promoted: UUID, browser: Browser, source: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "artifacts"
+    more = {"Digests": "none", "Artifacts": str(root)}
+    run = submit_form(site, browser, "v2", TRAINING, "fast", {"Source": str(source)}, more)
+    state = site.wait_until_final(run)
+    assert state.is_completed(), site.said("first")
+    settings = json.loads((root / "latest/report/metrics.json").read_text())["settings"]
+    assert settings["schedule"]["iterations"] == 450
+    assert settings["training"]["learning_rate"] == 1e-2
+    assert settings["training"]["rate_schedule"] == "one-cycle"
 
 
 def test_run_with_a_killed_process_is_reported_as_crashed_by_its_worker(
@@ -346,7 +357,7 @@ def test_run_with_a_killed_process_is_reported_as_crashed_by_its_worker(
     assert message["payload"]["flow"] == "score-batch"
 
 
-@in_proofs
+@pytest.mark.proof
 def test_run_of_a_killed_worker_is_marked_crashed_and_the_next_run_resumes(
     site: Site,
     promoted: UUID,
@@ -454,6 +465,7 @@ def test_runs_of_a_power_cut_crash_and_the_next_run_completes(
     assert site.wait_until_final(following).is_completed(), site.said("third")
 
 
+@pytest.mark.proof
 def test_run_goes_on_while_the_server_restarts(
     site: Site, promoted: UUID, parameters: Callable[..., dict[str, Any]]
 ) -> None:

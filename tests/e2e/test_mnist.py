@@ -4,7 +4,6 @@ One run with `--preset fast` serves all; the default settings are tried in `make
 """
 
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -261,7 +260,7 @@ def test_hovering_over_an_output_shows_its_sum(browser: Browser, trained: Live) 
     assert wrong == []
 
 
-@pytest.mark.skipif("PROOFS" not in os.environ, reason="long; `make proofs` runs it")
+@pytest.mark.proof
 def test_default_settings_learn_as_in_the_tutorial(trained: Live) -> None:
     home = str(trained.root.with_name("home"))
     done = run_pipeline("--iterations", "100", "--artifacts", trained.root, PREFECT_HOME=home)

@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.server,
     pytest.mark.tensorflow,
     pytest.mark.slow,
-    pytest.mark.skipif("PROOFS" not in os.environ, reason="long; `make proofs` runs it"),
+    pytest.mark.proof,
 ]
 
 SILENCE = 35

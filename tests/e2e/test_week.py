@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.server,
     pytest.mark.tensorflow,
     pytest.mark.slow,
-    pytest.mark.skipif("PROOFS" not in os.environ, reason="long; `make proofs` runs it"),
+    pytest.mark.proof,
 ]
 
 MONDAY = datetime.datetime(2026, 3, 2, 5, tzinfo=datetime.UTC)

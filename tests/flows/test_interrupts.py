@@ -51,12 +51,12 @@ def processes_with_environment(text: str) -> Iterator[int]:
 
 
 def stop_while_training(
-    root: Path, home: Path, number: signal.Signals, moment: str
+    root: Path, environment: dict[str, str], number: signal.Signals, moment: str
 ) -> tuple[int, list[str]]:
     """Send a signal to the process group of a run during training, as a terminal does."""
     with subprocess.Popen(
         [sys.executable, str(PIPELINE), *TRAINING, "--artifacts", str(root)],
-        env={**os.environ, "PREFECT_HOME": str(home)},
+        env={**os.environ, **environment},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -74,16 +74,17 @@ def stop_while_training(
 def test_runs_resume_after_interrupt_termination_and_kill(
     prefect_server: str, tmp_path: Path
 ) -> None:
-    """The final checkpoint equals that of an uninterrupted run."""
+    """The final checkpoint equals that of an uninterrupted run; a temporary server ends, too."""
     root, home = tmp_path / "artifacts", tmp_path / "home"
+    temporary, running = {"PREFECT_HOME": str(home)}, {"PREFECT_API_URL": prefect_server}
     begun = 0
-    for number, moment, code, last in (
-        (signal.SIGINT, 101, 130, "error: interrupted; finished stages"),
-        (signal.SIGTERM, 301, 143, "error: terminated; finished stages"),
+    for number, server, moment, code, last in (
+        (signal.SIGINT, running, 101, 130, "error: interrupted; finished stages"),
+        (signal.SIGTERM, temporary, 301, 143, "error: terminated; finished stages"),
         # A kill saves nothing; the run resumes from what was saved before.
-        (signal.SIGKILL, 601, -9, ""),
+        (signal.SIGKILL, running, 601, -9, ""),
     ):
-        ended, lines = stop_while_training(root, home, number, f"Iteration: {moment:>6},")
+        ended, lines = stop_while_training(root, server, number, f"Iteration: {moment:>6},")
         assert ended == code, lines
         assert lines[-1].startswith(last)
         assert not [line for line in lines if "Traceback" in line or "ERROR" in line]

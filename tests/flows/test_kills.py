@@ -1,6 +1,6 @@
 """Test of SIGKILL at random moments of every stage: same outputs, no temporary files.
 
-Four kills by default, forty in `make proofs`; set others with `KILLS=100 KILL_SEED=7`.
+Four kills by default; others with `KILLS=100 KILL_SEED=7`.
 """
 
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from helpers import tiny
 
-pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
+pytestmark = [pytest.mark.server, pytest.mark.tensorflow, pytest.mark.proof]
 
 KILLS = int(os.environ.get("KILLS", "4"))
 SEED = int(os.environ.get("KILL_SEED", "0"))

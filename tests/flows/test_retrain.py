@@ -39,11 +39,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def retrain(prefect_server: str, source: Path, root: Path) -> Retrain:
     """Return a function that retrains on the small data set, in this process."""
 
-    def run(iterations: int, artifacts: Path = root, **rule: Any) -> Decision:
+    def run(
+        iterations: int, artifacts: Path = root, data: str = str(source), **rule: Any
+    ) -> Decision:
         from flows.retrain import scheduled_retraining
 
         schedule = {"iterations": iterations, **bars.PARAMETERS["schedule"]}
-        download = {"source": str(source), "digests": "none"}
+        download = {"source": data, "digests": "none"}
         settings = Settings.model_validate(
             {**bars.PARAMETERS, "schedule": schedule, "download": download, "artifacts": artifacts}
         )
@@ -182,11 +184,9 @@ def test_incompatible_data_are_refused_before_training(
     assert {path.name for path in (root / "train").iterdir()} == trained
     assert champions.history() == history
 
-    done = command(
-        *("--iterations", "10", "--new-task", "--floor", "0.01"), data=("--source", "digits")
-    )
-    assert done.code == 0
-    assert done.lines[-2].startswith("retraining: promoted: new task, and ")
+    decision = retrain(10, data="digits", new_task=True, floor=0.01)
+    assert decision.verdict == "promoted"
+    assert decision.reason.startswith("new task, and ")
     champions.rollback(current, by="a test")
 
 

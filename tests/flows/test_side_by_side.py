@@ -1,15 +1,14 @@
-"""Test of concurrent runs on one artifact root: three by default, five in `make proofs`."""
+"""Test of five concurrent runs on one artifact root."""
 
-import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from helpers import tiny
 
-pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
+pytestmark = [pytest.mark.server, pytest.mark.tensorflow, pytest.mark.proof]
 
-SAME = 4 if "PROOFS" in os.environ else 2
+SAME = 4
 LEAN = ("--insights", "none")
 OTHER = (*LEAN, "--learning-rate", "0.01")
 

@@ -1,8 +1,11 @@
 """Headless Chromium for tests: pages and their errors."""
 
+import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,7 +37,7 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def open_page(browser: Browser, url: str, **options: Any) -> Iterator[tuple[Page, list[str]]]:
-    """Open a page in a new context.
+    """Open a page in a new context; with SCREENSHOTS=folder, keep a picture of it at the end.
 
     Yields:
         The page, and a list of its exceptions and console errors.
@@ -46,4 +49,7 @@ def open_page(browser: Browser, url: str, **options: Any) -> Iterator[tuple[Page
     page.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
     page.goto(url)
     yield page, wrong
+    if folder := os.environ.get("SCREENSHOTS"):
+        test = re.sub(r"\W+", "-", os.environ["PYTEST_CURRENT_TEST"].split("::")[-1].split(" ")[0])
+        page.screenshot(path=Path(folder) / f"{test.strip('-')}.png", full_page=True)
     context.close()

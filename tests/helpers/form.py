@@ -1,7 +1,6 @@
 """Prefect's form for a run of a deployment, as a person fills it in, in both of its interfaces."""
 
 import time
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +19,6 @@ def submit_form(
     preset: str,
     first: dict[str, str],
     more: dict[str, str],
-    pictures: Path,
 ) -> UUID:
     """Open the form, fill it in, and submit it; returns the run.
 
@@ -32,7 +30,6 @@ def submit_form(
         preset: name to choose.
         first: text by label, for the fields that are shown first.
         more: text by label, for fields of the group `More`, which is folded at first.
-        pictures: folder for screenshots.
     """
     with site.client() as client:
         found = client.read_deployment_by_name(deployment)
@@ -43,12 +40,10 @@ def submit_form(
         choose(page, ui, "tutorial", preset)
         for label, text in first.items():
             field_of(page, label).fill(text)
-        page.screenshot(path=pictures / f"form-{ui}.png", full_page=True)
         if more:
             page.get_by_role("button" if ui == "v1" else "tab", name="More", exact=True).click()
             for label, text in more.items():
                 field_of(page, label).fill(text)
-            page.screenshot(path=pictures / f"form-{ui}-more.png", full_page=True)
         before = runs_of(site, found.id)
         new: set[UUID] = set()
         until = time.monotonic() + 60

@@ -41,6 +41,7 @@ def bucket_outputs() -> dict[str, str]:
     }
 
 
+@pytest.mark.proof
 def test_only_the_stage_of_a_killed_worker_runs_again(
     prefect_server: str, source: Path, tmp_path: Path, cluster: str, local: dict[str, str]
 ) -> None:
@@ -62,6 +63,7 @@ def test_only_the_stage_of_a_killed_worker_runs_again(
     assert not list(root.glob("*/.*")), "leftovers"
 
 
+@pytest.mark.proof
 def test_a_study_survives_the_death_of_a_worker(
     prefect_server: str, source: Path, tmp_path: Path, cluster: str, local: dict[str, str]
 ) -> None:
