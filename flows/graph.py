@@ -19,9 +19,10 @@ from tasks.model.insights.attribute import attribute
 from tasks.model.insights.embed import embed
 from tasks.model.insights.excite import excite
 from tasks.model.insights.layer_outputs import layer_outputs
+from tasks.model.merge import merge
 from tasks.model.metrics import measure
 from tasks.model.probe import probe
-from tasks.model.train import initialise, train
+from tasks.model.train import initialise, train, train_another
 from tasks.records import (
     Attribution,
     Audit,
@@ -43,7 +44,7 @@ from tasks.records import (
 )
 from tasks.report.draw import draw
 from tasks.report.live.pack import pack_live
-from tasks.settings import Settings
+from tasks.settings import NetworkSettings, Settings
 from tasks.study.result import RunResult, summarise_run
 
 
@@ -133,11 +134,15 @@ def evaluate_on(
 class TrainedNetwork:
     """A trained network, and the way there."""
 
+    network: NetworkSettings
+    """Its layers."""
     checkpoint: Checkpoint
     """The last one."""
     segments: tuple[Segment, ...]
     evaluations: tuple[Evaluation, ...]
     """One for each milestone, before training included."""
+    others: tuple[Segment, ...]
+    """Training of further networks that are part of it."""
 
     @property
     def predictions(self) -> FileRef:
@@ -148,21 +153,53 @@ class TrainedNetwork:
 def train_to_milestones(
     executor: Executor, settings: Settings, images: Split, splits: Splits
 ) -> TrainedNetwork:
-    """Train from one milestone to the next, and evaluate the test split at each."""
+    """Train from one milestone to the next, and evaluate the test split at each.
+
+    With further networks, the last evaluation is that of all of them, merged.
+    """
+    *_, last = settings.schedule.stops
+    count, network = settings.schedule.networks, settings.network
+    others: list[Segment] = []
 
     def evaluate_at(checkpoint: Checkpoint, iteration: int) -> Evaluation:
-        return evaluate_on(executor, settings, splits, splits.test, checkpoint, iteration=iteration)
+        layers = settings.model_copy(update={"network": network})
+        return evaluate_on(executor, layers, splits, splits.test, checkpoint, iteration=iteration)
 
     checkpoint = initialise(
-        executor, shape=splits.shape, network=settings.network, seed=settings.training.seed
+        executor, shape=splits.shape, network=network, seed=settings.training.seed
     )
     segments, evaluations = [], [evaluate_at(checkpoint, 0)]
     for iterations in settings.schedule.stops[1:]:
         segment = train_to(executor, settings, images, splits.shape, checkpoint, iterations)
         checkpoint = segment.checkpoint
         segments.append(segment)
+        if iterations == last and count > 1:
+            others = train_others(executor, settings, images, splits.shape)
+            checkpoints = (checkpoint, *(other.checkpoint for other in others))
+            checkpoint = merge(executor, checkpoints=checkpoints, network=network)
+            network = network.times(count)
         evaluations.append(evaluate_at(checkpoint, iterations))
-    return TrainedNetwork(checkpoint, tuple(segments), tuple(evaluations))
+    return TrainedNetwork(network, checkpoint, tuple(segments), tuple(evaluations), tuple(others))
+
+
+def train_others(
+    executor: Executor, settings: Settings, images: Split, shape: Shape
+) -> list[Segment]:
+    """Train the networks after the first one, each with the next seed."""
+    training, schedule = settings.training, settings.schedule
+    return [
+        train_another(
+            executor,
+            split=images,
+            shape=shape,
+            network=settings.network,
+            training=training.model_copy(update={"seed": (training.seed + number - 1) % 2**64}),
+            iterations=schedule.iterations,
+            cycle=settings.cycle,
+            number=number,
+        )
+        for number in range(2, schedule.networks + 1)
+    ]
 
 
 @dataclass(frozen=True)
@@ -180,7 +217,7 @@ def look_into_network(
     executor: Executor, settings: Settings, splits: Splits, training: TrainedNetwork
 ) -> Insights:
     """Run the stages that look into the trained network."""
-    test, shape, network = splits.test, splits.shape, settings.network
+    test, shape, network = splits.test, splits.shape, training.network
     checkpoint, predictions = training.checkpoint, training.predictions
     excitation = attribution = embedding = None
     layers = layer_outputs(
@@ -241,7 +278,7 @@ def draw_figures(
         evaluations=training.evaluations,
         curves=tuple(segment.curve for segment in training.segments),
         metrics=metrics,
-        network=settings.network,
+        network=training.network,
         layers=insights.layers,
         excitation=insights.excitation,
         attribution=insights.attribution,
@@ -252,12 +289,12 @@ def draw_figures(
 
 def compute_results(executor: Executor, settings: Settings) -> Results:
     """Run all stages from download to figures."""
-    network = settings.network
     data = prepare_data(executor, settings)
     splits = data.splits
     images = training_images(executor, settings, data.download, splits)
     training = train_to_milestones(executor, settings, images, splits)
-    checkpoint, predictions = training.checkpoint, training.predictions
+    network, checkpoint = training.network, training.checkpoint
+    predictions = training.predictions
     model = export(executor, shape=splits.shape, checkpoint=checkpoint, network=network)
     metrics = measure(executor, predictions=predictions, classes=splits.shape.classes)
     label_issues = check_labels(
@@ -282,8 +319,10 @@ def compute_results(executor: Executor, settings: Settings) -> Results:
         download=data.download,
         splits=splits,
         audit=data.audit,
+        network=training.network,
         segments=training.segments,
         evaluations=training.evaluations,
+        others=training.others,
         metrics=metrics,
         label_issues=label_issues,
         model=model,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from tasks.engine.models import FileRef, NotInKey, Record
+from tasks.settings import NetworkSettings
 
 
 class IdxFiles(Record):
@@ -345,9 +346,13 @@ class Results:
     splits: Splits
     audit: Audit
     """Of the splits before anything is dropped."""
+    network: NetworkSettings
+    """Layers of the trained network."""
     segments: tuple[Segment, ...]
     evaluations: tuple[Evaluation, ...]
     """Evaluations of the test split: before training, then after each segment."""
+    others: tuple[Segment, ...]
+    """Training of further networks that are part of the trained one."""
     metrics: Metrics
     """Metrics of the last evaluation."""
     label_issues: LabelIssues

@@ -51,6 +51,8 @@ def study_app() -> App:
             return 0
         selected, budget = select_names(names), SeedBudget.parse(seeds)
         common = settings.plain()
+        if common.schedule.networks > 1:
+            raise PipelineError("--networks: a study compares single networks; leave it out")
         answers: list[Any] = []
 
         def job() -> None:

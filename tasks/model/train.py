@@ -149,13 +149,17 @@ def initialise(work: Workspace, shape: Shape, network: NetworkSettings, seed: in
     Raises:
         PipelineError: the network cannot be built for images of this size.
     """
+    write_tensors(initial_state(network, shape, seed), work.output("checkpoint.safetensors"))
+    return Checkpoint(iteration=0, file=work.finished("checkpoint.safetensors"))
+
+
+def initial_state(network: NetworkSettings, shape: Shape, seed: int) -> dict[str, np.ndarray]:
+    """Return the tensors of a checkpoint before training."""
     check_size(network, shape)  # before TensorFlow is imported
     load_tensorflow()
     model = build_network(network, shape, seed)
     # Adam's moments start at zero, whatever its settings.
-    state = get_state(model, make_optimizer(model, TrainingSettings()), iteration=0)
-    write_tensors(state, work.output("checkpoint.safetensors"))
-    return Checkpoint(iteration=0, file=work.finished("checkpoint.safetensors"))
+    return get_state(model, make_optimizer(model, TrainingSettings()), iteration=0)
 
 
 @stage(libraries=(*LIBRARIES, "pyarrow"), label="train-{iterations}")
@@ -184,6 +188,50 @@ def train(
     Raises:
         PipelineError: a requested GPU is missing, or XLA cannot compile the network.
     """
+    state = read_tensors(work.input(checkpoint.file))
+    return train_from(work, state, split, shape, network, training, iterations, cycle)
+
+
+@stage(libraries=(*LIBRARIES, "pyarrow"), label="train-network-{number}")
+def train_another(
+    work: Workspace,
+    split: Split,
+    shape: Shape,
+    network: NetworkSettings,
+    training: TrainingSettings,
+    iterations: int,
+    cycle: int | None,
+    number: int,
+) -> Segment:
+    """Train one more network, from its initial weights to its last iteration.
+
+    Args:
+        work: inputs and outputs.
+        split: the training split.
+        shape: size of the images and number of classes.
+        network: layers.
+        training: as for `train`, with the seed of this network.
+        iterations: of its training.
+        cycle: iterations of the one-cycle learning rate; None for a constant rate.
+        number: 2 for the second network, and so on.
+    """
+    log.info(f"network {number}, with seed {training.seed}")
+    state = initial_state(network, shape, training.seed)
+    return train_from(work, state, split, shape, network, training, iterations, cycle)
+
+
+def train_from(
+    work: Workspace,
+    state: dict[str, np.ndarray],
+    split: Split,
+    shape: Shape,
+    network: NetworkSettings,
+    training: TrainingSettings,
+    iterations: int,
+    cycle: int | None,
+) -> Segment:
+    """Train from the tensors of a checkpoint; see `train`."""
+    first = int(state["iteration"])
     device = choose_placement(training, network)
     data = read_split(work.input(split.file))
     with (
@@ -193,14 +241,14 @@ def train(
     ):
         log.info(f"training on {describe(device)}")
         saved = load_progress(work.scratch)
-        progress = saved or Progress(read_tensors(work.input(checkpoint.file)))
+        progress = saved or Progress(state)
         iteration = trainer.set_state(progress.state)
-        if iteration > checkpoint.iteration:
+        if iteration > first:
             log.info(f"resumed at iteration {iteration}, where an earlier run was interrupted")
         images = resident(data.images[..., np.newaxis], device.kind)
         labels = resident(data.labels, device.kind)
         run = TrainingRun(trainer, training, images, labels, progress, iteration)
-        run_until(run, checkpoint.iteration, iterations, work.scratch)
+        run_until(run, first, iterations, work.scratch)
         trained = trainer.get_state(run.iteration)
 
     write_tensors(trained, work.output("checkpoint.safetensors"))

@@ -25,6 +25,7 @@ from tasks.records import (
     Segment,
 )
 from tasks.report.live.assemble import live_parts
+from tasks.report.live.steps import count_weights
 from tasks.report.live.story import RunFacts, tell_story
 from tasks.report.page import render
 from tasks.report.summary import (
@@ -55,6 +56,7 @@ def milestones(results: Results) -> list[Milestone]:
     seconds = [0.0]
     for segment in results.segments:
         seconds.append(round(seconds[-1] + segment.seconds, 3))
+    seconds[-1] = round(seconds[-1] + sum(other.seconds for other in results.others), 3)
     return [
         Milestone(iteration=e.iteration, train_seconds=s, **evaluation_score(e).model_dump())
         for e, s in zip(results.evaluations, seconds, strict=True)
@@ -146,10 +148,13 @@ def summarise(
 
 def run_facts(summary: Summary, settings: Settings, results: Results) -> RunFacts:
     """Return the numbers of a run that the story needs."""
+    networks = 1 + len(results.others)
     return RunFacts(
         results.splits.shape,
         summary.class_names,
-        settings.network,
+        results.network,
+        networks,
+        networks * count_weights(settings.network, results.splits.shape),
         results.splits.train.rows,
         settings.training.batch_size,
         [(m.iteration, m.correct, m.total) for m in summary.milestones],

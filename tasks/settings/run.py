@@ -100,6 +100,12 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def networks_have_a_mean(self) -> Self:
+        if self.schedule.networks > 1 and self.network.logits_activation != "none":
+            raise ValueError("--networks: several networks need --logits-activation none")
+        return self
+
+    @model_validator(mode="after")
     def address_of_dask(self) -> Self:
         if self.dask_address and self.runner != "dask" and "runner" in self.model_fields_set:
             raise ValueError("--dask-address goes with --runner dask")

@@ -88,7 +88,7 @@ class TrainingSettings(StageSettings):
 
 
 class ScheduleSettings(BaseModel):
-    """Number of iterations, and milestones."""
+    """Number of iterations, milestones and networks."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -97,6 +97,12 @@ class ScheduleSettings(BaseModel):
         (0, 1, 100, 1_000, 10_000),
         description="Iterations after which the test split is evaluated; those beyond"
         " --iterations are left out, and --iterations itself is always one.",
+    )
+
+    networks: Annotated[int, Field(ge=1, le=20)] = Field(
+        1,
+        description="Networks to train, one after the other, with consecutive seeds. The result is"
+        " one network: all of them side by side, with the mean of their logits.",
     )
 
     @property

@@ -71,25 +71,37 @@ def stop_while_training(
         return run.wait(timeout=60), lines
 
 
-def test_runs_resume_after_interrupt_termination_and_kill(
-    prefect_server: str, tmp_path: Path
+INTERRUPTED = (signal.SIGINT, 101, 130, "error: interrupted; finished stages")
+TERMINATED = (signal.SIGTERM, 301, 143, "error: terminated; finished stages")
+# A kill saves nothing; the run resumes from what was saved before.
+KILLED = (signal.SIGKILL, 601, -9, "")
+
+
+@pytest.mark.parametrize(
+    ("stops", "temporary"),
+    [
+        pytest.param([INTERRUPTED], True, id="temporary server"),
+        pytest.param([INTERRUPTED, TERMINATED, KILLED], False, marks=pytest.mark.proof),
+        pytest.param([TERMINATED, KILLED], True, marks=pytest.mark.proof),
+    ],
+)
+def test_a_stopped_run_resumes(
+    prefect_server: str,
+    tmp_path: Path,
+    stops: list[tuple[signal.Signals, int, int, str]],
+    temporary: bool,
 ) -> None:
     """The final checkpoint equals that of an uninterrupted run; a temporary server ends, too."""
     root, home = tmp_path / "artifacts", tmp_path / "home"
-    temporary, running = {"PREFECT_HOME": str(home)}, {"PREFECT_API_URL": prefect_server}
+    server = {"PREFECT_HOME": str(home)} if temporary else {"PREFECT_API_URL": prefect_server}
     begun = 0
-    for number, server, moment, code, last in (
-        (signal.SIGINT, running, 101, 130, "error: interrupted; finished stages"),
-        (signal.SIGTERM, temporary, 301, 143, "error: terminated; finished stages"),
-        # A kill saves nothing; the run resumes from what was saved before.
-        (signal.SIGKILL, running, 601, -9, ""),
-    ):
+    for number, moment, code, last in stops:
         ended, lines = stop_while_training(root, server, number, f"Iteration: {moment:>6},")
         assert ended == code, lines
-        assert lines[-1].startswith(last)
+        assert not last or lines[-1].startswith(last)
         assert not [line for line in lines if "Traceback" in line or "ERROR" in line]
         assert resumed_iteration(lines) >= begun
-        begun = moment
+        begun = moment if number != signal.SIGKILL else begun
         assert not list(root.glob("train/[0-9a-f]*"))
         until = time.monotonic() + 30
         while list(processes_with_environment(str(home))) and time.monotonic() < until:
@@ -100,7 +112,7 @@ def test_runs_resume_after_interrupt_termination_and_kill(
 
     done = run_pipeline(*TRAINING, "--artifacts", root, PREFECT_API_URL=prefect_server)
     assert done.code == 0, done.lines
-    assert resumed_iteration(done.lines) >= 301
+    assert resumed_iteration(done.lines) >= begun
     assert checkpoint_digest(root) == uninterrupted_digest(tmp_path / "uninterrupted")
     assert not list(root.glob("*/.*"))
 

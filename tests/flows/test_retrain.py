@@ -173,7 +173,7 @@ def test_rolled_back_model_is_not_promoted_again(
 
 
 def test_incompatible_data_are_refused_before_training(
-    champions: Champions, command: Callable[..., Finished], root: Path
+    champions: Champions, command: Callable[..., Finished], retrain: Retrain, root: Path
 ) -> None:
     current, history = champions.current_name(), champions.history()
     trained = {path.name for path in (root / "train").iterdir()}

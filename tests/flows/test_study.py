@@ -47,6 +47,11 @@ def test_unknown_study_is_refused_with_the_known_names(tmp_path: Path) -> None:
     assert done.code == 1
 
 
+def test_several_networks_are_refused(tmp_path: Path) -> None:
+    done = run_script(STUDY, "strides", "--networks", "3", cwd=tmp_path)
+    assert done.lines == ["error: --networks: a study compares single networks; leave it out"]
+
+
 @pytest.mark.parametrize("script", [PIPELINE, STUDY])
 def test_invalid_network_is_refused_before_any_run(script: Path, tmp_path: Path) -> None:
     names = ("strides",) if script == STUDY else ()

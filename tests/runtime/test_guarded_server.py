@@ -154,6 +154,7 @@ def test_a_server_that_cannot_be_used_is_one_line_of_deploying(server: Guarded) 
 
 
 @pytest.mark.tensorflow
+@pytest.mark.proof
 def test_a_password_in_the_address_is_neither_printed_nor_stored(
     server: Guarded, tmp_path: Path
 ) -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from tasks.geometry import for_each, layer_sizes
 from tasks.records import Shape
-from tasks.report.live.steps import count_weights
 from tasks.settings import NetworkSettings
 
 
@@ -17,6 +16,10 @@ class RunFacts:
     names: Sequence[str]
     """Class names."""
     network: NetworkSettings
+    networks: int
+    """Number of networks that it is made of."""
+    learned: int
+    """Number of learned weights and biases."""
     training_images: int
     batch_size: int
     milestones: Sequence[tuple[int, int, int]]
@@ -117,10 +120,13 @@ def layers_words(run: RunFacts) -> str:
         f"The {numbers:,} {source} go {way} the last layer, which has one output for each of the"
         f" {shape.classes} classes."
     )
-    sentences.append(
-        "Softmax makes probabilities of them. All these layers together have"
-        f" {count_weights(network, shape):,} numbers that are learned."
-    )
+    sentences.append("Softmax makes probabilities of them.")
+    if run.networks > 1:
+        sentences.append(
+            f"These are in truth {run.networks} networks side by side, trained one by one: a weight"
+            " from one to another is 0, and the last layer takes the mean of what they say."
+        )
+    sentences.append(f"All these layers together have {run.learned:,} numbers that are learned.")
     return " ".join(sentences)
 
 

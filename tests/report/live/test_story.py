@@ -3,6 +3,7 @@
 from typing import Any
 
 from tasks.records import Shape
+from tasks.report.live.steps import count_weights
 from tasks.report.live.story import RunFacts, tell_story
 from tasks.settings import NetworkSettings
 
@@ -27,7 +28,9 @@ DEEP = NetworkSettings(
 
 
 def story(**changes: Any) -> list[str]:
-    return [caption.text for caption in tell_story(RunFacts(**TUTORIAL | changes))]
+    facts = {"networks": 1, **TUTORIAL, **changes}
+    learned = facts["networks"] * count_weights(facts["network"], facts["shape"])
+    return [caption.text for caption in tell_story(RunFacts(learned=learned, **facts))]
 
 
 def test_story_of_the_default_network() -> None:
@@ -83,3 +86,9 @@ def test_story_of_a_network_without_pooling() -> None:
     assert story(network=NetworkSettings(pooling=("none",)))[2].startswith(
         "This network does not pool"
     )
+
+
+def test_several_networks_are_told_as_such() -> None:
+    layers = story(networks=3, network=NetworkSettings().times(3))[3]
+    assert "Each of the 108 filters of conv2 looks at all 48 outputs of conv1." in layers
+    assert "These are in truth 3 networks side by side, trained one by one" in layers
