@@ -19,7 +19,7 @@ from tasks.model.insights.attribute import attribute
 from tasks.model.insights.embed import embed
 from tasks.model.insights.excite import excite
 from tasks.model.insights.layer_outputs import layer_outputs
-from tasks.model.merge import merge
+from tasks.model.merge import merge_networks
 from tasks.model.metrics import measure
 from tasks.model.probe import probe
 from tasks.model.train import initialise, train, train_another
@@ -176,7 +176,7 @@ def train_to_milestones(
         if iterations == last and count > 1:
             others = train_others(executor, settings, images, splits.shape)
             checkpoints = (checkpoint, *(other.checkpoint for other in others))
-            checkpoint = merge(executor, checkpoints=checkpoints, network=network)
+            checkpoint = merge_networks(executor, checkpoints=checkpoints, network=network)
             network = network.times(count)
         evaluations.append(evaluate_at(checkpoint, iterations))
     return TrainedNetwork(network, checkpoint, tuple(segments), tuple(evaluations), tuple(others))

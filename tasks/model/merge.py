@@ -12,7 +12,7 @@ from tasks.settings import NetworkSettings
 
 
 @stage(libraries=("numpy", "safetensors"))
-def merge(
+def merge_networks(
     work: Workspace, checkpoints: tuple[Checkpoint, ...], network: NetworkSettings
 ) -> Checkpoint:
     """Put networks of the same layers side by side, in one network.

@@ -130,6 +130,7 @@ def summarise(
         metrics=results.metrics,
         train_seconds=reached[-1].train_seconds,
         seed=settings.training.seed,
+        networks=1 + len(results.others),
         device=last_device(results.segments),
         settings=settings.model_dump(mode="json", exclude=NOT_RESULT_SETTINGS),
         data_source=results.download.source,
@@ -148,13 +149,12 @@ def summarise(
 
 def run_facts(summary: Summary, settings: Settings, results: Results) -> RunFacts:
     """Return the numbers of a run that the story needs."""
-    networks = 1 + len(results.others)
     return RunFacts(
         results.splits.shape,
         summary.class_names,
         results.network,
-        networks,
-        networks * count_weights(settings.network, results.splits.shape),
+        summary.networks,
+        summary.networks * count_weights(settings.network, results.splits.shape),
         results.splits.train.rows,
         settings.training.batch_size,
         [(m.iteration, m.correct, m.total) for m in summary.milestones],

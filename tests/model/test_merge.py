@@ -61,7 +61,7 @@ def test_run_with_two_networks_exports_their_mean(tmp_path: Path) -> None:
     with store.in_use():
         results = compute_results(executor, settings)
     (other,) = results.others
-    assert {"train-network-2", "merge"} <= {outcome.name for outcome in executor.outcomes}
+    assert {"train-network-2", "merge-networks"} <= {outcome.name for outcome in executor.outcomes}
     assert [e.iteration for e in results.evaluations] == [0, 1, 40]
 
     images = read_split(store.path(results.splits.test.file)).images

@@ -139,12 +139,19 @@ def learning_words(run: RunFacts) -> str:
             "The weights begin with random values, and this run has not trained them: it gets"
             f" {start} right."
         )
+    others = run.networks - 1
+    rest = f" After the last one, {reached:,} are right."
+    if others:
+        rest = (
+            f" The same is done with {others} more {pluralise(others, 'network')}, from other random"
+            f" values. All together get {reached:,} right."
+        )
     return (
         f"The weights begin with random values: before training, {start} are right. In each of"
         f" {iterations:,} {pluralise(iterations, 'iteration')} the network answers"
         f" {run.batch_size:,} training {pluralise(run.batch_size, 'image')}, and the weights take a"
-        " small step in the direction that makes these answers less wrong. After the last one,"
-        f" {reached:,} are right."
+        " small step in the direction that makes these answers less wrong."
+        f"{rest}"
     )
 
 

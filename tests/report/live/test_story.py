@@ -89,6 +89,10 @@ def test_story_of_a_network_without_pooling() -> None:
 
 
 def test_several_networks_are_told_as_such() -> None:
-    layers = story(networks=3, network=NetworkSettings().times(3))[3]
+    *_, layers, learning, _ = story(networks=3, network=NetworkSettings().times(3))
     assert "Each of the 108 filters of conv2 looks at all 48 outputs of conv1." in layers
     assert "These are in truth 3 networks side by side, trained one by one" in layers
+    assert learning.endswith(
+        "The same is done with 2 more networks, from other random values. All together get 9,880"
+        " right."
+    )
