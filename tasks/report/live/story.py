@@ -143,8 +143,8 @@ def learning_words(run: RunFacts) -> str:
     rest = f" After the last one, {reached:,} are right."
     if others:
         rest = (
-            f" The same is done with {others} more {pluralise(others, 'network')}, from other random"
-            f" values. All together get {reached:,} right."
+            f" The same is done with {others} more {pluralise(others, 'network')}, from other"
+            f" random values. All together get {reached:,} right."
         )
     return (
         f"The weights begin with random values: before training, {start} are right. In each of"
