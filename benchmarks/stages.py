@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -44,9 +45,10 @@ def data_ways(root: Path) -> dict[str, Callable[[], float]]:
 
 def convert_into(store: Store, files: IdxFiles) -> None:
     """Run the stage's function on files of a store, its outputs going to a temporary one."""
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=store.root.parent) as name:
         elsewhere = Store(Path(name))
-        (elsewhere.root / "download").symlink_to(store.root.resolve() / "download")
+        # Hard links: a store follows no symbolic links.
+        shutil.copytree(store.root / "download", elsewhere.root / "download", copy_function=os.link)
         with elsewhere.workspace("convert", "0" * 64) as work:
             convert.function(work, files, ConvertSettings())
 

@@ -72,8 +72,8 @@ class TrainingSettings(StageSettings):
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
-        description="bfloat16: compute in bfloat16, with weights and logits in float32; about a"
-        " quarter less time on processors that have instructions for it (docs/MEASURED.md).",
+        description="bfloat16: compute in bfloat16, with weights and logits in float32; a"
+        " sixth to a quarter less time on processors with instructions for it.",
     )
     xla: Literal["auto", "on", "off"] = Field(
         "auto",
