@@ -21,7 +21,7 @@ demo: $(VENV)/installed ## the same in about a minute, on small digits that need
 	@$(BIN)/python flows/pipeline.py --source digits --iterations 1000 --learning-rate 1e-3 $(ARGS)
 
 test: $(VENV)/installed-dev ## run the tests; all should pass on your machine
-	@$(BIN)/pytest -n 3 $(BY_FILE) $(ARGS)  # three on two cores: many tests wait for servers
+	@$(BIN)/pytest -n 4 $(BY_FILE) $(ARGS)  # four on two cores: many tests wait for servers
 
 quick: $(VENV)/installed-dev ## run the short tests, without a server, the network and TensorFlow
 	@$(BIN)/pytest -n 2 $(BY_FILE) -m "not (slow or server or network or tensorflow)" $(ARGS)
