@@ -80,6 +80,23 @@ def test_bfloat16_keeps_float32_weights_and_resumes_exactly(
         assert 0 < np.abs(end[name] - full[name]).mean() < 0.5 * moved, name
 
 
+def test_sampled_pooling_leads_to_other_weights(
+    root: Store, go_on: Train, training: TrainingSettings, initial: Checkpoint
+) -> None:
+    sampled = training.model_copy(update=MUON)
+    unsampled = sampled.model_copy(update={"sampled_pooling": 0.0})
+    start, full, other = (
+        read_tensors(root.path(checkpoint.file))["weights/conv2/kernel"]
+        for checkpoint in (
+            initial,
+            go_on(initial, 16, sampled).checkpoint,
+            go_on(initial, 16, unsampled).checkpoint,
+        )
+    )
+    moved = np.abs(full - start).mean()
+    assert np.abs(other - full).mean() > 0.1 * moved
+
+
 def test_training_goes_on_in_float32(
     go_on: Train, training: TrainingSettings, initial: Checkpoint
 ) -> None:
