@@ -125,19 +125,18 @@ def start(script: Path, root: Path, home: Path) -> "subprocess.Popen[str]":
 
 
 def test_first_runs_at_once_and_the_database_of_a_newer_prefect(tmp_path: Path) -> None:
-    """Two runs share an empty home and an artifact root."""
+    """Three runs share an empty home, and two of them an artifact root."""
     script, home = tmp_path / "two.py", tmp_path / "home"
     script.write_text(TWO_STAGES)
-    root = tmp_path / "artifacts"
-    runs = [start(script, root, home) for _ in range(2)]
+    runs = [start(script, tmp_path / f"artifacts{number % 2}", home) for number in range(3)]
     ends = [(run.communicate(timeout=300)[1], run.returncode) for run in runs]
-    assert [code for _, code in ends] == [0, 0], ends
+    assert [code for _, code in ends] == [0, 0, 0], ends
     began = [line for text, _ in ends for line in text.splitlines() if ": running (" in line]
-    assert len(began) == 2, "each stage is computed once"
+    assert len(began) == 4, "each stage is computed once in each root"
 
     with closing(sqlite3.connect(home / "prefect.db")) as database, database:
         database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
-    run = start(script, root, home)
+    run = start(script, tmp_path / "artifacts0", home)
     _, lines = run.communicate(timeout=300)
     assert lines == (
         "error: PREFECT_HOME: a newer Prefect has changed the database in it; set PREFECT_HOME to"
