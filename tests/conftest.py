@@ -70,12 +70,17 @@ def browser() -> Iterator["Browser"]:
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[str]:
-    """The URL of a real Prefect server with an empty database, for the whole session."""
-    from prefect.settings import PREFECT_API_URL
-    from prefect.testing.utilities import prefect_test_harness
+def prefect_server(worker_id: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real Prefect server, the same one in all test processes."""
+    from helpers.shared_server import shared_server
+    from prefect.logging.handlers import APILogHandler
+    from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    with prefect_test_harness(server_startup_timeout=120):
-        url = PREFECT_API_URL.value()
-        assert url
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder if worker_id == "master" else folder.parent
+    with (
+        shared_server(folder / "prefect-server") as url,
+        temporary_settings(updates={PREFECT_API_URL: url}),
+    ):
         yield url
+        APILogHandler().flush()

@@ -435,6 +435,7 @@ def arguments_of(
     )
 
 
+@pytest.mark.proof
 def test_runs_of_a_power_cut_crash_and_the_next_run_completes(
     site: Site, promoted: UUID, parameters: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,10 @@ def two_runs(stage: Callable[..., Used], limit: str, root: Path) -> None:
         stage(PrefectExecutor(store), limit, name)
 
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(using, ("one", "other")))
+        # A thread has no context of its own, and in this one's is the server.
+        runs = [pool.submit(copy_context().run, using, name) for name in ("one", "other")]
+        for run in runs:
+            run.result()
 
 
 def test_without_a_limiter_there_is_no_wait() -> None:

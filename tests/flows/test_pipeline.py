@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from helpers import tiny
 from helpers.commands import PIPELINE, Finished, run_pipeline, small_disk
+from helpers.prefect_runs import newest_artifact
 
 from tasks.data.sources.mnist import IDX_FILES
 from tasks.report.formatting import two_decimal_percent
@@ -149,25 +150,14 @@ def test_page_embeds_all_figures(first_run: Finished, root: Path) -> None:
 def test_prefect_artifacts_hold_accuracy_and_confusion_matrix(
     first_run: Finished, root: Path
 ) -> None:
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
-    from prefect.client.schemas.sorting import ArtifactSort
-
-    keys = ["mnist-report", "mnist-confusion-matrix"]
-    with get_client(sync_client=True) as client:
-        artifacts = client.read_artifacts(
-            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=keys)),
-            sort=ArtifactSort.CREATED_DESC,
-        )
-        by_key = {artifact.key: artifact for artifact in reversed(artifacts)}  # the newest one
-        flow_run_id = by_key["mnist-report"].flow_run_id
-        assert flow_run_id
-        assert client.read_flow_run(flow_run_id).name
-    assert set(by_key) == set(keys)
+    report, matrix = (
+        newest_artifact(key, root) for key in ("mnist-report", "mnist-confusion-matrix")
+    )
+    assert report.flow_run_id == matrix.flow_run_id
     metrics = metrics_of(root)
-    assert two_decimal_percent(metrics["test"]["accuracy"]) in by_key["mnist-report"].data
-    assert str(root / "latest/report/index.html") in by_key["mnist-report"].data
-    rows = json.loads(by_key["mnist-confusion-matrix"].data)
+    assert two_decimal_percent(metrics["test"]["accuracy"]) in report.data
+    assert str(root / "latest/report/index.html") in report.data
+    rows = json.loads(matrix.data)
     assert [[row[f"pred {c}"] for c in range(10)] for row in rows] == metrics["confusion_matrix"]
 
 

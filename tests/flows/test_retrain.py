@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from helpers import bars
 from helpers.commands import PREDICT, RETRAIN, Finished, run_script
+from helpers.prefect_runs import newest_artifact
 
 from tasks.champion.registry import Champions
 from tasks.champion.rule import Decision
@@ -79,18 +80,6 @@ def champions(first_run: Decision, root: Path) -> Champions:
     return Champions(Store(root))
 
 
-def newest_artifact(key: str) -> Any:
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
-    from prefect.client.schemas.sorting import ArtifactSort
-
-    with get_client(sync_client=True) as client:
-        return client.read_artifacts(
-            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])),
-            sort=ArtifactSort.CREATED_DESC,
-        )[0]
-
-
 def test_first_model_above_the_floor_becomes_the_champion(
     first_run: Decision, champions: Champions, root: Path
 ) -> None:
@@ -103,7 +92,7 @@ def test_first_model_above_the_floor_becomes_the_champion(
     assert champion.facts.settings["schedule"]["iterations"] == 150
     assert "flow run " in champion.by
     assert champion.why == first_run.reason
-    artifact = newest_artifact("retraining-decision")
+    artifact = newest_artifact("retraining-decision", root)
     assert artifact.data.startswith("# Promoted\n\nNo champion yet, and ")
     assert isinstance(artifact.flow_run_id, UUID)
 
@@ -124,14 +113,14 @@ def test_unchanged_run_is_cached_and_keeps_the_champion(
 
 
 def test_worse_challenger_is_rejected_and_the_artifact_gives_the_reason(
-    champions: Champions, retrain: Retrain
+    champions: Champions, retrain: Retrain, root: Path
 ) -> None:
     before = champions.history()
     decision = retrain(0)
     assert decision.verdict == "kept"
     assert decision.reason.startswith("significantly worse: ")
     assert champions.history() == before
-    markdown = newest_artifact("retraining-decision").data
+    markdown = newest_artifact("retraining-decision", root).data
     assert markdown.startswith("# Kept\n\nSignificantly worse: ")
     assert f"Champion in use: `{before[-1]}`." in markdown
     assert "| Challenger, seed 0 |" in markdown
@@ -208,12 +197,12 @@ def test_invalid_pointer_is_reported_before_training(
 
 
 def test_failed_run_publishes_its_reason_without_secrets(
-    command: Callable[..., Finished], tmp_path: Path
+    command: Callable[..., Finished], root: Path, tmp_path: Path
 ) -> None:
     done = command(data=("--source", f"{tmp_path}/none"))
     assert done.code == 1
     assert done.last.startswith(f"error: --source {tmp_path}/none: ")
-    artifact = newest_artifact("flow-failure")
+    artifact = newest_artifact("flow-failure", root)
     assert artifact.flow_run_id
     lines = artifact.data.splitlines()
     assert lines[:2] == ["# scheduled-retraining: failed", done.last.removeprefix("error: ")]
@@ -239,7 +228,7 @@ def test_run_is_ended_at_the_time_limit(prefect_server: str, tmp_path: Path) -> 
         impatient = scheduled_retraining.with_options(timeout_seconds=1)
         state = impatient(settings, return_state=True)
     assert (state.type, state.name) == (StateType.FAILED, "TimedOut")
-    assert newest_artifact("flow-failure").data.splitlines()[:2] == [
+    assert newest_artifact("flow-failure", tmp_path).data.splitlines()[:2] == [
         "# scheduled-retraining: timedout",
         "Flow run exceeded timeout of 1.0 second(s)",
     ]

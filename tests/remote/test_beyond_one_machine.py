@@ -84,6 +84,7 @@ def test_a_study_survives_the_death_of_a_worker(
     assert not list(root.glob("*/.*")), "leftovers"
 
 
+@pytest.mark.proof
 def test_a_run_resumes_after_a_lost_connection(
     prefect_server: str, source: Path, tmp_path: Path, s3: Wire, local: dict[str, str]
 ) -> None:
