@@ -17,7 +17,7 @@ from tasks.engine.digests import sha256
 from tasks.engine.executors import LocalExecutor
 from tasks.engine.store import Store
 
-pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
+pytestmark = [pytest.mark.server, pytest.mark.tensorflow, pytest.mark.proof]
 
 TRAINING = (
     *("--source", "digits", "--milestones", "0", "--iterations", "1501"),
@@ -80,9 +80,8 @@ KILLED = (signal.SIGKILL, 601, -9, "")
 @pytest.mark.parametrize(
     ("stops", "temporary"),
     [
-        pytest.param([INTERRUPTED], True, id="temporary server"),
-        pytest.param([INTERRUPTED, TERMINATED, KILLED], False, marks=pytest.mark.proof),
-        pytest.param([TERMINATED, KILLED], True, marks=pytest.mark.proof),
+        pytest.param([INTERRUPTED, TERMINATED, KILLED], True, id="temporary server"),
+        pytest.param([INTERRUPTED, TERMINATED, KILLED], False, id="running server"),
     ],
 )
 def test_a_stopped_run_resumes(

@@ -13,7 +13,7 @@ from helpers.s3 import BUCKET, Wire, bucket
 
 from tests.remote.conftest import kill_holder
 
-pytestmark = [pytest.mark.server, pytest.mark.tensorflow, pytest.mark.slow]
+pytestmark = [pytest.mark.server, pytest.mark.tensorflow, pytest.mark.slow, pytest.mark.proof]
 
 LEAN = ("--insights", "none")
 
@@ -41,7 +41,6 @@ def bucket_outputs() -> dict[str, str]:
     }
 
 
-@pytest.mark.proof
 def test_only_the_stage_of_a_killed_worker_runs_again(
     prefect_server: str, source: Path, tmp_path: Path, cluster: str, local: dict[str, str]
 ) -> None:
@@ -63,7 +62,6 @@ def test_only_the_stage_of_a_killed_worker_runs_again(
     assert not list(root.glob("*/.*")), "leftovers"
 
 
-@pytest.mark.proof
 def test_a_study_survives_the_death_of_a_worker(
     prefect_server: str, source: Path, tmp_path: Path, cluster: str, local: dict[str, str]
 ) -> None:
@@ -84,7 +82,6 @@ def test_a_study_survives_the_death_of_a_worker(
     assert not list(root.glob("*/.*")), "leftovers"
 
 
-@pytest.mark.proof
 def test_a_run_resumes_after_a_lost_connection(
     prefect_server: str, source: Path, tmp_path: Path, s3: Wire, local: dict[str, str]
 ) -> None:

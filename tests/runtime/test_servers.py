@@ -12,7 +12,7 @@ import pytest
 
 from tasks.runtime.server import HOST, free_port, wait_until_ready
 
-pytestmark = [pytest.mark.server, pytest.mark.slow]
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.proof]
 
 TWO_STAGES = """
 import sys, time
@@ -124,7 +124,6 @@ def start(script: Path, root: Path, home: Path) -> "subprocess.Popen[str]":
     )
 
 
-@pytest.mark.proof
 def test_first_runs_at_once_and_the_database_of_a_newer_prefect(tmp_path: Path) -> None:
     """Three runs share an empty home, and two of them an artifact root."""
     script, home = tmp_path / "two.py", tmp_path / "home"
