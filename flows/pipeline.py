@@ -31,7 +31,6 @@ from tasks.runtime.hooks import publish_failure_reason
 from tasks.runtime.server import ui_location
 from tasks.runtime.threads import use_threads
 from tasks.settings import Settings
-from tasks.settings.form import FormSettings
 from tasks.settings.runners import task_runner
 
 
@@ -50,23 +49,6 @@ def mnist_pipeline(settings: Settings = Settings()) -> Summary:
         The numbers of the run, as in `artifacts/latest/report/metrics.json`.
     """
     return run_pipeline(settings)
-
-
-@flow(
-    name="mnist-pipeline",
-    on_failure=[publish_failure_reason],
-    on_crashed=[publish_failure_reason],
-)
-def train_on_demand(settings: FormSettings = FormSettings()) -> Summary:
-    """Download, convert, train, evaluate and report, with the settings of a form.
-
-    Args:
-        settings: a preset, and values that replace the preset's.
-
-    Returns:
-        The numbers of the run, as in `artifacts/latest/report/metrics.json`.
-    """
-    return run_pipeline(settings.settings())
 
 
 def run_pipeline(settings: Settings) -> Summary:

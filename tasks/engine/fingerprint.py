@@ -21,7 +21,7 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +37,7 @@ not train again.
 """
 
 
+@functools.cache
 def is_counted(name: str, own: str) -> bool:
     """Return whether a module is part of fingerprints.
 
@@ -65,42 +66,38 @@ def fingerprint(name: str, project: Path = PROJECT) -> Fingerprint:
         name: dotted name of the module, e.g. `tasks.model.train`.
         project: folder that contains the top-level packages.
     """
-    found: dict[str, Module] = {}
     own = name.partition(".")[0]
+    modules: dict[str, Module | None] = {}  # by dotted name; None: no module of the project
+    code: dict[str, str] = {}
     waiting = list(with_packages(name))
     while waiting:
         name = waiting.pop()
-        path = module_path(name, project) if is_counted(name, own) else None
-        if path is None:
+        if name in modules:
             continue
-        label = path.relative_to(project).as_posix()
-        if label not in found:
-            found[label] = load_module(path, name)
-            waiting.extend(found[label].imported)
-    return Fingerprint(
-        code={label: found[label].digest for label in sorted(found)},
-        imports=digest_of_imports(found.values(), project, own),
-    )
+        path = module_path(name, project) if is_counted(name, own) else None
+        modules[name] = module = load_module(path, name) if path else None
+        if path and module:
+            code[path.relative_to(project).as_posix()] = module.digest
+            waiting.extend(module.imported)
+    return Fingerprint(code=dict(sorted(code.items())), imports=digest_of_imports(modules))
 
 
-def digest_of_imports(modules: Iterable["Module"], project: Path, own: str) -> str:
+def digest_of_imports(modules: Mapping[str, "Module | None"]) -> str:
     """Return the digest of which module imports which, without their paths.
 
     It differs when a name comes from another module, although all modules stay the same.
     """
     edges = {
-        " ".join([module.digest, *digests_of_targets(module, project, own)]) for module in modules
+        " ".join([module.digest, *digests_of_targets(module, modules)])
+        for module in modules.values()
+        if module
     }
     return json_sha256(sorted(edges))
 
 
-def digests_of_targets(module: "Module", project: Path, own: str) -> list[str]:
+def digests_of_targets(module: "Module", modules: Mapping[str, "Module | None"]) -> list[str]:
     """Return the digests of the modules that a module imports, without empty ones."""
-    targets = [
-        load_module(path, name).digest
-        for name in module.imported
-        if is_counted(name, own) and (path := module_path(name, project))
-    ]
+    targets = [target.digest for name in module.imported if (target := modules[name])]
     return [digest for digest in targets if digest != EMPTY_MODULE]
 
 
@@ -111,10 +108,10 @@ def dotted_name(path: str) -> str:
 
 def module_path(name: str, project: Path) -> Path | None:
     """Return the file of a module of this project, or None for any other name."""
-    base = project.joinpath(*name.split("."))
-    for path in (base.with_suffix(".py"), base / "__init__.py"):
-        if path.is_file():
-            return path
+    base = os.path.join(project, *name.split("."))  # noqa: PTH118 - thousands at each start
+    for path in (f"{base}.py", f"{base}/__init__.py"):
+        if os.path.isfile(path):  # noqa: PTH113
+            return Path(path)
     return None
 
 
