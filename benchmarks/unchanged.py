@@ -65,6 +65,10 @@ def ways(other_python: str) -> Iterator[dict[str, Callable[[], float]]]:
         found: dict[str, Callable[[], float]] = {
             "pipeline, running server": lambda: seconds(pipeline, PROJECT, **server),
             "bare Prefect, running server": lambda: seconds(bare, PROJECT, **server),
+            "bare Prefect, options read": lambda: seconds([*bare, "options"], PROJECT, **server),
+            "bare Prefect, modules imported": lambda: seconds(
+                [*bare, "modules"], PROJECT, **server
+            ),
             "pipeline, no server": lambda: seconds(pipeline, PROJECT, **home),
             "bare Prefect, temporary server": lambda: seconds(
                 bare, PROJECT, **home, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="120"

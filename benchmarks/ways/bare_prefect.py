@@ -1,4 +1,8 @@
-"""A Prefect flow with as many cached trivial tasks as the pipeline has stages, and no more."""
+"""A Prefect flow with as many cached trivial tasks as the pipeline has stages.
+
+python -m benchmarks.ways.bare_prefect COUNT [options|modules]: nothing more, or the pipeline's
+options are read before the flow, or its modules are imported as well.
+"""
 
 import sys
 
@@ -19,5 +23,16 @@ def bare(count: int) -> int:
     return result
 
 
+def prepare(what: str) -> None:
+    """Do what the pipeline does before its flow begins."""
+    from flows.cli.pipeline import pipeline_app
+
+    pipeline_app().parse_args(["--source", "digits", "--iterations", "300"])
+    if what == "modules":
+        import flows.pipeline  # noqa: F401
+
+
 if __name__ == "__main__":
+    for what in sys.argv[2:]:
+        prepare(what)
     bare(int(sys.argv[1]))
