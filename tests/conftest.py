@@ -76,11 +76,10 @@ def prefect_server(worker_id: str, tmp_path_factory: pytest.TempPathFactory) -> 
     from prefect.logging.handlers import APILogHandler
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    folder = tmp_path_factory.getbasetemp()
-    folder = folder if worker_id == "master" else folder.parent
-    with (
-        shared_server(folder / "prefect-server") as url,
-        temporary_settings(updates={PREFECT_API_URL: url}),
-    ):
+    folder, owner = tmp_path_factory.getbasetemp(), os.getpid()
+    if worker_id != "master":  # one of several test processes
+        folder, owner = folder.parent, os.getppid()
+    url = shared_server(folder / "prefect-server", owner)
+    with temporary_settings(updates={PREFECT_API_URL: url}):
         yield url
         APILogHandler().flush()

@@ -1,57 +1,72 @@
-"""One Prefect server for all test processes.
+"""One Prefect server for all test processes, which ends with the process that started them."""
 
-The first process that needs it starts it, and the last one stops it.
-"""
-
-import json
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+import time
 from pathlib import Path
 
 from filelock import FileLock
 
-from tasks.runtime.server import free_port, wait_until_ready
+from tasks.runtime.server import HOST, free_port, wait_until_ready
 
 
-@contextmanager
-def shared_server(folder: Path) -> Iterator[str]:
-    """Yield the URL of a server with an empty database.
+def shared_server(folder: Path, owner: int) -> str:
+    """Return the URL of the server; the first process that asks for it starts it.
 
     Args:
-        folder: the same for all test processes.
+        folder: the same for all test processes; its database is here.
+        owner: id of the process with which the server ends.
     """
     folder.mkdir(exist_ok=True)
-    state, lock = folder / "server.json", FileLock(folder / "lock")
-    with lock:
-        server = json.loads(state.read_text()) if state.exists() else start(folder)
-        state.write_text(json.dumps({**server, "users": server["users"] + 1}))
-    try:
-        yield server["url"]
-    finally:
-        with lock:
-            server = json.loads(state.read_text())
-            server["users"] -= 1
-            state.write_text(json.dumps(server))
-            if not server["users"]:
-                os.kill(server["pid"], signal.SIGKILL)
-                state.unlink()
+    known = folder / "url"
+    with FileLock(folder / "lock"):
+        if not known.exists():
+            known.write_text(start(folder, owner))
+    return known.read_text()
 
 
-def start(folder: Path) -> dict[str, str | int]:
-    """Start a server; return its URL, process and number of users."""
+def start(home: Path, owner: int) -> str:
+    """Start a server and return its URL."""
     port = free_port()
     server = subprocess.Popen(
-        [*(sys.executable, "-m", "prefect", "server", "start"), "--no-ui", "--port", str(port)],
-        env={**os.environ, "PREFECT_HOME": str(folder / "home")},
+        [sys.executable, __file__, str(port), str(owner)],
+        # As Prefect sets for its own temporary servers: no UI, and few services.
+        env={
+            **os.environ,
+            "PREFECT_HOME": str(home),
+            "PREFECT_UI_ENABLED": "0",
+            "PREFECT__SERVER_EPHEMERAL": "1",
+            "PREFECT__SERVER_FINAL": "1",
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    url = f"http://127.0.0.1:{port}/api"
+    url = f"http://{HOST}:{port}/api"
     wait_until_ready(server, url)
-    return {"url": url, "pid": server.pid, "users": 0}
+    return url
+
+
+def end_with(owner: int) -> None:
+    """End this process when another one has ended."""
+    while True:
+        try:
+            os.kill(owner, 0)
+        except ProcessLookupError:
+            os._exit(0)
+        time.sleep(0.5)
+
+
+def main(port: int, owner: int) -> None:
+    """Run a server until its owner has ended."""
+    import uvicorn
+
+    threading.Thread(target=end_with, args=(owner,), daemon=True).start()
+    uvicorn.run("prefect.server.api.server:create_app", factory=True, host=HOST, port=port)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
