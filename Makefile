@@ -7,6 +7,8 @@ ARGS ?=
 # The tests of a file share fixtures, so one process runs them all. tests/conftest.py puts the
 # longest files first.
 BY_FILE := --dist loadfile --no-loadscope-reorder
+# Where the environment forbids byte code, each process would compile and parse the project again.
+test quick proofs: export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test quick check proofs benchmarks format lock clean server deploy worker

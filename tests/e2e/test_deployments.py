@@ -324,6 +324,7 @@ def test_fields_of_the_form_become_settings(
         }
 
 
+@pytest.mark.proof
 def test_preset_chosen_in_the_form_is_trained(
     site: Site, promoted: UUID, browser: Browser, source: Path, tmp_path: Path
 ) -> None:
@@ -338,6 +339,7 @@ def test_preset_chosen_in_the_form_is_trained(
     assert settings["training"]["rate_schedule"] == "one-cycle"
 
 
+@pytest.mark.proof
 def test_run_with_a_killed_process_is_reported_as_crashed_by_its_worker(
     site: Site, first_worker: Process, promoted: UUID, told: tuple[str, list[dict[str, Any]]]
 ) -> None:
