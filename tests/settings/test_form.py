@@ -24,7 +24,7 @@ def test_a_field_that_is_filled_in_replaces_the_value_of_the_preset() -> None:
     assert settings.training.batch_size == 32
     assert settings.network.normalisation is False
     assert settings.network.dropout == Settings(preset="best").network.dropout
-    assert settings.network.conv_filters == (48, 96, 192)
+    assert settings.network.conv_filters == (32, 64, 128)
 
 
 def test_an_unknown_field_is_refused() -> None:
