@@ -51,7 +51,7 @@ class FormSettings(BaseModel):
     preset: Preset = Field(
         "tutorial",
         description="tutorial (98.7 % in 10,000 iterations), fast (the same network, 99 % in a"
-        " 25th of the time) or best (a larger network, 99.7 %). A field that is filled in"
+        " 25th of the time) or best (a larger network, 99.67 %). A field that is filled in"
         " replaces the preset's value.",
     )
     iterations: Number | SkipJsonSchema[None] = Field(

@@ -42,7 +42,7 @@ class Settings(BaseModel):
         "tutorial",
         description="Settings that go together, unless other values are given: tutorial (98.7 % in"
         " 10,000 iterations), fast (the same network, 99 % in a 25th of the time), or best (a"
-        " larger network, 99.7 % in 6 to 15 minutes on two cores). In a form, a field that is"
+        " larger network, 99.67 % in 6 to 15 minutes on two cores). In a form, a field that is"
         " filled in counts as given.",
     )
     schedule: ScheduleSettings = ScheduleSettings()
