@@ -37,7 +37,6 @@ not train again.
 """
 
 
-@functools.cache
 def is_counted(name: str, own: str) -> bool:
     """Return whether a module is part of fingerprints.
 
@@ -108,10 +107,10 @@ def dotted_name(path: str) -> str:
 
 def module_path(name: str, project: Path) -> Path | None:
     """Return the file of a module of this project, or None for any other name."""
-    base = os.path.join(project, *name.split("."))  # noqa: PTH118 - thousands at each start
-    for path in (f"{base}.py", f"{base}/__init__.py"):
-        if os.path.isfile(path):  # noqa: PTH113
-            return Path(path)
+    base = project.joinpath(*name.split("."))
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return path
     return None
 
 

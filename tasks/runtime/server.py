@@ -38,6 +38,12 @@ START = (
 )
 """Program of the temporary server. `-P` keeps the current folder's modules out of it."""
 
+LEAN_SERVER = {
+    "PREFECT_UI_ENABLED": "0",
+    "PREFECT__SERVER_EPHEMERAL": "1",
+    "PREFECT__SERVER_FINAL": "1",
+}
+"""Variables that Prefect sets for its own temporary servers: no UI, and few services."""
 START_SECONDS = 120.0  # on two cores, a first start on an empty home takes over 20 s
 CHECK_SECONDS = 0.5
 
@@ -192,10 +198,7 @@ def temporary_server(password: str, home: Path) -> Iterator[str]:
                 **os.environ,
                 "PREFECT_SERVER_API_AUTH_STRING": password,
                 "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": url,
-                # As Prefect sets for its own temporary servers: no UI, and few services.
-                "PREFECT_UI_ENABLED": "0",
-                "PREFECT__SERVER_EPHEMERAL": "1",
-                "PREFECT__SERVER_FINAL": "1",
+                **LEAN_SERVER,
             },
             stdin=subprocess.DEVNULL,
             stderr=messages,

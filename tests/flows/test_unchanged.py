@@ -54,10 +54,10 @@ def test_a_server_of_the_profile_gets_a_flow_run(root: Path, tmp_path: Path) -> 
 def test_a_damaged_result_is_computed_again_in_a_flow_run(
     root: Path, tmp_path: Path, prefect_server: str
 ) -> None:
-    split = (root / "latest/train.parquet").resolve()
-    split.write_bytes(b"damaged")
+    model = (root / "latest/model.keras").resolve()
+    model.write_bytes(b"damaged")
     done = run_again(root, tmp_path / "home")
     assert done.code == 0, done.lines
-    assert split.read_bytes() != b"damaged"
-    assert [line for line in done.lines if line.startswith("convert: ran")]
+    assert model.read_bytes() != b"damaged"
+    assert [line for line in done.lines if line.startswith("export: ran")]
     assert (tmp_path / "home").exists()

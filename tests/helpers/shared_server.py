@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from tasks.runtime.server import HOST, free_port, wait_until_ready
+from tasks.runtime.server import HOST, LEAN_SERVER, free_port, wait_until_ready
 
 
 def shared_server(folder: Path, owner: int) -> str:
@@ -32,14 +32,7 @@ def start(home: Path, owner: int) -> str:
     port = free_port()
     server = subprocess.Popen(
         [sys.executable, __file__, str(port), str(owner)],
-        # As Prefect sets for its own temporary servers: no UI, and few services.
-        env={
-            **os.environ,
-            "PREFECT_HOME": str(home),
-            "PREFECT_UI_ENABLED": "0",
-            "PREFECT__SERVER_EPHEMERAL": "1",
-            "PREFECT__SERVER_FINAL": "1",
-        },
+        env={**os.environ, **LEAN_SERVER, "PREFECT_HOME": str(home)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -131,6 +131,44 @@ def test_oldest_allowed_keras_opens_the_models(
     )
 
 
+SCRIPT = """
+import sys
+from pathlib import Path
+from tasks.model.export import export, write_reproducibly
+from tasks.model.network import build_network
+from tasks.model.predictions import load_classifier
+from tasks.records import Checkpoint, Shape
+from tasks.settings import NetworkSettings
+from tasks.engine.store import PROJECT, Store
+
+with Store(Path(sys.argv[1])).workspace("elsewhere", "2" * 64) as work:
+    model = export.function(
+        work,
+        Shape.model_validate_json(sys.argv[2]),
+        Checkpoint.model_validate_json(sys.argv[3]),
+        NetworkSettings.model_validate_json(sys.argv[4]),
+    )
+print(model.model_dump_json())
+"""
+
+
+def test_other_process_writes_the_same_bytes(
+    root: Store,
+    exported: Model,
+    splits: Splits,
+    trained: Segment,
+    network: NetworkSettings,
+    python: Python,
+) -> None:
+    models = [m.model_dump_json() for m in (splits.shape, trained.checkpoint, network)]
+    other = Model.model_validate(json.loads(python(SCRIPT, root.root, *models).stdout))
+    assert other.file.path != exported.file.path
+    assert other.file.sha256 == exported.file.sha256
+    assert other.onnx
+    assert exported.onnx
+    assert other.onnx.sha256 == exported.onnx.sha256
+
+
 def test_same_process_writes_the_same_bytes(
     run_stage: Callable[..., Any],
     exported: Model,
