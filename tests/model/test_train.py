@@ -297,7 +297,7 @@ def test_missing_gpu_is_refused(
 
 
 FIXED_KEY = "7" * 64
-INTERRUPTIONS = 10
+INTERRUPTIONS = 20
 
 
 class TimeLimitError(Exception):

@@ -73,8 +73,11 @@ def test_job_of_a_killed_worker_runs_again(tmp_path: Path) -> None:
     assert outcomes(partial(die_if_first, 1, tmp_path / "calls"), 1) == ["finished"] * 2
 
 
-def test_job_that_kills_two_workers_fails_without_affecting_others(tmp_path: Path) -> None:
-    failed, other = outcomes(partial(die_if_first, 2, tmp_path / "calls"), 2)
+@pytest.mark.parametrize("count", [1, 2])
+def test_job_that_kills_two_workers_fails_without_affecting_others(
+    count: int, tmp_path: Path
+) -> None:
+    failed, other = outcomes(partial(die_if_first, 2, tmp_path / "calls"), count)
     assert failed == (
         f"{JOBS[0].name}: 2 workers died while they computed it; check their memory and logs, and"
         " run it again"
