@@ -9,11 +9,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from flows.cli.common import set_prefect_defaults
 from tasks.engine.executors import PrefectExecutor
 from tasks.engine.models import FileRef, Record
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace, open_store
+from tasks.runtime.environment import prepare_environment
 from tasks.runtime.server import temporary_server
 
 RUNS = 200
@@ -86,7 +86,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "prefect"
         os.environ["PREFECT_HOME"] = str(home)
-        set_prefect_defaults()
+        prepare_environment()
         os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "WARNING"
         os.environ["PREFECT_API_AUTH_STRING"] = password = "run:benchmark"
         with temporary_server(password, home) as url:

@@ -17,10 +17,10 @@ os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prefect-home-")
 for name in [n for n in os.environ if n.startswith("PREFECT_API_")]:
     del os.environ[name]
 
-from flows.cli.common import set_prefect_defaults  # noqa: E402
 from tasks.engine.store import Store  # noqa: E402
+from tasks.runtime.environment import prepare_environment  # noqa: E402
 
-set_prefect_defaults()
+prepare_environment()
 
 
 LONG = (

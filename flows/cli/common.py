@@ -10,8 +10,6 @@ import os
 import re
 import signal
 import sys
-import tempfile
-import tomllib
 from collections.abc import Callable
 from types import FrameType
 from typing import Annotated, Any, NoReturn
@@ -19,8 +17,8 @@ from typing import Annotated, Any, NoReturn
 from cyclopts import App, CycloptsError, Parameter
 from pydantic import ValidationError
 
-from tasks.engine.store import PROJECT
 from tasks.runtime.console import console, print_log_lines
+from tasks.runtime.environment import prepare_environment
 from tasks.runtime.errors import PipelineError, is_lost_server, without_secrets
 from tasks.runtime.prefect_logging import quiet_prefect
 from tasks.settings import (
@@ -84,60 +82,11 @@ def with_refresh_all(arguments: list[str]) -> list[str]:
     ]
 
 
-def set_prefect_defaults() -> None:
-    """Apply `[tool.prefect]` of pyproject.toml from any current folder.
-
-    Prefect reads that table only in the current folder. Variables of the environment win.
-    """
-    pyproject = PROJECT / "pyproject.toml"
-    if pyproject.is_file():
-        table = tomllib.loads(pyproject.read_text(encoding="utf-8"))["tool"]["prefect"]
-        for name, value in environment_variables("PREFECT", table):
-            os.environ.setdefault(name, value)
-    os.environ.setdefault("DO_NOT_TRACK", "1")  # the client's own analytics
-    reach_this_machine_directly()
-
-
-def reach_this_machine_directly() -> None:
-    """Exempt this machine's own addresses from the environment's proxies."""
-    for name in ("NO_PROXY", "no_proxy"):
-        hosts = [host for host in os.environ.get(name, "").split(",") if host]
-        missing = [host for host in ("127.0.0.1", "localhost", "::1") if host not in hosts]
-        os.environ[name] = ",".join(hosts + missing)
-
-
-def check_temporary_folder() -> None:
-    """Check that there is a folder for temporary files, which TensorFlow and the server need.
-
-    Raises:
-        PipelineError: there is none that can be written to.
-    """
-    try:
-        tempfile.gettempdir()
-    except FileNotFoundError as error:
-        raise PipelineError(
-            "no folder for temporary files: neither /tmp nor any other usual one can be written to,"
-            " or they are full; set TMPDIR to a folder with some space"
-        ) from error
-
-
 def write_any_text() -> None:
     """Escape characters that the terminal's encoding lacks, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def environment_variables(prefix: str, table: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return a nested table as Prefect's environment variables."""
-    found: list[tuple[str, str]] = []
-    for name, value in table.items():
-        variable = f"{prefix}_{name.upper()}"
-        if isinstance(value, dict):
-            found += environment_variables(variable, value)
-        else:
-            found.append((variable, str(value)))
-    return found
 
 
 RESUME = "finished stages and training so far are kept; a new run resumes from there"
@@ -159,7 +108,6 @@ def run_to_exit_code(job: Callable[[], object]) -> int:
         0 on success; 1 on failure, with the reason on the last line; 130 after Ctrl-C and
         143 after SIGTERM.
     """
-    set_prefect_defaults()
     # Prefect's own lines go to the server, not to the console.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
     quiet_prefect()
@@ -168,7 +116,7 @@ def run_to_exit_code(job: Callable[[], object]) -> int:
     # Prefect handles SIGTERM first, to mark the run as crashed, and then calls this.
     signal.signal(signal.SIGTERM, raise_terminated)
     try:
-        check_temporary_folder()
+        prepare_environment()
         job()
     except PipelineError as error:
         return fail(str(error), 1)

@@ -14,8 +14,9 @@ from uuid import UUID
 
 import yaml
 
+from tasks.runtime.environment import PROJECT
 from tasks.runtime.errors import PipelineError
-from tasks.runtime.server import PROJECT, check_server
+from tasks.runtime.server import check_server
 
 POOL = "mnist"
 WEBHOOK_URL = "MNIST_WEBHOOK_URL"

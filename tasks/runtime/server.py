@@ -28,10 +28,10 @@ import httpx
 from filelock import FileLock
 
 from tasks.runtime.console import log
+from tasks.runtime.environment import PROJECT
 from tasks.runtime.errors import PipelineError
 
 HOST = "127.0.0.1"
-PROJECT = Path(__file__).resolve().parents[2]
 START = (
     "import sys; sys.path.insert(0, sys.argv[1]);"
     " from tasks.runtime.server import serve; serve(int(sys.argv[2]), int(sys.argv[3]))"

@@ -8,7 +8,7 @@ import pytest
 from helpers.commands import PIPELINE, run_pipeline
 from pydantic import BaseModel
 
-from flows.cli.common import environment_variables, with_refresh_all
+from flows.cli.common import with_refresh_all
 from tasks.settings import Settings
 
 
@@ -68,14 +68,6 @@ def test_invalid_value_is_refused_in_one_line(
     done = run_pipeline(*arguments, cwd=tmp_path)
     assert done.lines == [line]
     assert done.code == 2
-
-
-def test_prefect_settings_become_environment_variables() -> None:
-    table = {"server": {"analytics_enabled": False, "ephemeral": {"seconds": 120}}}
-    assert environment_variables("PREFECT", table) == [
-        ("PREFECT_SERVER_ANALYTICS_ENABLED", "False"),
-        ("PREFECT_SERVER_EPHEMERAL_SECONDS", "120"),
-    ]
 
 
 @pytest.mark.parametrize(
