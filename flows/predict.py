@@ -21,13 +21,13 @@ if __name__ == "__main__":
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
-from tasks.report.formatting import escape_markdown
 from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
 from tasks.runtime.hooks import publish_failure_reason
 from tasks.scoring.score import problem_summary, score_files, summary_lines
 from tasks.settings import ScoreSettings
 from tasks.settings.scoring import DEFAULT_OUT
+from tasks.words import escape_markdown
 
 
 @flow(name="score-batch", on_failure=[publish_failure_reason], on_crashed=[publish_failure_reason])

@@ -28,7 +28,6 @@ from prefect.context import serialize_context
 from flows.graph import prepare_data, train_and_score, variant_dependencies
 from tasks.engine.executors import PrefectExecutor, RepeatedExecutor
 from tasks.engine.store import Store, open_store
-from tasks.report.formatting import duration, two_decimal_percent
 from tasks.runtime.console import log
 from tasks.runtime.hooks import publish_failure_reason
 from tasks.runtime.server import ui_location
@@ -44,6 +43,7 @@ from tasks.study.publish import add_plot, plot_bytes, study_lines, write_answer
 from tasks.study.result import Outcome, RunResult
 from tasks.study.run import StudyContext, run_study
 from tasks.study.workers import Training, Workers, start_workers
+from tasks.words import duration, percent
 
 
 @flow(name="mnist-study", on_failure=[publish_failure_reason], on_crashed=[publish_failure_reason])
@@ -142,8 +142,8 @@ def describe_outcome(outcome: RunResult | str) -> str:
     if isinstance(outcome, str):
         return f"failed: {outcome}"
     return (
-        f"{two_decimal_percent(outcome.test)} (validation"
-        f" {two_decimal_percent(outcome.validation)}), trained in {duration(outcome.train_seconds)}"
+        f"{percent(outcome.test)} (validation"
+        f" {percent(outcome.validation)}), trained in {duration(outcome.train_seconds)}"
     )
 
 

@@ -11,9 +11,9 @@ from tasks.champion.promotion import PromotionResult
 from tasks.champion.registry import Accuracy, Champion, Facts
 from tasks.champion.rule import Decision
 from tasks.records import Classification
-from tasks.report.formatting import escape_markdown, markdown_table
 from tasks.settings import RetrainSettings
 from tasks.settings.champion import DEFAULT_CHAMPION
+from tasks.words import escape_markdown, markdown_table, percent
 
 ARTIFACT_KEY = "retraining-decision"
 RESOURCE_ID = "mnist.champion"
@@ -88,7 +88,7 @@ def score_table(
         facts = champion.facts
         accuracy = accuracy_cell(facts.validation, challenger.validation)
         if classification:
-            accuracy = f"{classification.correct / classification.total:.2%}"
+            accuracy = percent(classification.correct / classification.total)
         rows.append(
             {
                 "Model": f"Champion {champion.id}",
@@ -112,7 +112,7 @@ def test_table(decision: Decision, retrain: RetrainSettings) -> str:
         "images that only the champion classifies correctly": decision.only_champion,
         "p-value, if both are equally good (exact McNemar test, one-sided; rejected below"
         f" {retrain.alpha:g})": f"{decision.p_value:.3g}",
-        "allowed distance below the best champion so far": f"{retrain.margin:.2%}",
+        "allowed distance below the best champion so far": percent(retrain.margin),
     }
     return markdown_table(
         [{"Validation": name, "Value": value} for name, value in rows.items()], ["Value"]

@@ -8,8 +8,8 @@ from tasks.champion.registry import Champion
 from tasks.data.dataset import SplitArrays, numbered_classes, read_split
 from tasks.engine.store import Store
 from tasks.records import Splits
-from tasks.report.formatting import markdown_table
 from tasks.runtime.errors import PipelineError
+from tasks.words import markdown_table, percent
 
 SPLITS = ("train", "validation", "test")
 MAX_KNOWN = 0.001
@@ -114,7 +114,9 @@ def change_markdown(change: DataChange) -> str:
     if change.before is None or change.new is None:
         lead = "**The data have changed**; the earlier ones are no longer in the artifact root."
     else:
-        lead = f"**The data have changed**: {change.new:.1%} of the training images are new."
+        lead = (
+            f"**The data have changed**: {percent(change.new, 1)} of the training images are new."
+        )
     rows = []
     for number, name in enumerate(change.class_names):
         row = {"Class": name}

@@ -34,6 +34,7 @@ from tasks.engine.store import Store, disk_errors
 from tasks.records import Calibration, Shape
 from tasks.runtime.errors import PipelineError
 from tasks.settings.champion import CHAMPION_NAME, DEFAULT_CHAMPION
+from tasks.words import percent
 
 T = TypeVar("T")
 AT_A_TIME = 8
@@ -60,8 +61,8 @@ class Accuracy(Record):
 
     @property
     def percent(self) -> str:
-        """Return the accuracy in percent with two decimals, e.g. `98.80%`."""
-        return f"{self.correct / self.total:.2%}"
+        """Return the accuracy in percent with two decimals, e.g. `98.80 %`."""
+        return percent(self.correct / self.total)
 
 
 class Facts(Record):

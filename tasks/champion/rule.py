@@ -27,6 +27,7 @@ import numpy as np
 from tasks.engine.models import Record
 from tasks.records import Classification
 from tasks.settings import RetrainSettings
+from tasks.words import percent
 
 Verdict = Literal["promoted", "kept"]
 
@@ -107,8 +108,8 @@ def decide_first(
     return Decision(
         verdict="promoted" if reached else "kept",
         reason=(
-            f"{situation}, and {accuracy:.2%} on the validation split"
-            f" {'reach' if reached else 'do not reach'} the floor of {settings.floor:.2%}"
+            f"{situation}, and {percent(accuracy)} on the validation split"
+            f" {'reach' if reached else 'do not reach'} the floor of {percent(settings.floor)}"
             f"{'' if reached else ' (--floor sets another)'}"
         ),
         challenger=challenger,
@@ -141,10 +142,10 @@ def decide(
     elif best - pairs.challenger > settings.margin * pairs.total + 1e-9:
         reason = (
             f"worse by more than the margin: {scores}, best champion so far {best:,}, margin"
-            f" {settings.margin:.2%}"
+            f" {percent(settings.margin)}"
         )
     elif pairs.challenger < settings.floor * pairs.total - 1e-9:
-        reason = f"below the floor of {settings.floor:.2%}: {scores}"
+        reason = f"below the floor of {percent(settings.floor)}: {scores}"
     else:
         verdict = "promoted"
         better = "better" if pairs.challenger > pairs.champion else "not worse"

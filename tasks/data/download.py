@@ -20,6 +20,7 @@ from tasks.records import Download, IdxFiles
 from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
 from tasks.settings import DownloadSettings
+from tasks.words import joined
 
 HELP = "put the four files into a folder and name it with --source DIR"
 
@@ -81,7 +82,7 @@ def collect_files(sources: Sequence[Source]) -> tuple[str, Contents]:
         if not found:
             served.clear()
         if len(found) == len(IDX_FILES):
-            return " and ".join(served), found
+            return joined(served), found
     raise PipelineError(f"no source has the data set: {'; '.join(reasons)}; {HELP}")
 
 

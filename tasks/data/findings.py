@@ -7,6 +7,7 @@ import numpy as np
 
 from tasks.data.ground import LIGHT
 from tasks.records import Finding, Shape, SplitFacts
+from tasks.words import joined, plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,16 +43,11 @@ def note(text: str) -> Finding:
     return Finding(severity="note", text=text)
 
 
-def with_noun(count: int, noun: str) -> str:
-    """Return a number with its noun: 1 image, 2,000 images."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def list_names(names: Sequence[str]) -> str:
     """Return names as a list in a sentence, at most `MOST_NAMES` of them."""
     if len(names) > MOST_NAMES:
         names = [*names[:MOST_NAMES], f"{len(names) - MOST_NAMES:,} more"]
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return joined(names)
 
 
 def classes_named(classes: Sequence[int], names: Sequence[str]) -> str:
@@ -66,9 +62,7 @@ def by_split(counts: "pd.Series[int]") -> str:
         counts: number of images by name of the split.
     """
     parts = [
-        with_noun(int(counts[name]), f"{noun} image")
-        for name, noun in NAMES.items()
-        if name in counts
+        plural(int(counts[name]), f"{noun} image") for name, noun in NAMES.items() if name in counts
     ]
     return list_names(parts)
 
@@ -139,7 +133,7 @@ def sizes_of_classes(train: np.ndarray, names: Sequence[str]) -> Iterator[Findin
     if len(there) and train.max() >= UNBALANCED * train[there].min():
         least, most = int(there[train[there].argmin()]), int(train.argmax())
         yield note(
-            f"the classes differ in size: {with_noun(int(train[most]), 'training image')} of"
+            f"the classes differ in size: {plural(int(train[most]), 'training image')} of"
             f" {names[most]}, {train[least]:,} of {names[least]}"
         )
 
@@ -175,9 +169,7 @@ def ground_findings(facts: Sequence[SplitFacts]) -> Iterator[Finding]:
     if light >= (1 - MIXED) * images:
         yield note("the ground is light and the ink dark, the reverse of MNIST's images")
     elif light > MIXED * images:
-        yield note(
-            f"{with_noun(light, 'image')} of {images:,} have a light ground, the others dark"
-        )
+        yield note(f"{plural(light, 'image')} of {images:,} have a light ground, the others dark")
 
 
 def row_findings(table: "pd.DataFrame", images: int) -> Iterator[Finding]:

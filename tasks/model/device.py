@@ -13,6 +13,7 @@ from typing import Literal
 from tasks.records import Device
 from tasks.runtime import threads
 from tasks.runtime.errors import PipelineError
+from tasks.words import plural
 
 NOISE = re.compile(
     rb"All log messages before absl::InitializeLog"
@@ -150,4 +151,4 @@ def cpu_name() -> str:
     except OSError:
         name = "CPU"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {cores} core{'' if cores == 1 else 's'}"
+    return f"{name}, {plural(cores or 1, 'core')}"

@@ -27,17 +27,15 @@ from prefect.settings import PREFECT_UI_URL, get_current_settings
 from tasks.engine.store import Store
 from tasks.model.prediction_table import read_arrays
 from tasks.records import DATA_SECTION, Picture, Results
-from tasks.report.formatting import (
-    compared_with_previous,
+from tasks.report.page import embedded
+from tasks.report.summary import Summary, compared_with_previous
+from tasks.statistics import wilson_interval
+from tasks.words import (
     duration,
     escape_markdown,
     markdown_table,
-    one_decimal_percent,
-    two_decimal_percent,
+    percent,
 )
-from tasks.report.page import embedded
-from tasks.report.summary import Summary
-from tasks.statistics import wilson_interval
 
 MOST_MISTAKES = 200
 """Maximum number of rows in the table of errors: an untrained network makes thousands."""
@@ -65,7 +63,7 @@ def publish_run(store: Store, summary: Summary, results: Results, page: str) -> 
     create_markdown_artifact(
         key="mnist-report",
         markdown=report_markdown(summary, main_pictures(pictures), links, page_note(page, results)),
-        description=f"{two_decimal_percent(summary.test.accuracy)} on the test split",
+        description=f"{percent(summary.test.accuracy)} on the test split",
     )
 
 
@@ -173,9 +171,9 @@ def label_rows(summary: Summary) -> Rows:
             "split": issue.split,
             "row": issue.index,
             "label": issue.label,
-            "probability": two_decimal_percent(issue.label_probability),
+            "probability": percent(issue.label_probability),
             "network": issue.suggested,
-            "its probability": two_decimal_percent(issue.suggested_probability),
+            "its probability": percent(issue.suggested_probability),
         }
         for issue in summary.data.most_doubtful
     ]
@@ -245,9 +243,9 @@ def report_markdown(
     test = summary.test
     low, high = wilson_interval(test.correct, test.total)
     parts = [
-        f"# {two_decimal_percent(test.accuracy)} on the test split",
+        f"# {percent(test.accuracy)} on the test split",
         f"{test.correct:,} of {test.total:,} images right, 95 % interval"
-        f" {two_decimal_percent(low)} to {two_decimal_percent(high)}."
+        f" {percent(low)} to {percent(high)}."
         f" {compared_with_previous(summary)}",
         f"Seed {summary.seeds}, trained on {escape_markdown(summary.device.name)} in"
         f" {duration(summary.train_seconds)}; data from"
@@ -290,11 +288,9 @@ def milestone_rows(summary: Summary) -> Rows:
     return [
         {
             "iterations": f"{m.iteration:,}",
-            "test accuracy": two_decimal_percent(m.accuracy),
+            "test accuracy": percent(m.accuracy),
             "correct": f"{m.correct:,}",
-            "95 % interval": " to ".join(
-                map(two_decimal_percent, wilson_interval(m.correct, m.total))
-            ),
+            "95 % interval": " to ".join(map(percent, wilson_interval(m.correct, m.total))),
             "trained for": duration(m.train_seconds),
         }
         for m in summary.milestones
@@ -307,9 +303,9 @@ def class_rows(summary: Summary) -> Rows:
         {
             "class": name,
             "images": f"{c.support:,}",
-            "precision": one_decimal_percent(c.precision),
-            "recall": one_decimal_percent(c.recall),
-            "F1": one_decimal_percent(c.f1),
+            "precision": percent(c.precision, 1),
+            "recall": percent(c.recall, 1),
+            "F1": percent(c.f1, 1),
         }
         for name, c in zip(summary.class_names, summary.metrics.classes, strict=True)
     ]
@@ -359,8 +355,8 @@ def mistakes(predictions: Path, names: Sequence[str], most: int = MOST_MISTAKES)
             "image": int(columns["index"][row]),
             "true": names[label[row]],
             "predicted": names[predicted[row]],
-            "probability": two_decimal_percent(float(columns[f"p{predicted[row]}"][row])),
-            "of the true class": two_decimal_percent(float(columns[f"p{label[row]}"][row])),
+            "probability": percent(float(columns[f"p{predicted[row]}"][row])),
+            "of the true class": percent(float(columns[f"p{label[row]}"][row])),
         }
         for row in first
     ]

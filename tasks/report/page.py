@@ -9,18 +9,16 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.records import DATA_SECTION, PictureText, SplitFacts
-from tasks.report.formatting import (
-    compared_with_previous,
-    duration,
-    moment,
-    one_decimal_percent,
-    plain,
-    two_decimal_percent,
-)
 from tasks.report.live.assemble import Parts, content_security_policy
 from tasks.report.live.story import Caption
-from tasks.report.summary import Summary
+from tasks.report.summary import Summary, compared_with_previous
 from tasks.statistics import wilson_interval
+from tasks.words import (
+    duration,
+    moment,
+    percent,
+    plain,
+)
 
 TUTORIAL = {0: 1093, 1: 1296, 100: 6656, 1_000: 9308, 10_000: 9880}
 """Test images that the tutorial's network got right, by iterations trained."""
@@ -72,8 +70,7 @@ def render(
     """
     environment = make_environment()
     environment.filters |= {
-        "two_decimal_percent": two_decimal_percent,
-        "one_decimal_percent": one_decimal_percent,
+        "percent": percent,
         "duration": duration,
         "moment": moment,
     }

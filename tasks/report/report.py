@@ -37,6 +37,7 @@ from tasks.report.summary import (
     Summary,
 )
 from tasks.settings import NOT_RESULT_SETTINGS, Settings
+from tasks.words import plural
 
 MOST_LABELS = 20
 """Maximum number of doubtful labels in metrics.json and on the page."""
@@ -240,8 +241,7 @@ def closing_lines(summary: Summary) -> str:
 def data_lines(summary: Summary) -> list[str]:
     """Return a log line if there are warnings about the data."""
     count = sum(finding.severity == "warning" for finding in summary.data.findings)
-    warnings = "1 warning" if count == 1 else f"{count} warnings"
-    return [f"data: {warnings}; see {DATA_SECTION} in the report"] if count else []
+    return [f"data: {plural(count, 'warning')}; see {DATA_SECTION} in the report"] if count else []
 
 
 def labelled_rows(summary: Summary) -> list[list[str]]:

@@ -9,6 +9,7 @@ from tasks.engine import StageOutcome, Store
 from tasks.engine.layout import LATEST
 from tasks.records import Device, Dropped, Finding, LabelCheck, Metrics, SplitFacts
 from tasks.runtime.errors import PipelineError
+from tasks.words import moment, percentage_points, plural
 
 
 class FrozenModel(BaseModel):
@@ -110,3 +111,19 @@ def keys_of_latest(store: Store) -> frozenset[str]:
             f"{store.address}/{name} cannot be read, so nothing is removed: make it again with a"
             " run"
         ) from error
+
+
+def compared_with_previous(summary: Summary) -> str:
+    """Return a sentence that compares a run with the previous one; empty if there is none."""
+    before = summary.before
+    if before is None:
+        return ""
+    which = f"the previous run ({moment(before.finished)})"
+    if before.same_predictions:
+        return f"Every image is classified as in {which}."
+    more = summary.test.correct - before.correct
+    if not more:
+        return f"As many images are correct as in {which}, but not the same ones."
+    images = plural(abs(more), "image")
+    points = percentage_points(more / summary.test.total)
+    return f"{images} {'more' if more > 0 else 'fewer'} than in {which}: {points}."

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tasks.scoring.fit import Mark
+from tasks.words import percent, plural
 
 LISTED = 20  # pictures with a line each; more are counted
 LEAST_CERTAIN = 5
@@ -94,23 +95,6 @@ def natural(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: (not name.isdecimal(), name.zfill(9)))
 
 
-def probability_text(share: float) -> str:
-    """Return a probability as `99.8 %`; never 100.0 % for what is less."""
-    rounded = round(100 * share, 1)
-    return f"{min(rounded, 99.9) if share < 1 else rounded:.1f} %"
-
-
-def say_count(count: int, one: str, many: str = "") -> str:
-    """Return `1 picture`, `2 pictures`.
-
-    Args:
-        count: of things.
-        one: singular.
-        many: plural, if it is not the singular with an s.
-    """
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
 def said(mark: str, count: int) -> str:
     """Say how many pictures have a mark."""
     verbs = {
@@ -123,7 +107,7 @@ def said(mark: str, count: int) -> str:
         "several digits": ("seems to hold several digits", "seem to hold several digits"),
     }
     one, many = verbs.get(mark, (f"is marked {mark}", f"are marked {mark}"))
-    return f"{say_count(count, 'picture')} {one if count == 1 else many}"
+    return f"{plural(count, 'picture')} {one if count == 1 else many}"
 
 
 def say_answer(answer: PictureAnswer) -> tuple[str, str, str]:
@@ -131,7 +115,7 @@ def say_answer(answer: PictureAnswer) -> tuple[str, str, str]:
     if answer.mark in NO_CLASS:
         return "–", "", answer.mark
     mark = f"{answer.mark}?" if answer.mark else ""
-    return answer.answer, probability_text(answer.probability), mark
+    return answer.answer, percent(answer.probability, 1), mark
 
 
 def align(answers: Sequence[PictureAnswer]) -> list[str]:

@@ -29,9 +29,9 @@ from tasks.data.decode import (
 from tasks.data.idx import GZIP_MAGIC, IDX_START, IMAGE_RANK, LABEL_RANK, parse_header
 from tasks.records import Shape
 from tasks.runtime.errors import PipelineError
-from tasks.scoring.answers import say_count
 from tasks.scoring.contact_sheet import is_contact_sheet
 from tasks.scoring.tables import PARQUET_MAGIC, read_parquet
+from tasks.words import plural
 
 NAMED = 3  # files of other kinds whose names are said
 
@@ -117,7 +117,7 @@ def name_others(files: list[Path]) -> str:
     """Return words about files of a folder that are no pictures."""
     names = ", ".join(printable(file.name) for file in files[:NAMED])
     more = ", …" if len(files) > NAMED else ""
-    return f"{say_count(len(files), 'other file')} left out ({names}{more})"
+    return f"{plural(len(files), 'other file')} left out ({names}{more})"
 
 
 def say_error(error: OSError) -> str:
@@ -159,7 +159,7 @@ def read_file(path: Path, shape: Shape, size: int, reports: Reports) -> Iterator
     except (PipelineError, OSError) as error:
         name = printable(path)
         reason = f"{name}: {say_error(error)}" if isinstance(error, OSError) else str(error)
-        before = say_count(count, "image before that is", "images before that are")
+        before = plural(count, "image before that is", "images before that are")
         reports.problems.append(reason + (f" ({before} scored)" if count else ""))
 
 

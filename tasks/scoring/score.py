@@ -23,7 +23,7 @@ from tasks.model.familiar import Familiar, distances
 from tasks.model.onnx_session import Predict, open_onnx
 from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
-from tasks.scoring.answers import PictureAnswer, Tally, say_count
+from tasks.scoring.answers import PictureAnswer, Tally
 from tasks.scoring.contact_sheet import MOST, Entry, thumbnail, write_contact_sheet
 from tasks.scoring.fit import Fit, Mark
 from tasks.scoring.images import Reports, read_batches
@@ -31,6 +31,7 @@ from tasks.scoring.outputs import check_output, check_sheet
 from tasks.scoring.prepare import Fitter, Prepared, merge_batches
 from tasks.scoring.tables import PREDICTIONS
 from tasks.settings import ScoreSettings
+from tasks.words import plural
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -294,7 +295,7 @@ def score_files(paths: list[str], settings: ScoreSettings) -> ScoreResult:
     if not result.images:
         raise PipelineError(nothing_scored(result.problems))
     if sheet:
-        title = f"{say_count(result.images, 'picture')} scored with champion {champion.id}"
+        title = f"{plural(result.images, 'picture')} scored with champion {champion.id}"
         with disk_errors("contact sheet", sheet, "name another file with --contact-sheet"):
             write_contact_sheet(result.entries, title, result.images, sheet)
     return result
@@ -335,9 +336,9 @@ def nothing_scored(problems: list[str]) -> str:
 def summary_lines(result: ScoreResult) -> list[str]:
     """Return the number of pictures that were scored and changed, one line each."""
     where = f": {result.out}" if result.out else ""
-    lines = [f"{say_count(result.images, 'picture')} scored with champion {result.champion}{where}"]
+    lines = [f"{plural(result.images, 'picture')} scored with champion {result.champion}{where}"]
     if result.changed:
-        changed = say_count(result.changed, "picture was", "pictures were")
+        changed = plural(result.changed, "picture was", "pictures were")
         lines.append(f"{changed} fitted to the form of the training images")
     if result.sheet:
         lines.append(f"contact sheet: {result.sheet}")
@@ -346,5 +347,5 @@ def summary_lines(result: ScoreResult) -> list[str]:
 
 def problem_summary(result: ScoreResult) -> str:
     """Return one line about the files that could not be scored."""
-    left_out = say_count(len(result.problems), "input was", "inputs were")
+    left_out = plural(len(result.problems), "input was", "inputs were")
     return f"{left_out} left out; the others are scored"

@@ -26,7 +26,7 @@ from tasks.data.decode import (
 from tasks.data.sources.tables import is_list, is_number
 from tasks.records import Shape
 from tasks.runtime.errors import PipelineError
-from tasks.scoring.answers import say_count
+from tasks.words import plural
 
 PARQUET_MAGIC = b"PAR1"
 PREDICTIONS = b"mnist.predictions"
@@ -80,7 +80,7 @@ def read_parquet(
         raise PipelineError(f"{name}: damaged Parquet ({str(error).splitlines()[0]})") from error
     finally:
         if bad:
-            more = f", and {say_count(len(bad) - 1, 'more row')} left out" if len(bad) > 1 else ""
+            more = f", and {plural(len(bad) - 1, 'more row')} left out" if len(bad) > 1 else ""
             report(f"{name}: {bad[0]}{more}")
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from math import exp, sqrt
 
-from tasks.report.formatting import two_decimal_percent
 from tasks.statistics import (
     SIGNIFICANT,
     Interval,
@@ -13,6 +12,7 @@ from tasks.statistics import (
 )
 from tasks.study.answer import Conclusion, Row, StudyAnswer
 from tasks.study.decide import SAME_ACCURACY, SAME_TIME, Comparison
+from tasks.words import joined, percent, plural
 
 MINUS = "\N{MINUS SIGN}"
 SAME_POINTS = f"{100 * SAME_ACCURACY:g} points"
@@ -54,8 +54,8 @@ def plain_answer(rows: Sequence[Row]) -> str:
         found = [row for row in rows[1:] if verdict(row) == kind]
         words = one if len(found) == 1 else many
         if found:
-            seeds = counted(max(len(row.results) for row in found), "seed")
-            names = listed([f"“{row.variant}”" for row in found])
+            seeds = plural(max(len(row.results) for row in found), "seed")
+            names = joined([f"“{row.variant}”" for row in found])
             sentences.append(f"{names} {words.format(first=first, seeds=seeds)}")
     if len(rows) == 2 and sentences:
         sentences[-1] += how_much(rows[1], rows[0])
@@ -63,7 +63,7 @@ def plain_answer(rows: Sequence[Row]) -> str:
         failing = [f"“{row.variant}”" for row in rows if row.failed and row.mostly_fails == most]
         if failing:
             verb = "fails" if len(failing) == 1 else "fail"
-            sentences.append(f"{listed(failing)} {verb} to train with {share} seeds")
+            sentences.append(f"{joined(failing)} {verb} to train with {share} seeds")
     return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences) or (
         "Nothing was compared."
     )
@@ -133,7 +133,7 @@ def failure_to_train(row: Row) -> str:
     else:
         rest = "its other runs are compared without them"
     return (
-        f"“{row.variant}” fails to train with {row.failed} of {counted(len(row.done), 'seed')}"
+        f"“{row.variant}” fails to train with {row.failed} of {plural(len(row.done), 'seed')}"
         f" (95 % interval of the share {low:.0f} to {high:.0f} %): there is a class that it"
         f" never predicts; {rest}."
     )
@@ -149,7 +149,7 @@ def by_how_much(row: Row) -> str:
     assert row.versus
     text = f"“{row.variant}” by {difference_text(row.versus)}"
     if row.versus.verdict == "undecided":
-        return f"{text}, about {counted(row.versus.further, 'further seed')} would decide it"
+        return f"{text}, about {plural(row.versus.further, 'further seed')} would decide it"
     if row.versus.verdict != "same" and row.versus.same < SIGNIFICANT:
         return f"{text}, which is less than {SAME_POINTS}"
     return text
@@ -200,7 +200,7 @@ def time_as_text(time: Comparison) -> str:
     if time.verdict == "same":
         return f"{text}, the same within {100 * exp(SAME_TIME) - 100:.0f} %"
     if time.verdict == "undecided":
-        return f"{text}, undecided (about {counted(time.further, 'further seed')} would decide it)"
+        return f"{text}, undecided (about {plural(time.further, 'further seed')} would decide it)"
     return text
 
 
@@ -210,7 +210,7 @@ def fit_and_size(rows: Sequence[Row]) -> list[str]:
     sentences = []
     fitted = [(row, fit) for row in rows if (fit := training_accuracy(row)) is not None]
     if len(fitted) > 1:
-        named = "; ".join(f"“{row.variant}” {two_decimal_percent(fit)}" for row, fit in fitted)
+        named = "; ".join(f"“{row.variant}” {percent(fit)}" for row, fit in fitted)
         sentences.append(f"Of the training images, the first seed's networks get right: {named}.")
         sentences += under_and_overfitting(fitted)
     sized = [
@@ -237,12 +237,12 @@ def under_and_overfitting(fitted: Sequence[tuple[Row, float]]) -> list[str]:
     sentences = []
     if less:
         sentences.append(
-            f"Less accurate on the training images as well, so not for overfitting: {listed(less)}."
+            f"Less accurate on the training images as well, so not for overfitting: {joined(less)}."
         )
     if more:
         sentences.append(
             f"More accurate on the training images than “{first.variant}” and less on others, which"
-            f" is overfitting: {listed(more)}."
+            f" is overfitting: {joined(more)}."
         )
     return sentences
 
@@ -347,10 +347,10 @@ def without_sign(share: float) -> str:
 def accuracy_with_interval(interval: Interval) -> str:
     """Return an accuracy as text: 99.09 % (95 % interval 98.98 % to 99.20 %, 5 seeds)."""
     if interval.low is None or interval.high is None:
-        return f"{two_decimal_percent(interval.mean)} (one seed, no interval)"
+        return f"{percent(interval.mean)} (one seed, no interval)"
     return (
-        f"{two_decimal_percent(interval.mean)} (95 % interval {two_decimal_percent(interval.low)}"
-        f" to {two_decimal_percent(min(1.0, interval.high))}, {interval.values} seeds)"
+        f"{percent(interval.mean)} (95 % interval {percent(interval.low)}"
+        f" to {percent(min(1.0, interval.high))}, {interval.values} seeds)"
     )
 
 
@@ -361,18 +361,8 @@ def with_both_intervals(row: Row) -> str:
     low, high = wilson_interval(round(row.test.mean * images), images)
     return (
         f"{accuracy_with_interval(row.test)} on these images; for images to come, seeds aside, the"
-        f" 95 % interval is {two_decimal_percent(low)} to {two_decimal_percent(high)}"
+        f" 95 % interval is {percent(low)} to {percent(high)}"
     )
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number and its noun, in the plural unless it is 1."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def listed(parts: Sequence[str]) -> str:
-    """Join parts to a list in a sentence: a, b and c."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def significance_note() -> str:

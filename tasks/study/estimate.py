@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 
 from tasks.model.costs import Costs, count_costs
-from tasks.report.formatting import duration
 from tasks.study.design import Job, Study
 from tasks.study.run import StudyContext, plan_job
 from tasks.study.search import SEARCH_COST
+from tasks.words import duration
 
 REFERENCE_SECONDS = 0.0115
 """Measured for an iteration of the tutorial's network with batches of 64, on two quiet cores."""

@@ -7,17 +7,14 @@ the preset, unchanged.
 from collections.abc import Sequence
 from typing import Any
 
-from tasks.report.formatting import two_decimal_percent
 from tasks.study.answer import Candidate, Conclusion, Row, StudyAnswer, compare
 from tasks.study.conclusions import (
     accuracy_with_interval,
     compare_with_first,
-    counted,
     deviation,
     deviation_text,
     differences,
     fit_and_size,
-    listed,
     mean_curve,
     multiple,
     numbers_of,
@@ -32,6 +29,7 @@ from tasks.study.conclusions import (
     with_both_intervals,
 )
 from tasks.study.design import Search, Study, Variant
+from tasks.words import joined, percent, plural
 
 UNCHANGED = Variant(name="as it is")
 
@@ -152,7 +150,7 @@ def same_and_sources(rows: Sequence[Row]) -> str:
     ]
     if sources:
         sentences.append(
-            f"Randomness comes {listed(sources)}: so large is the standard deviation of the test"
+            f"Randomness comes {joined(sources)}: so large is the standard deviation of the test"
             " accuracy if only that differs."
         )
     if threads:
@@ -166,7 +164,7 @@ def repeated(what: str, first: Row, second: Row) -> str:
     """Say for how many seeds two variants end with the same weights."""
     same, of = same_weights(first, second)
     subject = f"{what[0].upper()}{what[1:]}"
-    return f"{subject} ended with the same weights for {same} of {counted(of, 'seed')}."
+    return f"{subject} ended with the same weights for {same} of {plural(of, 'seed')}."
 
 
 def moved_by_rounding(once: Row, threads: Row | None) -> str:
@@ -211,7 +209,7 @@ def more_iterations(_answer: StudyAnswer, rows: Sequence[Row]) -> Conclusion:
     numbers = list(numbers_of(rows))
     longest = max(rows, key=lambda row: row.done[0].iterations)
     if curve := mean_curve(longest):
-        named = "; ".join(f"{n:,}: {two_decimal_percent(share)}" for n, share in curve)
+        named = "; ".join(f"{n:,}: {percent(share)}" for n, share in curve)
         numbers.append(f"Validation accuracy of “{longest.variant}” by iterations: {named}.")
     return Conclusion(
         answer=f"{YES_OR_NO.get(verdict(rows[-1]) or '', '')}{plain_answer(rows)}",
@@ -229,7 +227,7 @@ def left_to_learn(rows: Sequence[Row]) -> tuple[str, ...]:
     fits = [(row, fit) for row in rows if (fit := training_accuracy(row)) is not None]
     if len(fits) < 2:
         return ()
-    named = " and ".join(f"{two_decimal_percent(1 - fit)} of “{row.variant}”" for row, fit in fits)
+    named = " and ".join(f"{percent(1 - fit)} of “{row.variant}”" for row, fit in fits)
     more = fits[-1][1] > fits[0][1]
     what = "there was something left to learn" if more else "nothing more was learned"
     return (f"Of the training images, the first seed's networks get wrong: {named}: {what}.",)
@@ -267,7 +265,7 @@ def best_rates(_answer: StudyAnswer, rows: Sequence[Row]) -> Conclusion:
         iterations = f"{best.done[0].iterations:,} iterations"
         sentences.append(
             f"For {name}, validation chooses “{best.variant}”:"
-            f" {two_decimal_percent(best.test.mean)} of the test images after {iterations}."
+            f" {percent(best.test.mean)} of the test images after {iterations}."
         )
         reasons += rates_on_both_sides(found, best)
     return Conclusion(
@@ -296,8 +294,8 @@ def rates_on_both_sides(rows: Sequence[Row], best: Row) -> list[str]:
         if row is not best and own is not None and own < fit:
             sentences.append(
                 f"Of the training images, the first seed's network of “{row.variant}” gets"
-                f" {two_decimal_percent(1 - own)} wrong, that of “{best.variant}”"
-                f" {two_decimal_percent(1 - fit)}: {why}."
+                f" {percent(1 - own)} wrong, that of “{best.variant}”"
+                f" {percent(1 - fit)}: {why}."
             )
     return sentences
 
@@ -318,7 +316,7 @@ def sizes_and_accuracies(_answer: StudyAnswer, rows: Sequence[Row]) -> Conclusio
     made = compare_with_first(_answer, rows)
     best = pareto_front(rows)
     named = "; ".join(
-        f"“{row.variant}” {row.costs.parameters:,} ({two_decimal_percent(row.validation.mean)})"
+        f"“{row.variant}” {row.costs.parameters:,} ({percent(row.validation.mean)})"
         for row in best
         if row.costs and row.validation
     )
@@ -357,8 +355,8 @@ def dropout_and_overfitting(_answer: StudyAnswer, rows: Sequence[Row]) -> Conclu
         return made
     reason = (
         "Dropout is against overfitting: a network that does better on training images than on"
-        f" others. Without it, the first seed's gets {two_decimal_percent(fitted.training)} of the"
-        f" training images right and {two_decimal_percent(fitted.validation)} of the validation"
+        f" others. Without it, the first seed's gets {percent(fitted.training)} of the"
+        f" training images right and {percent(fitted.validation)} of the validation"
         f" images: {points(fitted.validation - fitted.training)}."
     )
     if fitted.validation >= fitted.training:
@@ -537,7 +535,7 @@ def smallest_network(answer: StudyAnswer, rows: Sequence[Row]) -> Conclusion:
     """Say which networks the search chose, their test accuracy, and where accuracy breaks."""
     goals = SMALLEST_SEARCH.goals
     chosen = {goal: smallest_at(answer.candidates, goal) for goal in goals}
-    tried = f"Of {counted(len(answer.candidates), 'network')} that were tried"
+    tried = f"Of {plural(len(answer.candidates), 'network')} that were tried"
     parts = [
         f"{candidate.costs.parameters:,} parameters for {100 * goal:.1f} %"
         if candidate
@@ -552,12 +550,10 @@ def smallest_network(answer: StudyAnswer, rows: Sequence[Row]) -> Conclusion:
     ]
     front = sorted((c for c in answer.candidates if c.on_front), key=lambda c: c.costs.parameters)
     if front:
-        named = "; ".join(
-            f"{c.costs.parameters:,}: {two_decimal_percent(c.validation)}" for c in front
-        )
+        named = "; ".join(f"{c.costs.parameters:,}: {percent(c.validation)}" for c in front)
         sentences.append(f"The best validation accuracy by parameters, one seed: {named}.")
     return Conclusion(
-        answer=f"{tried}, validation chooses {listed(parts)}.",
+        answer=f"{tried}, validation chooses {joined(parts)}.",
         numbers=(*sentences, *differences(rows)),
         reasons=(
             "The networks were chosen by the validation accuracy of one seed, among many: the"
@@ -658,11 +654,11 @@ def highest_accuracy(_answer: StudyAnswer, rows: Sequence[Row]) -> Conclusion:
         claim = "whether the mean is above 99 % is open"
     top = max(result.test for row in rows for result in row.done)
     return Conclusion(
-        answer=f"{two_decimal_percent(best.test.mean)} with “{best.variant}”, which validation"
+        answer=f"{percent(best.test.mean)} with “{best.variant}”, which validation"
         f" chooses: {claim}.",
         numbers=(
             f"“{best.variant}”: {with_both_intervals(best)}.",
-            f"The best single run of all has {two_decimal_percent(top)}.",
+            f"The best single run of all has {percent(top)}.",
             *numbers_of(rows),
         ),
         reasons=tuple(fit_and_size(rows)),

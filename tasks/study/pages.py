@@ -9,18 +9,18 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
-from tasks.report.formatting import (
-    duration,
-    escape_markdown,
-    markdown_table,
-    moment,
-    two_decimal_percent,
-)
 from tasks.report.live.assemble import content_security_policy
 from tasks.report.page import embedded, make_environment, read_css
 from tasks.statistics import Interval
 from tasks.study.answer import Row, StudyAnswer
 from tasks.study.conclusions import signed_hundredths, significance_note
+from tasks.words import (
+    duration,
+    escape_markdown,
+    markdown_table,
+    moment,
+    percent,
+)
 
 TEMPLATES = Path(__file__).parent / "templates"
 NOTHING = "–"
@@ -121,7 +121,7 @@ def common(answer: StudyAnswer) -> dict[str, Any]:
             {
                 "parameters": f"{c.costs.parameters:,}",
                 "multiply-adds": f"{c.costs.multiply_adds:,}",
-                "validation": two_decimal_percent(c.validation),
+                "validation": percent(c.validation),
                 "network": c.settings,
             }
             for c in sorted(answer.candidates, key=lambda c: c.costs.parameters)
@@ -190,7 +190,7 @@ def table_row(answer: StudyAnswer, row: Row) -> dict[str, str]:
         "test accuracy": accuracy(row.test),
         "against the first": against(row),
         "failed to train": f"{row.failed} of {len(row.done)}" if row.done else NOTHING,
-        "validation": two_decimal_percent(row.validation.mean) if row.validation else NOTHING,
+        "validation": percent(row.validation.mean) if row.validation else NOTHING,
         "training": duration(row.seconds.mean) if row.seconds else NOTHING,
         "CPU ms per iteration": number(row.milliseconds),
         "time against the first": processor_time(row),
@@ -207,8 +207,8 @@ def accuracy(interval: Interval | None) -> str:
     if interval is None:
         return NOTHING
     if interval.high is None:
-        return two_decimal_percent(interval.mean)
-    return f"{two_decimal_percent(interval.mean)} ± {100 * (interval.high - interval.mean):.2f}"
+        return percent(interval.mean)
+    return f"{percent(interval.mean)} ± {100 * (interval.high - interval.mean):.2f}"
 
 
 def against(row: Row) -> str:

@@ -20,6 +20,7 @@ from tasks.engine.store import Store
 from tasks.records import Splits
 from tasks.runtime.errors import PipelineError
 from tasks.settings import ConvertSettings, DownloadSettings
+from tasks.words import percent
 
 from .conftest import facts
 
@@ -93,7 +94,7 @@ def test_new_images_are_counted(
     new = sum(image.tobytes() not in known for image in train) / splits.train.rows
     assert change.new == pytest.approx(new)
     markdown = change_markdown(change)
-    assert f"{new:.1%} of the training images are new" in markdown
+    assert f"{percent(new, 1)} of the training images are new" in markdown
     expected = f"| 0 | {change.before['train'][0]:,} → {change.after['train'][0]:,} |"
     assert expected in markdown
 

@@ -28,7 +28,7 @@ def test_history_lists_kept_out_challengers_last(champions: Champions, promote: 
         ["-", "c" * 12],
     ]
     assert re.fullmatch(
-        r"- b{12}  \S+  validation 90.00%  test 89.00%  kept out by a test: worse", lines[1]
+        r"- b{12}  \S+  validation 90.00.%  test 89.00.%  kept out by a test: worse", lines[1]
     )
 
 

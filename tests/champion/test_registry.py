@@ -95,7 +95,7 @@ def test_history_lists_all_champions(champions: Champions, promote: Promote) -> 
     lines = history_lines(champions)
     assert lines[0].startswith(f"  {first} ")
     assert lines[1].startswith(f"* {second} ")
-    assert "validation 99.00%  test 98.00%  promoted by a test: good" in lines[1]
+    assert "validation 99.00\xa0%  test 98.00\xa0%  promoted by a test: good" in lines[1]
 
 
 @EVERYWHERE

@@ -61,7 +61,7 @@ def test_disagreements_are_counted_per_image(rows: list[tuple[int, int, int]]) -
 def test_first_champion_must_reach_the_floor(correct: int, expected: str) -> None:
     decision = decide_first(classification(correct), RULE)
     assert decision.verdict == expected
-    assert "the floor of 97.00%" in decision.reason
+    assert "the floor of 97.00\xa0%" in decision.reason
 
 
 def test_better_challenger_is_promoted() -> None:
@@ -96,7 +96,7 @@ def test_margin_is_measured_from_the_best_champion() -> None:
 def test_promotion_is_refused_below_the_floor() -> None:
     high = RetrainSettings(floor=0.99)
     assert verdict(30, 10, rule=high)[0] == "kept"  # 4,930 of 5,000
-    assert verdict(30, 10, rule=high)[1].startswith("below the floor of 99.00%: ")
+    assert verdict(30, 10, rule=high)[1].startswith("below the floor of 99.00\xa0%: ")
     assert verdict(50, 10, rule=high)[0] == "promoted"
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.data.findings import class_findings, image_findings, list_names
+from tasks.data.findings import class_findings, image_findings
 from tasks.records import Finding, Shape, SplitFacts
 
 MNIST_LIKE = (500, 40, 80)
@@ -122,9 +122,3 @@ def test_only_the_test_images_are_dark() -> None:
     (finding,) = image_findings([train, validation, dark], Shape(height=9, width=9, classes=2))
     assert finding.severity == "warning"
     assert finding.text.startswith("no pixel of the test images is lighter than 1 of 255")
-
-
-def test_lists_of_names() -> None:
-    assert list_names(["a"]) == "a"
-    assert list_names(["a", "b"]) == "a and b"
-    assert list_names(["a", "b", "c"]) == "a, b and c"

@@ -16,7 +16,7 @@ from helpers.commands import PIPELINE, Finished, run_pipeline, small_disk
 from helpers.prefect_runs import newest_artifact
 
 from tasks.data.sources.mnist import IDX_FILES
-from tasks.report.formatting import two_decimal_percent
+from tasks.words import percent
 
 pytestmark = [pytest.mark.server, pytest.mark.tensorflow]
 
@@ -155,7 +155,7 @@ def test_prefect_artifacts_hold_accuracy_and_confusion_matrix(
     )
     assert report.flow_run_id == matrix.flow_run_id
     metrics = metrics_of(root)
-    assert two_decimal_percent(metrics["test"]["accuracy"]) in report.data
+    assert percent(metrics["test"]["accuracy"]) in report.data
     assert str(root / "latest/report/index.html") in report.data
     rows = json.loads(matrix.data)
     assert [[row[f"pred {c}"] for c in range(10)] for row in rows] == metrics["confusion_matrix"]

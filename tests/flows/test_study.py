@@ -9,8 +9,8 @@ import pytest
 from helpers import bars
 from helpers.commands import PIPELINE, STUDY, Finished, run_script
 
-from tasks.report.formatting import escape_markdown
 from tasks.study.exercises import STUDIES
+from tasks.words import escape_markdown
 
 BASE = (
     *("--conv-filters", "2,2", "--conv-sizes", "3", "--dense", "4", "--digests", "none"),

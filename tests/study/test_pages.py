@@ -12,11 +12,11 @@ from tasks.engine.models import FileRef
 from tasks.engine.store import Store, open_store
 from tasks.report.figures import save
 from tasks.report.figures.study import study
-from tasks.report.formatting import escape_markdown
 from tasks.study.chart import chart_of
 from tasks.study.exercises import BY_NAME
 from tasks.study.pages import unbroken
 from tasks.study.publish import add_plot, load_answers, write_answer, write_document
+from tasks.words import escape_markdown
 
 NBSP = "\N{NO-BREAK SPACE}"
 

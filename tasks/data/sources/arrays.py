@@ -20,13 +20,13 @@ from tasks.data.sources.labelled import (
     LabelledImages,
     Role,
     combine,
-    phrase,
     role_of,
     small_labels,
     square_shape,
     whole_bytes,
 )
 from tasks.runtime.errors import PipelineError
+from tasks.words import plural
 
 NPY_SUFFIX = ".npy"
 NPY_HEADERS = {
@@ -111,8 +111,8 @@ def load_arrays(chosen: ArraySet, files: Files) -> DataSet:
         labels = array_labels(read_npy(data[label_name], label_place), label_place)
         if len(images) != len(labels):
             raise PipelineError(
-                f"{label_place}: {phrase(len(labels), 'label')} for the"
-                f" {phrase(len(images), 'image')} in {place}"
+                f"{label_place}: {plural(len(labels), 'label')} for the"
+                f" {plural(len(images), 'image')} in {place}"
             )
         parts[role] = LabelledImages(images, labels)
     data_set, notes = combine(parts, f"--source {files.label}")

@@ -12,6 +12,7 @@ import numpy as np
 
 from tasks.data.split import stratified_draw
 from tasks.runtime.errors import PipelineError
+from tasks.words import joined
 
 Role = Literal["train", "validation", "test"]
 
@@ -112,7 +113,7 @@ def combine(parts: dict[Role, LabelledImages], origin: str) -> tuple[DataSet, tu
         PipelineError: there are no training images, or the images have different sizes.
     """
     if "train" not in parts:
-        raise PipelineError(f"{origin}: no training images, only {' and '.join(parts)}")
+        raise PipelineError(f"{origin}: no training images, only {joined(parts)}")
     if len({part.images.shape[1:] for part in parts.values()}) > 1:
         sizes = ", ".join(f"{role} {size_text(part.images)}" for role, part in parts.items())
         raise PipelineError(
@@ -208,11 +209,6 @@ def square_shape(pixels: int, name: str) -> tuple[int, int]:
     if side * side != pixels or pixels == 0:
         raise PipelineError(f"{name}: {pixels:,} pixels per image, which make no square")
     return side, side
-
-
-def phrase(count: int, noun: str) -> str:
-    """Return `1 picture` or `1,200 pictures`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def describe_found(names: Sequence[str]) -> str:

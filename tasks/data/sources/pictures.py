@@ -17,11 +17,11 @@ from tasks.data.sources.labelled import (
     Role,
     combine,
     number_classes,
-    phrase,
     role_of,
 )
 from tasks.runtime.console import log, track
 from tasks.runtime.errors import PipelineError
+from tasks.words import plural
 
 MOST_DAMAGED = 0.05  # share of pictures; with more, something else is wrong
 
@@ -124,9 +124,9 @@ def load_pictures(chosen: PictureSet, files: Files, image_size: int | None) -> D
     data, notes = combine(parts, files.label)
     check_trained(data, class_names, files.label)
     if chosen.left_out:
-        notes += (f"{phrase(len(chosen.left_out), 'picture')} outside of class folders left out",)
+        notes += (f"{plural(len(chosen.left_out), 'picture')} outside of class folders left out",)
     if damaged:
-        notes += (f"{phrase(len(damaged), 'unreadable picture')} left out, such as {damaged[0]}",)
+        notes += (f"{plural(len(damaged), 'unreadable picture')} left out, such as {damaged[0]}",)
     about = f"{len(names):,} pictures in {len(class_names)} class folders"
     return DataSet(data.train, data.test, tuple(map(printable, class_names)), (about, *notes))
 

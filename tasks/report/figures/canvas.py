@@ -262,18 +262,6 @@ def columns_of(count: int, height: float, width: float, proportion: float = 1.0)
     return min(count, max(1, ceil(sqrt(proportion * count * height / width))))
 
 
-def whole_percent(share: float) -> str:
-    """Return a share as a whole percentage; only exactly 0 and 1 give 0 % and 100 %."""
-    if not np.isfinite(share):
-        return "nan"
-    number = f"{100 * share:.0f}"
-    if 0.995 <= share < 1:
-        number = ">99"
-    if 0 < share < 0.005:
-        number = "<1"
-    return f"{number}\N{NO-BREAK SPACE}%"
-
-
 def text_width(text: str, size: float) -> int:
     """Return the width of the widest line in dots."""
     font = FontProperties(family=FONT, size=100)

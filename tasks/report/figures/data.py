@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tasks.data.dataset import SplitArrays
-from tasks.report.figures.canvas import whole_percent
 from tasks.report.figures.images import image_grid
 from tasks.report.figures.report_figure import ReportFigure
+from tasks.words import percent
 
 EXAMPLES = 9
 """Maximum number of examples in a figure."""
@@ -132,7 +132,7 @@ def label_issues_figure(data: DataExamples) -> ReportFigure:
     rows = data.label_issues.slice(0, EXAMPLES).to_pylist()
     titles = [
         f"Label: {data.names[row['label']]}\nNetwork: {data.names[row['suggested']]},"
-        f" {whole_percent(row['suggested_probability'])}\n{row['split']} {row['index']:,}"
+        f" {percent(row['suggested_probability'], 0)}\n{row['split']} {row['index']:,}"
         for row in rows
     ]
     return ReportFigure(

@@ -30,11 +30,11 @@ from tasks.report.figures.canvas import (
     shortened,
     text_height,
     text_width,
-    whole_percent,
     wrapped,
     write,
 )
 from tasks.report.figures.report_figure import Predictions, ReportFigure
+from tasks.words import percent, plural
 
 BYTES = Normalize(0, 255)
 GREYS = colormaps["binary"]
@@ -107,7 +107,7 @@ def example_errors(
     cell = (WIDTH - 2 * MARGIN - 40) // 3
     if any(text_width(title, LABEL) > cell for title in titles):
         titles = [title.replace(", Pred: ", ",\nPred: ") for title in titles]
-    heading = f"After {iteration:,} {'iteration' if iteration == 1 else 'iterations'}"
+    heading = f"After {plural(iteration, 'iteration')}"
     return image_grid(images[wrong], titles, 3, heading, "No errors at this milestone")
 
 
@@ -181,7 +181,7 @@ def confidences(
                     figure,
                     left + length + 6,
                     middle,
-                    whole_percent(row[c]),
+                    percent(row[c], 0),
                     SMALL,
                     vertical="center",
                 )
@@ -283,7 +283,7 @@ def errors_figure(data: Predictions, iteration: int) -> ReportFigure:
     return ReportFigure(
         figure=example_errors(data.images, data.true, data.predicted, data.names, iteration),
         name=f"errors-{iteration}",
-        title=f"Errors after {iteration:,} iteration{'' if iteration == 1 else 's'}",
+        title=f"Errors after {plural(iteration, 'iteration')}",
         caption=f"The first {len(shown)} of {len(wrong):,} misclassified test images."
         if len(wrong)
         else NO_ERRORS,

@@ -32,11 +32,11 @@ from tasks.report.figures.canvas import (
     symmetric,
     text_height,
     text_width,
-    whole_percent,
     write,
 )
 from tasks.report.figures.images import BYTES, GREYS, NO_ERRORS, image_grid
 from tasks.report.figures.report_figure import Predictions, ReportFigure
+from tasks.words import percent
 
 
 def exciting_inputs(
@@ -50,7 +50,7 @@ def exciting_inputs(
         class_names: name of each class.
     """
     titles = [
-        f"{name}: {whole_percent(p)}" for name, p in zip(class_names, probabilities, strict=True)
+        f"{name}: {percent(p, 0)}" for name, p in zip(class_names, probabilities, strict=True)
     ]
     columns = 5 if len(images) > 4 else 3
     return image_grid(images, titles, columns if len(images) <= 30 else 7, norm=Normalize(0, 1))

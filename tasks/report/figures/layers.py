@@ -32,12 +32,12 @@ from tasks.report.figures.canvas import (
     shortened,
     text_height,
     text_width,
-    whole_percent,
     wrapped,
     write,
 )
 from tasks.report.figures.images import BYTES, GREYS, SHOWN_CLASSES, most_probable
 from tasks.report.figures.report_figure import Predictions, ReportFigure
+from tasks.words import percent
 
 
 def conv_weights(weights: NDArray[np.floating], channel: int, limit: float) -> Figure:
@@ -239,7 +239,7 @@ def _bars(
         colour = BLUE if c == true else ORANGE if c == best else PALE
         rectangle(figure, (middle - 0.35 * slot, foot - high, 0.7 * slot, high), fill=colour)
         if share >= 0.005 and (slot >= 64 or c == best):
-            write(figure, middle, foot - high - 26, whole_percent(share), SMALL, align="center")
+            write(figure, middle, foot - high - 26, percent(share, 0), SMALL, align="center")
         rotation = 90 if _turned(names) else 0
         write(figure, middle, foot + 8, name, SMALL, align="center", rotation=rotation)
 
@@ -308,5 +308,5 @@ def flow_figure(
         caption="From top to bottom: the image, the outputs of each layer (darker is larger, each"
         " layer on its own scale), and the probability of each class, blue for the true one.",
         alt=f"Test image {row}, a {true}, goes through {', '.join(name for name, _ in hidden)}"
-        f" and is taken for a {predicted} with {data.probabilities[row].max():.1%}.",
+        f" and is taken for a {predicted} with {percent(data.probabilities[row].max(), 1)}.",
     )

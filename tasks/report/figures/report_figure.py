@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
+from tasks.words import percent
+
 
 @dataclass(frozen=True)
 class ReportFigure:
@@ -62,7 +64,7 @@ class Predictions:
         return (
             "; ".join(
                 f"true {self.names[self.true[i]]}, predicted {self.names[self.predicted[i]]}"
-                f" with {self.probabilities[i].max():.1%}"
+                f" with {percent(self.probabilities[i].max(), 1)}"
                 for i in rows
             )
             or "No images."

@@ -39,6 +39,7 @@ from tasks.report.figures.canvas import (
 )
 from tasks.report.figures.report_figure import ReportFigure
 from tasks.statistics import wilson_interval
+from tasks.words import percent
 
 
 def confusion_matrix(matrix: NDArray[np.integer], class_names: Sequence[str]) -> Figure:
@@ -372,8 +373,8 @@ def learning_curve_figure(
         title="Learning curve",
         caption="Accuracy and loss of the training batch every 100 iterations, and the accuracy on"
         " the test split at each milestone with its 95 % interval.",
-        alt=f"Test accuracy rises from {first.correct / first.total:.1%} at iteration"
-        f" {first.iteration:,} to {last.correct / last.total:.1%} at {last.iteration:,}.",
+        alt=f"Test accuracy rises from {percent(first.correct / first.total, 1)} at iteration"
+        f" {first.iteration:,} to {percent(last.correct / last.total, 1)} at {last.iteration:,}.",
     )
 
 
@@ -406,7 +407,8 @@ def class_scores_figure(metrics: Sequence[ClassMetrics], names: Sequence[str]) -
         caption="Precision (the share of the images predicted as a class that are of it), recall"
         " (the share of the images of a class that are predicted as it), F1 (their harmonic mean),"
         " and the number of test images of each class.",
-        alt=f"F1 lies between {worst[0]:.1%} for {worst[1]} and {best[0]:.1%} for {best[1]}."
+        alt=f"F1 lies between {percent(worst[0], 1)} for {worst[1]} and {percent(best[0], 1)} for"
+        f" {best[1]}."
         if known
         else "No score of any class is defined.",
     )
@@ -422,5 +424,5 @@ def calibration_figure(metrics: Metrics) -> ReportFigure:
         f" the network is overconfident. Each dot is one of {len(metrics.bins)} bins of equal"
         " width; the bars below show the number of images in each.",
         alt="Reliability diagram. The expected calibration error is"
-        f" {metrics.calibration_error:.2%}.",
+        f" {percent(metrics.calibration_error)}.",
     )

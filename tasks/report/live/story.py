@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tasks.geometry import for_each, layer_sizes
 from tasks.records import Shape
 from tasks.settings import NetworkSettings
+from tasks.words import plural
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,13 @@ def filter_words(run: RunFacts) -> str:
     size = for_each(layers, network.conv_sizes)[0]
     stride = for_each(layers, network.conv_strides)[0]
     filters = network.conv_filters[0]
-    step = f"{stride} {pluralise(stride, 'pixel')}"
+    step = f"{plural(stride, 'pixel')}"
     return (
         f"A filter of the first layer is {size} × {size} weights. It is laid over a patch of the"
         " image: each pixel times the weight above it, all added up, is one pixel of the output."
         f" Then it moves on by {step}. Where the patch is like the filter, the sum is large."
-        f" The first layer has {filters} {pluralise(filters, 'filter')}, so it has"
-        f" {filters} {pluralise(filters, 'output')}."
+        f" The first layer has {plural(filters, 'filter')}, so it has"
+        f" {plural(filters, 'output')}."
     )
 
 
@@ -114,7 +115,7 @@ def layers_words(run: RunFacts) -> str:
     if network.conv_filters:
         height, width = layer_sizes(network, shape.height, shape.width)[-1][1]
         numbers, source = height * width * network.conv_filters[-1], "numbers that are left"
-    neurons = ", then ".join(f"{n:,} {pluralise(n, 'neuron')}" for n in network.dense)
+    neurons = ", then ".join(f"{plural(n, 'neuron')}" for n in network.dense)
     way = f"to {neurons}, and from there to" if neurons else "straight to"
     sentences.append(
         f"The {numbers:,} {source} go {way} the last layer, which has one output for each of the"
@@ -143,13 +144,13 @@ def learning_words(run: RunFacts) -> str:
     rest = f" After the last one, {reached:,} are right."
     if others:
         rest = (
-            f" The same is done with {others} more {pluralise(others, 'network')}, from other"
+            f" The same is done with {plural(others, 'more network')}, from other"
             f" random values. All together get {reached:,} right."
         )
     return (
         f"The weights begin with random values: before training, {start} are right. In each of"
-        f" {iterations:,} {pluralise(iterations, 'iteration')} the network answers"
-        f" {run.batch_size:,} training {pluralise(run.batch_size, 'image')}, and the weights take a"
+        f" {plural(iterations, 'iteration')} the network answers"
+        f" {plural(run.batch_size, 'training image')}, and the weights take a"
         " small step in the direction that makes these answers less wrong."
         f"{rest}"
     )
@@ -181,7 +182,3 @@ def errors_words(run: RunFacts) -> str:
 
 def times_in_words(count: int) -> str:
     return {1: "once", 2: "twice"}.get(count, f"{count:,} times")
-
-
-def pluralise(count: int, noun: str) -> str:
-    return noun if count == 1 else f"{noun}s"

@@ -15,7 +15,6 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from tasks.report import figures
-from tasks.report.figures.canvas import whole_percent
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -108,11 +107,3 @@ def test_class_names_are_not_parsed_as_math(tmp_path: Path) -> None:
     for figure in (errors, matrix):
         figures.save(figure, tmp_path / "figure.png")
         assert any("$\\frac$" in text for text in texts(figure))
-
-
-@pytest.mark.parametrize(
-    ("share", "text"),
-    [(1.0, "100 %"), (0.9951, ">99 %"), (0.994, "99 %"), (0.0049, "<1 %"), (0.0, "0 %")],
-)
-def test_percent_rounds_neither_to_0_nor_to_100(share: float, text: str) -> None:
-    assert whole_percent(share) == text.replace(" ", "\xa0")

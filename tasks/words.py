@@ -1,32 +1,56 @@
-"""Numbers, comparisons and names as text, and Markdown."""
+"""Numbers, lists, times and names as words, for terminals, pages and Markdown.
+
+Nothing else in the project forms a plural, joins a list in a sentence or rounds a percentage.
+"""
 
 import re
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from tasks.report.summary import Summary
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
-def plain(value: object) -> str:
-    """Return the value of a setting as text."""
-    if value is None:
-        return "default"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return ", ".join(plain(item) for item in value) or "none"
-    return str(value)
+def plural(count: int, one: str, many: str = "") -> str:
+    """Return a number and its noun: 1 image, 2,000 images.
+
+    Args:
+        count: number of things.
+        one: singular.
+        many: plural, if it is not the singular with an s.
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def two_decimal_percent(share: float) -> str:
-    """Return a share with two decimals: 0.988 → 98.80 %."""
-    return f"{share:.2%}".replace("%", "\N{NO-BREAK SPACE}%")
+def joined(parts: Iterable[str], last: str = "and") -> str:
+    """Return parts as a list in a sentence: a, b and c."""
+    *most, final = parts
+    return f"{', '.join(most)} {last} {final}" if most else final
 
 
-def one_decimal_percent(value: float | None) -> str:
-    """Return a share with one decimal: 0.988 → 98.8 %; a dash if it is undefined."""
-    return "–" if value is None else f"{value:.1%}".replace("%", "\N{NO-BREAK SPACE}%")
+def percent(share: float | None, decimals: int = 2) -> str:
+    """Return a share as a percentage: 0.988 → 98.80 %; a dash if it is undefined.
+
+    Only exactly 0 and 1 give 0 % and 100 %; shares next to them give <0.01 % and >99.99 %.
+    """
+    if share is None:
+        return "–"
+    number, step = f"{100 * share:.{decimals}f}", 10.0**-decimals
+    if share < 1 and float(number) >= 100:
+        number = f">{100 - step:.{decimals}f}"
+    if share > 0 and float(number.lstrip(">")) == 0:
+        number = f"<{step:.{decimals}f}"
+    return f"{number}{NO_BREAK}%"
+
+
+def percent_interval(low: float, high: float) -> str:
+    """Return an interval of shares: 98.57 % to 99.00 %."""
+    return f"{percent(low)} to {percent(high)}"
+
+
+def percentage_points(difference: float) -> str:
+    """Return a difference of shares: 0.0012 → +0.12 percentage points."""
+    return f"{100 * difference:+.2f} percentage points".replace("-", "\N{MINUS SIGN}")
 
 
 def duration(seconds: float) -> str:
@@ -38,7 +62,7 @@ def duration(seconds: float) -> str:
     else:
         minutes = round(seconds / 60)
         text = f"{minutes // 60} h {minutes % 60:02d} min"
-    return text.replace(" ", "\N{NO-BREAK SPACE}")
+    return text.replace(" ", NO_BREAK)
 
 
 def moment(iso: str) -> str:
@@ -47,24 +71,15 @@ def moment(iso: str) -> str:
     return f"{time.day} {time:%B %Y, %H:%M %Z}".rstrip()
 
 
-def compared_with_previous(summary: Summary) -> str:
-    """Return a sentence that compares a run with the previous one; empty if there is none."""
-    before = summary.before
-    if before is None:
-        return ""
-    which = f"the previous run ({moment(before.finished)})"
-    if before.same_predictions:
-        return f"Every image is classified as in {which}."
-    more = summary.test.correct - before.correct
-    if not more:
-        return f"As many images are correct as in {which}, but not the same ones."
-    images = f"{abs(more):,} image{'' if abs(more) == 1 else 's'} {'more' if more > 0 else 'fewer'}"
-    return f"{images} than in {which}: {percentage_points(more / summary.test.total)}."
-
-
-def percentage_points(difference: float) -> str:
-    """Return a difference of shares: 0.0012 → +0.12 percentage points."""
-    return f"{100 * difference:+.2f} percentage points".replace("-", "\N{MINUS SIGN}")
+def plain(value: object) -> str:
+    """Return the value of a setting."""
+    if value is None:
+        return "default"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(item) for item in value) or "none"
+    return str(value)
 
 
 def single_line(text: str) -> str:

@@ -2,7 +2,18 @@
 
 import pytest
 
-from tasks.report.formatting import duration, escape_markdown, markdown_table, moment, single_line
+from tasks.words import (
+    duration,
+    escape_markdown,
+    joined,
+    markdown_table,
+    moment,
+    percent,
+    percent_interval,
+    percentage_points,
+    plural,
+    single_line,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,3 +54,34 @@ def test_durations() -> None:
 
 def test_moment_keeps_the_time_zone() -> None:
     assert moment("2026-07-01T09:00:00+02:00") == "1 July 2026, 09:00 UTC+02:00"
+
+
+def test_plurals_and_lists() -> None:
+    assert (plural(1, "picture"), plural(2000, "picture")) == ("1 picture", "2,000 pictures")
+    assert (plural(0, "class", "classes"), plural(1, "is", "are")) == ("0 classes", "1 is")
+    assert [joined(names) for names in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]
+    assert joined("abc", "or") == "a, b or c"
+
+
+@pytest.mark.parametrize(
+    ("share", "decimals", "text"),
+    [
+        (0.988, 2, "98.80 %"),
+        (0.99999, 2, ">99.99 %"),
+        (0.00003, 2, "<0.01 %"),
+        (0.99999, 1, ">99.9 %"),
+        (0.994, 0, "99 %"),
+        (0.9951, 0, ">99 %"),
+        (0.0049, 0, "<1 %"),
+        (1.0, 0, "100 %"),
+        (0.0, 2, "0.00 %"),
+        (None, 2, "–"),
+    ],
+)
+def test_only_0_and_1_are_0_and_100_percent(share: float | None, decimals: int, text: str) -> None:
+    assert percent(share, decimals) == text.replace(" ", "\xa0")
+
+
+def test_intervals_and_differences() -> None:
+    assert percent_interval(0.9857, 0.99) == "98.57\xa0% to 99.00\xa0%"
+    assert percentage_points(-0.0012) == "\N{MINUS SIGN}0.12 percentage points"
