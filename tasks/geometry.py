@@ -31,7 +31,7 @@ class ConvolutionalLayers(Protocol):
 
 def for_each(layers: int, values: Sequence[T]) -> tuple[T, ...]:
     """Return one value for each layer, from one for all or one for each."""
-    return tuple(values) * layers if len(values) == 1 else tuple(values)
+    return tuple(values) * layers if len(values) == 1 else tuple(values)[:layers]
 
 
 def known_side(source: str | None, digests: str, image_size: int | None) -> int | None:
@@ -65,7 +65,7 @@ def layer_sizes(
 
 def size_problem(network: ConvolutionalLayers, height: int, width: int) -> str | None:
     """Return why a network cannot be built for images of this size, or None if it can."""
-    if (largest := max(network.conv_sizes)) > min(height, width):
+    if network.conv_filters and (largest := max(network.conv_sizes)) > min(height, width):
         return (
             f"--conv-sizes: filters of {largest} × {largest} pixels are larger than the images of"
             f" {height} × {width}; use smaller ones"

@@ -38,7 +38,7 @@ def count_costs(network: NetworkSettings, shape: Shape) -> Costs:
         multiply_adds += weights * prod(convolved)
         activations += filters * prod(convolved if network.activation_first else pooled)
         channels = filters
-    inputs = channels * prod(sizes[-1][1])
+    inputs = channels * prod(sizes[-1][1] if sizes else (shape.height, shape.width))
     for neurons in network.dense:
         parameters += inputs * neurons + per_output * neurons
         multiply_adds += inputs * neurons

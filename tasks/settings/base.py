@@ -25,6 +25,11 @@ def split_commas(value: object) -> object:
     return value
 
 
+def split_layers(value: object) -> object:
+    """Let a list of layers be written `16,36`, and no layers `none`."""
+    return () if value in ("none", ("none",), ["none"]) else split_commas(value)
+
+
 def without_password(address: str) -> str:
     """Return the address of an artifact root; refuse a URL with a password."""
     parts = urlsplit(address)
@@ -50,7 +55,7 @@ Root = Annotated[
 ]
 """A folder or a URL."""
 Size = Annotated[int, Field(ge=1, le=4096)]
-Sizes = Annotated[tuple[Size, ...], BeforeValidator(split_commas)]
+Sizes = Annotated[tuple[Size, ...], BeforeValidator(split_layers)]
 Pixels = Annotated[int, Field(ge=1, le=255)]
 PixelSizes = Annotated[tuple[Pixels, ...], BeforeValidator(split_commas)]
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]

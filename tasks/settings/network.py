@@ -23,9 +23,8 @@ class NetworkSettings(StageSettings):
 
     conv_filters: Sizes = Field(
         (16, 36),
-        min_length=1,
         max_length=MAX_LAYERS,
-        description="Filters of each convolutional layer.",
+        description="Filters of each convolutional layer; `none` for no such layer.",
     )
     conv_sizes: PixelSizes = Field(
         (5, 5),
@@ -51,7 +50,8 @@ class NetworkSettings(StageSettings):
     dense: Sizes = Field(
         (128,),
         max_length=MAX_LAYERS,
-        description="Neurons of each fully-connected layer before the logits.",
+        description="Neurons of each fully-connected layer before the logits; `none` for no such"
+        " layer.",
     )
     activation: Literal["relu", "sigmoid", "tanh"] = Field(
         "relu", description="Follows every layer but the last."
@@ -96,7 +96,7 @@ class NetworkSettings(StageSettings):
         layers = len(self.conv_filters)
         for name in ("conv_sizes", "conv_strides", "pooling"):
             count = len(getattr(self, name))
-            if count not in (1, layers):
+            if layers and count not in (1, layers):
                 raise ValueError(
                     f"--{name.replace('_', '-')} names {count} layers and --conv-filters"
                     f" {layers}; give one for all layers, or one for each"
