@@ -65,9 +65,9 @@ format: $(VENV)/installed-dev ## fix and format the code
 
 # Pins with hashes, for every supported platform and Python; no index addresses.
 UV_COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --no-annotate --no-header -q --extra make --extra s3
+	--no-emit-index-url --no-emit-find-links --no-annotate --no-header -q --extra make -c constraints.txt
 
-lock: ## update the lock files from pyproject.toml (needs uv: pip install uv)
+lock: ## update the lock files from pyproject.toml and constraints.txt (needs uv: pip install uv)
 	@$(UV_COMPILE) -o requirements.lock
 	@$(UV_COMPILE) --extra dev -c requirements.lock -o requirements-dev.lock
 	@$(UV_COMPILE) --extra gpu -c requirements.lock -o requirements-gpu.lock
