@@ -15,53 +15,28 @@ from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from tasks.runtime.console import console, print_log_lines
 from tasks.runtime.environment import prepare_environment
 from tasks.runtime.errors import PipelineError, is_lost_server, without_secrets
 from tasks.runtime.prefect_logging import quiet_prefect
-from tasks.settings import (
-    AuditSettings,
-    ConvertSettings,
-    DownloadSettings,
-    EvaluationSettings,
-    FigureSettings,
-    NetworkSettings,
-    ScheduleSettings,
-    Settings,
-    TrainingSettings,
-)
+from tasks.settings import Settings
 
 ArtifactsOption = Annotated[
     str | None, Parameter(name="--artifacts", help="Folder or URL of the results.")
 ]
 
 
-def option_group(group: str) -> Parameter:
-    """Return the form of a group of settings as options: `--seed`, not `--training.seed`.
+SettingsOption = Annotated[Settings, Parameter(name="*")]
+RESUME = "finished stages and training so far are kept; a new run resumes from there"
+HEADINGS = {"download": "Data", "convert": "Data", "audit": "Data", "figures": "Report"}
+"""Headings of options in `--help`, where they are not the name of the group of settings."""
 
-    Args:
-        group: heading of the options in `--help`.
-    """
-    return Parameter(name="*", group=group)
-
-
-class SettingsOptions(Settings):
-    """All settings of a run as options of a command line."""
-
-    schedule: Annotated[ScheduleSettings, option_group("Schedule")] = ScheduleSettings()
-    training: Annotated[TrainingSettings, option_group("Training")] = TrainingSettings()
-    network: Annotated[NetworkSettings, option_group("Network")] = NetworkSettings()
-    download: Annotated[DownloadSettings, option_group("Data")] = DownloadSettings()
-    convert: Annotated[ConvertSettings, option_group("Data")] = ConvertSettings()
-    audit: Annotated[AuditSettings, option_group("Data")] = AuditSettings()
-    evaluation: Annotated[EvaluationSettings, option_group("Evaluation")] = EvaluationSettings()
-    figures: Annotated[FigureSettings, option_group("Report")] = FigureSettings()
-
-    def plain(self) -> Settings:
-        """Return the settings without their form as options; what was given stays given."""
-        return Settings.model_validate(self.model_dump(exclude_unset=True))
+for name, field in Settings.model_fields.items():
+    if isinstance(field.default, BaseModel):
+        # Options are called `--seed`, not `--training.seed`.
+        Parameter(name="*", group=HEADINGS.get(name, name.capitalize()))(type(field.default))
 
 
 def make_app(name: str) -> App:
@@ -70,6 +45,7 @@ def make_app(name: str) -> App:
         name=name,
         version_flags=[],
         result_action="return_value",
+        default_parameter=Parameter(negative_iterable=()),  # `none`, not `--empty-dense`
     )
 
 
@@ -87,9 +63,6 @@ def write_any_text() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-RESUME = "finished stages and training so far are kept; a new run resumes from there"
 
 
 class TerminatedError(BaseException):
@@ -139,8 +112,8 @@ def run_flow(entrypoint: str, *arguments: Any) -> int:
     return run_to_exit_code(lambda: call_flow(entrypoint, *arguments))
 
 
-def call_flow(entrypoint: str, *arguments: Any) -> None:
-    """Run a flow on the configured Prefect server, or on a temporary one.
+def call_flow(entrypoint: str, *arguments: Any) -> Any:
+    """Run a flow on the configured Prefect server, or on a temporary one, and return its result.
 
     Args:
         entrypoint: module and name of the flow, as in a deployment.
@@ -152,7 +125,7 @@ def call_flow(entrypoint: str, *arguments: Any) -> None:
 
     flow: Any = load_flow_from_entrypoint(entrypoint)
     with server_for_this_run():
-        flow(*arguments)
+        return flow(*arguments)
 
 
 def parse(app: App, arguments: list[str]) -> int:
@@ -164,7 +137,7 @@ def parse(app: App, arguments: list[str]) -> int:
     """
     write_any_text()
     try:
-        code = app(arguments, exit_on_error=False, print_error=False)
+        code = app(with_refresh_all(arguments), exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has closed its end, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

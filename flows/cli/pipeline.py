@@ -1,18 +1,15 @@
 """The command line of flows/pipeline.py."""
 
-from typing import Annotated
-
-from cyclopts import App, Parameter
+from cyclopts import App
 from pydantic import NonNegativeFloat, NonNegativeInt
 
 from flows.cli.common import (
     ArtifactsOption,
-    SettingsOptions,
+    SettingsOption,
     call_flow,
     make_app,
     parse,
     run_to_exit_code,
-    with_refresh_all,
 )
 from tasks.engine import CacheOnlyExecutor, DryRunExecutor, NotCachedError, open_store, prune
 from tasks.engine.explain import leaves
@@ -27,7 +24,7 @@ NO_FLOW_RUN = "no flow run was needed"
 
 def pipeline_main(arguments: list[str]) -> int:
     """Run `python flows/pipeline.py` and return its exit code."""
-    return parse(pipeline_app(), with_refresh_all(arguments))
+    return parse(pipeline_app(), arguments)
 
 
 def pipeline_app() -> App:
@@ -38,7 +35,7 @@ def pipeline_app() -> App:
     @app.default
     def run(
         *,
-        settings: Annotated[SettingsOptions, Parameter(name="*")] = SettingsOptions(),
+        settings: SettingsOption = Settings(),
         status: bool = False,
     ) -> int:
         """Train the tutorial's network on MNIST and report on it; skip what is unchanged.
@@ -48,8 +45,8 @@ def pipeline_app() -> App:
             status: Run nothing; print for each stage whether it is up to date, or why it would run.
         """
         if status:
-            return show_status(settings.plain())
-        return run_unchanged_or_flow(settings.plain())
+            return show_status(settings)
+        return run_unchanged_or_flow(settings)
 
     return app
 

@@ -6,21 +6,19 @@ from cyclopts import App, Parameter
 
 from flows.cli.common import (
     ArtifactsOption,
-    SettingsOptions,
+    SettingsOption,
     make_app,
-    option_group,
     parse,
     run_flow,
-    with_refresh_all,
 )
 from tasks.engine.store import open_store
-from tasks.settings import RetrainSettings
+from tasks.settings import RetrainSettings, Settings
 from tasks.settings.champion import DEFAULT_CHAMPION, ChampionName
 
 
 def retrain_main(arguments: list[str]) -> int:
     """Run `python flows/retrain.py` and return its exit code."""
-    return parse(retrain_app(), with_refresh_all(arguments))
+    return parse(retrain_app(), arguments)
 
 
 def retrain_app() -> App:
@@ -32,11 +30,13 @@ def retrain_app() -> App:
     @app.default
     def run(
         *,
-        settings: Annotated[SettingsOptions, Parameter(name="*")] = SettingsOptions(),
-        retrain: Annotated[RetrainSettings, option_group("Champion")] = (RetrainSettings()),
+        settings: SettingsOption = Settings(),
+        retrain: Annotated[
+            RetrainSettings, Parameter(name="*", group="Champion")
+        ] = RetrainSettings(),
     ) -> int:
         """Train a challenger, and make it the champion if it is not worse."""
-        return run_flow("flows.retrain:scheduled_retraining", settings.plain(), retrain)
+        return run_flow("flows.retrain:scheduled_retraining", settings, retrain)
 
     return app
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 from pydantic import PositiveInt
 
-from flows.cli.common import SettingsOptions, make_app, parse, run_to_exit_code, with_refresh_all
+from flows.cli.common import SettingsOption, make_app, parse, run_to_exit_code
 from tasks.engine.store import open_store
 from tasks.runtime.errors import PipelineError
 from tasks.runtime.threads import use_threads
@@ -16,7 +16,7 @@ from tasks.study.decide import DEFAULT_SEEDS, SeedBudget
 
 def study_main(arguments: list[str]) -> int:
     """Run `python flows/study.py` and return its exit code."""
-    return parse(study_app(), with_refresh_all(arguments))
+    return parse(study_app(), arguments)
 
 
 def study_app() -> App:
@@ -32,7 +32,7 @@ def study_app() -> App:
         workers: PositiveInt | None = None,
         write: Path | None = None,
         cached_only: Annotated[bool, Parameter(negative=())] = False,
-        settings: Annotated[SettingsOptions, Parameter(name="*")] = SettingsOptions(),
+        settings: SettingsOption = Settings(),
     ) -> int:
         """Answer the tutorial's exercises by measurement; without a name, list them.
 
@@ -50,7 +50,7 @@ def study_app() -> App:
             print("\n".join(study_list()))
             return 0
         selected, budget = select_names(names), SeedBudget.parse(seeds)
-        common = settings.plain()
+        common = settings
         if common.schedule.networks > 1:
             raise PipelineError("--networks: a study compares single networks; leave it out")
         answers: list[Any] = []

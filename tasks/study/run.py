@@ -245,13 +245,13 @@ def options(changes: Mapping[str, Any]) -> str:
 
 
 def option(name: str, value: Any) -> str:
-    """Return a setting as cyclopts reads it: `--no-x` for False, `--empty-x` for no items."""
+    """Return a setting as cyclopts reads it: `--no-x` for False, `--x none` for no items."""
     name = name.replace("_", "-")
     if isinstance(value, bool):
         return f"--{name}" if value else f"--no-{name}"
     if isinstance(value, (tuple, list)):
         if not value:
-            return f"--empty-{name}"
+            return f"--{name} none"
         value = ",".join(map(str, value))
     return f"--{name} {shlex.quote(str(value))}"
 

@@ -65,7 +65,7 @@ def finish(run: "subprocess.Popen[str]") -> list[str]:
 def settings_of(*options: str) -> Settings:
     """Return the settings that the pipeline's command line makes of some options."""
     arguments = pipeline_app().parse_args(options, exit_on_error=False, print_error=False)[1]
-    settings: Settings = arguments.arguments["settings"].plain()
+    settings: Settings = arguments.arguments["settings"]
     return settings
 
 

@@ -90,7 +90,6 @@ def test_weights_and_batch_order_have_separate_seeds() -> None:
     [
         ({"conv_sizes": (29,)}, "filters of 29 × 29 pixels are larger"),
         ({"conv_filters": (2,) * 5, "conv_sizes": (3,)}, "conv5 and its pooling leave nothing"),
-        ({"conv_filters": ()}, "at least 1 item"),
     ],
 )
 def test_invalid_network_gives_a_reason(network: dict[str, object], reason: str) -> None:
@@ -110,7 +109,7 @@ def test_settings_refuse_a_network_that_is_too_large_for_known_images() -> None:
 
 def test_changes_are_formatted_as_options() -> None:
     changes = {"preset": "fast", "network": {"conv_filters": (8, 18), "dense": ()}}
-    assert options(changes) == "--preset fast --conv-filters 8,18 --empty-dense"
+    assert options(changes) == "--preset fast --conv-filters 8,18 --dense none"
     assert options({"network": {"activation_first": True}}) == "--activation-first"
 
 
@@ -148,7 +147,7 @@ def parse(command: str) -> tuple[list[str], str, Settings]:
     arguments = shlex.split(command.removeprefix(script))
     _, bound, _ = study_app().parse_args(arguments, exit_on_error=False, print_error=False)
     bound.apply_defaults()
-    return bound.arguments["names"], bound.arguments["seeds"], bound.arguments["settings"].plain()
+    return bound.arguments["names"], bound.arguments["seeds"], bound.arguments["settings"]
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
