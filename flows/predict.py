@@ -26,7 +26,7 @@ from tasks.runtime.errors import PipelineError
 from tasks.runtime.hooks import publish_failure_reason
 from tasks.scoring.score import problem_summary, score_files, summary_lines
 from tasks.settings import ScoreSettings
-from tasks.settings.scoring import DEFAULT_OUT
+from tasks.settings.run import DEFAULT_OUT
 from tasks.words import escape_markdown
 
 

@@ -143,11 +143,7 @@ def parse(app: App, arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except CycloptsError as error:
-        # Pydantic's error is the context of cyclopts's error.
-        cause = error.__context__
-        return fail(
-            describe_invalid_value(cause) if isinstance(cause, ValidationError) else str(error), 2
-        )
+        return fail(describe_wrong_argument(error), 2)
     except PipelineError as error:
         return fail(str(error), 1)
     except KeyboardInterrupt:
@@ -155,15 +151,19 @@ def parse(app: App, arguments: list[str]) -> int:
     return code or 0
 
 
-def describe_invalid_value(error: ValidationError) -> str:
-    """Return one line about the first wrong value: option, value, allowed values."""
-    first = error.errors()[0]
+def describe_wrong_argument(error: CycloptsError) -> str:
+    """Return one line about the first wrong argument: option, value, allowed values."""
+    cause = error.__context__
+    if not isinstance(cause, ValidationError):
+        return str(error)
+    first = cause.errors()[0]
     message = re.sub("^(Value error, |Input |String )", "", first["msg"])
-    # The path ends in the option; an item of a list has its number behind that.
-    names = [str(part) for part in first["loc"] if isinstance(part, str)]
-    if isinstance(first["input"], dict) or not names:
+    if isinstance(first["input"], dict) or not error.argument:
         return message  # about several options, which it names
-    return f"--{names[-1].replace('_', '-')} {first['input']}: {message}"
+    # The path ends in the option; an item of a list has its number behind that.
+    names = [part.replace("_", "-") for part in first["loc"] if isinstance(part, str)]
+    option = f"--{names[-1]}" if names else error.argument.name
+    return f"{option} {first['input']}: {message}"
 
 
 def fail(reason: str, code: int) -> int:

@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 from flows.cli.common import fail, make_app, parse
 from tasks.runtime.console import print_log_lines
 from tasks.settings import ScoreSettings
-from tasks.settings.scoring import DEFAULT_OUT
+from tasks.settings.run import DEFAULT_OUT
 
 
 def predict_main(arguments: list[str]) -> int:

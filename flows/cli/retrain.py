@@ -13,7 +13,7 @@ from flows.cli.common import (
 )
 from tasks.engine.store import open_store
 from tasks.settings import RetrainSettings, Settings
-from tasks.settings.champion import DEFAULT_CHAMPION, ChampionName
+from tasks.settings.run import DEFAULT_CHAMPION, ChampionName
 
 
 def retrain_main(arguments: list[str]) -> int:

@@ -12,7 +12,7 @@ from tasks.champion.registry import Accuracy, Champion, Facts
 from tasks.champion.rule import Decision
 from tasks.records import Classification
 from tasks.settings import RetrainSettings
-from tasks.settings.champion import DEFAULT_CHAMPION
+from tasks.settings.run import DEFAULT_CHAMPION
 from tasks.words import escape_markdown, markdown_table, percent
 
 ARTIFACT_KEY = "retraining-decision"

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from tasks.champion.registry import Champions, Facts, history_lines, registry_names
 from tasks.engine.models import Record
 from tasks.engine.store import Store, replace_file
-from tasks.settings.champion import DEFAULT_CHAMPION
+from tasks.settings.run import DEFAULT_CHAMPION
 
 FOLDER = "kept-out"
 

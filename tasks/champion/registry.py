@@ -33,7 +33,7 @@ from tasks.engine.remote import RemoteError
 from tasks.engine.store import Store, disk_errors
 from tasks.records import Calibration, Shape
 from tasks.runtime.errors import PipelineError
-from tasks.settings.champion import CHAMPION_NAME, DEFAULT_CHAMPION
+from tasks.settings.run import CHAMPION_NAME, DEFAULT_CHAMPION
 from tasks.words import percent
 
 T = TypeVar("T")

@@ -7,12 +7,15 @@ A field marked `NotInKey` changes how a stage works, not its result,
 and is left out of the key.
 """
 
-from tasks.settings.champion import RetrainSettings
 from tasks.settings.data import AuditSettings, ConvertSettings, DownloadSettings
-from tasks.settings.figures import FigureSettings, Insight
 from tasks.settings.network import NetworkSettings
-from tasks.settings.run import NOT_RESULT_SETTINGS, Settings, given
-from tasks.settings.scoring import ScoreSettings
+from tasks.settings.run import (
+    NOT_RESULT_SETTINGS,
+    FigureSettings,
+    RetrainSettings,
+    ScoreSettings,
+    Settings,
+)
 from tasks.settings.training import EvaluationSettings, ScheduleSettings, TrainingSettings
 
 __all__ = [
@@ -22,12 +25,10 @@ __all__ = [
     "DownloadSettings",
     "EvaluationSettings",
     "FigureSettings",
-    "Insight",
     "NetworkSettings",
     "RetrainSettings",
     "ScheduleSettings",
     "ScoreSettings",
     "Settings",
     "TrainingSettings",
-    "given",
 ]

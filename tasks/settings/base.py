@@ -3,13 +3,7 @@
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 
 def split_commas(value: object) -> object:
@@ -25,8 +19,8 @@ def split_commas(value: object) -> object:
     return value
 
 
-def split_layers(value: object) -> object:
-    """Let a list of layers be written `16,36`, and no layers `none`."""
+def split_items(value: object) -> object:
+    """Let a list be written `0,1,100`, and a list without items `none`."""
     return () if value in ("none", ("none",), ["none"]) else split_commas(value)
 
 
@@ -44,8 +38,9 @@ def without_password(address: str) -> str:
     return address
 
 
+Commas = BeforeValidator(split_items)
 Number = Annotated[int, Field(ge=0, le=10**9)]
-Numbers = Annotated[tuple[Number, ...], BeforeValidator(split_commas)]
+Numbers = Annotated[tuple[Number, ...], Commas]
 Root = Annotated[
     str,
     BeforeValidator(str),
@@ -55,9 +50,9 @@ Root = Annotated[
 ]
 """A folder or a URL."""
 Size = Annotated[int, Field(ge=1, le=4096)]
-Sizes = Annotated[tuple[Size, ...], BeforeValidator(split_layers)]
+Sizes = Annotated[tuple[Size, ...], Commas]
 Pixels = Annotated[int, Field(ge=1, le=255)]
-PixelSizes = Annotated[tuple[Pixels, ...], BeforeValidator(split_commas)]
+PixelSizes = Annotated[tuple[Pixels, ...], Commas]
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
 MAX_LAYERS = 50
 """Bounds that keep typing errors from using all memory; usual networks are far below."""

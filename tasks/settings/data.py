@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
     PositiveFloat,
     PositiveInt,
@@ -15,10 +14,7 @@ from pydantic import (
 )
 
 from tasks.engine.models import NotInKey, check_printable
-from tasks.settings.base import (
-    StageSettings,
-    split_commas,
-)
+from tasks.settings.base import Commas, StageSettings
 
 ClassName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(check_printable)]
 Drop = Literal["duplicates", "near-duplicates", "contradictions", "blank", "inverted"]
@@ -103,7 +99,7 @@ class ConvertSettings(StageSettings):
         " images where that is less; other data: about that many, chosen by their content, so that"
         " an image stays in its split when others are added.",
     )
-    class_names: Annotated[tuple[ClassName, ...], BeforeValidator(split_commas)] = Field(
+    class_names: Annotated[tuple[ClassName, ...], Commas] = Field(
         (),
         description="Names of the classes in the order of their labels, as in cat,dog. Default:"
         " those that the source has, else the labels.",
@@ -120,7 +116,7 @@ class ConvertSettings(StageSettings):
 class AuditSettings(StageSettings):
     """What is done about findings in the data."""
 
-    drop: Annotated[tuple[Drop, ...], BeforeValidator(split_commas)] = Field(
+    drop: Annotated[tuple[Drop, ...], Commas] = Field(
         (),
         description="Images to leave out of training and validation, as the stage `audit` finds"
         " them: duplicates (all but one of equal images, and copies of test images),"

@@ -2,20 +2,9 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    PositiveFloat,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, PositiveFloat, model_validator
 
-from tasks.settings.base import (
-    MAX_LAYERS,
-    PixelSizes,
-    Sizes,
-    StageSettings,
-    split_commas,
-)
+from tasks.settings.base import MAX_LAYERS, PixelSizes, Sizes, StageSettings, split_commas
 
 
 class NetworkSettings(StageSettings):

@@ -1,29 +1,27 @@
-"""All settings of a run."""
+"""All settings of a run, of promotion and of scoring."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks.geometry import known_side, size_problem
 from tasks.runtime.threads import DEFAULT_THREADS
-from tasks.settings.base import (
-    Root,
-    split_commas,
-)
+from tasks.settings.base import BatchSize, Commas, Numbers, Root, StageSettings
 from tasks.settings.data import AuditSettings, ConvertSettings, DownloadSettings
-from tasks.settings.figures import FigureSettings
 from tasks.settings.network import NetworkSettings
 from tasks.settings.presets import PRESETS, Preset
 from tasks.settings.training import EvaluationSettings, ScheduleSettings, TrainingSettings
 
 NOT_RESULT_SETTINGS = {"artifacts", "refresh", "runner", "dask_address"}
 """Settings that do not influence results: where they are stored and computed."""
+Insight = Literal["excite", "attribute", "embed"]
+DEFAULT_OUT = Path("predictions.parquet")
+"""Predictions file of a run outside a terminal, if none is named."""
+DEFAULT_CHAMPION = "default"
+CHAMPION_NAME = "[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
+"""Pattern of names that are plain folder names everywhere."""
+ChampionName = Annotated[str, Field(pattern=f"^{CHAMPION_NAME}$")]
 
 
 def given(values: Any) -> dict[str, Any]:
@@ -31,6 +29,90 @@ def given(values: Any) -> dict[str, Any]:
     if isinstance(values, BaseModel):
         return values.model_dump(exclude_unset=True)
     return dict(values or {})
+
+
+class FigureSettings(StageSettings):
+    """Contents of the figures."""
+
+    test_images: Numbers = Field(
+        (0, 13), description="Test images whose way through the network is drawn."
+    )
+    conv2_channels: Numbers = Field(
+        (0, 1), description="Input channels of conv2 whose filters are drawn."
+    )
+    insights: Annotated[tuple[Insight, ...], Commas] = Field(
+        ("excite", "attribute", "embed"),
+        description="Looks into the trained network, each a stage of its own; 'none' for none."
+        " excite (3 s): the input that excites each class most; attribute (3 s): which pixels"
+        " speak for the wrong and for the true class; embed (9 s): a map of the test images as"
+        " the last hidden layer sees them. Seconds on two cores, for MNIST.",
+    )
+
+
+class RetrainSettings(StageSettings):
+    """Limits of the promotion rule; see champion/rule.py."""
+
+    champion: ChampionName = Field(
+        DEFAULT_CHAMPION,
+        description="Name of the champion to compare with, made of letters, digits, - and _."
+        " Champions of several data sets live side by side under names of their own.",
+    )
+    floor: float = Field(
+        0.97, ge=0, le=1, description="Validation accuracy that every champion must reach."
+    )
+    alpha: float = Field(
+        0.05,
+        gt=0,
+        lt=1,
+        description="A challenger that is worse than the champion with a p-value below this (exact"
+        " one-sided McNemar test on the validation split) is kept out.",
+    )
+    margin: float = Field(
+        0.001,
+        ge=0,
+        le=1,
+        description="How far below that of the best champion so far a challenger's validation"
+        " accuracy may be.",
+    )
+    seed_policy: Literal["fixed", "date"] = Field(
+        "fixed",
+        description="'fixed' trains with --seed; 'date' with the day that the run is scheduled"
+        " for, as in 20260131 (UTC), so that each run brings a new challenger.",
+    )
+    new_task: bool = Field(
+        False,
+        description="Let a challenger that was trained on data of another kind (number of"
+        " classes, image size, ground, source) replace the champion without a comparison.",
+    )
+
+
+class ScoreSettings(StageSettings):
+    """Settings of scoring images with the champion."""
+
+    out: Path | None = Field(
+        None,
+        description="File to write, Parquet, with the probability of every class. Default: none in"
+        " a terminal, else predictions.parquet.",
+    )
+    contact_sheet: Path | None = Field(
+        None,
+        description="PNG to write: each picture as it came, as the network saw it, and the answer;"
+        " the first 200.",
+    )
+    fit: Literal["auto", "mnist", "none"] = Field(
+        "auto",
+        description="mnist: pictures of any size are brought into the form of MNIST's digits; auto"
+        " does so for a champion of MNIST, and leaves alone what is in that form already (of other"
+        " champions' pictures only the ground is inverted, if theirs is another); none: pictures"
+        " are taken as they are.",
+    )
+    champion: ChampionName = Field(DEFAULT_CHAMPION, description="Name of the champion.")
+    batch: BatchSize = Field(1024, description="Pictures in memory at a time.")
+    artifacts: Root | None = Field(
+        None,
+        description="Folder or URL that holds the champion. Default: artifacts/ beside this"
+        " project.",
+    )
 
 
 class Settings(BaseModel):
@@ -73,7 +155,7 @@ class Settings(BaseModel):
         description="Scheduler of a Dask cluster, as in tcp://host:8786; implies --runner dask."
         " Default: a cluster of its own on this machine.",
     )
-    refresh: Annotated[tuple[str, ...], BeforeValidator(split_commas)] = Field(
+    refresh: Annotated[tuple[str, ...], Commas] = Field(
         (),
         description="Stages to run again regardless of the cache, by their names in --status; later"
         " stages run if the new bytes differ. Alone, or with `all`: every stage.",
