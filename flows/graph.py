@@ -287,9 +287,11 @@ def draw_figures(
     )
 
 
-def compute_results(executor: Executor, settings: Settings) -> Results:
-    """Run all stages from download to figures."""
-    data = prepare_data(executor, settings)
+def compute_results(
+    executor: Executor, settings: Settings, data: PreparedData | None = None
+) -> Results:
+    """Run all stages from download to figures; with `data`, those after `prepare_data`."""
+    data = data or prepare_data(executor, settings)
     splits = data.splits
     images = training_images(executor, settings, data.download, splits)
     training = train_to_milestones(executor, settings, images, splits)

@@ -20,7 +20,7 @@ if __name__ == "__main__":
 
 from prefect import flow
 
-from flows.graph import compute_results
+from flows.graph import PreparedData, compute_results
 from tasks.engine import PrefectExecutor, open_store
 from tasks.records import Results
 from tasks.report.artifacts import publish_run
@@ -61,9 +61,11 @@ def run_pipeline(settings: Settings) -> Summary:
     return summary
 
 
-def train_and_report(executor: PrefectExecutor, settings: Settings) -> tuple[Results, Summary]:
-    """Run all stages, then write the report and its artifacts."""
-    results = compute_results(executor, settings)
+def train_and_report(
+    executor: PrefectExecutor, settings: Settings, data: PreparedData | None = None
+) -> tuple[Results, Summary]:
+    """Run all stages, then write the report and its artifacts; see `compute_results`."""
+    results = compute_results(executor, settings, data)
     summary = summarise(executor.store, executor.outcomes, settings, results)
     page = write_report(executor.store, summary, settings, results)
     publish_run(executor.store, summary, results, page)

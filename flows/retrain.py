@@ -18,30 +18,24 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         sys.exit(130)
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
 from prefect import flow, runtime
 
+from flows.graph import prepare_data
 from flows.pipeline import train_and_report
 from tasks.champion.artifacts import decision_lines, publish_decision
-from tasks.champion.change import check_validation_is_new, compare_data
-from tasks.champion.data import challenger_data, check_same_task
+from tasks.champion.data import check_comparable, training_data
 from tasks.champion.promotion import promote_if_not_worse, user_and_host
 from tasks.champion.registry import Champions
 from tasks.champion.rule import Decision
 from tasks.data.download import may_change
 from tasks.engine.executors import PrefectExecutor
-from tasks.engine.stage import Plan, R
 from tasks.engine.store import open_store
-from tasks.records import Download, Splits
 from tasks.runtime.console import log
 from tasks.runtime.hooks import publish_failure_reason
 from tasks.runtime.threads import use_threads
 from tasks.settings import RetrainSettings, Settings
-from tasks.settings.runners import task_runner
 
 TIMEOUT_SECONDS = 6 * 3600
 """Training takes minutes; a run of hours hangs and blocks the next one."""
@@ -66,16 +60,17 @@ def scheduled_retraining(
     """
     use_threads(settings.threads)
     store = open_store(settings.artifacts)
-    champions = Champions(store, retrain.champion)
-    champions.find()  # report a bad pointer before training
+    champion = Champions(store, retrain.champion).current()  # a damaged one ends the run here
     # The scheduled day, also if the run starts late or is retried.
     settings = with_seed(settings, retrain, runtime.flow_run.scheduled_start_time)
     settings = with_new_download(settings)
-    with store.in_use(), task_runner(settings) as runner:
-        executor = CheckingExecutor(store, frozenset(settings.refresh), runner)
-        if not retrain.new_task:
-            executor.check = partial(check_data, champions, settings)
-        results, summary = train_and_report(executor, settings)
+    with store.in_use():
+        executor = PrefectExecutor(store, frozenset(settings.refresh))
+        data = prepare_data(executor, settings)
+        if champion:
+            facts = training_data(store, data.download, data.splits)
+            check_comparable(store, champion, facts, data.splits, new_task=retrain.new_task)
+        results, summary = train_and_report(executor, settings, data)
         promotion = promote_if_not_worse(
             executor, results, summary, settings, retrain, by=promoter()
         )
@@ -84,52 +79,8 @@ def scheduled_retraining(
     return promotion.decision
 
 
-@dataclass
-class CheckingExecutor(PrefectExecutor):
-    """Executor that checks the data after `convert`, before anything is trained."""
-
-    check: Callable[[Download, Splits], None] | None = None
-    download: Download | None = None
-
-    def execute(self, plan: Plan[R]) -> R:
-        """Return the stage's result, and check the data as soon as they are known."""
-        result = super().execute(plan)
-        if isinstance(result, Download):
-            self.download = result
-        elif isinstance(result, Splits) and self.check and self.download:
-            self.check(self.download, result)
-        return result
-
-
-def check_data(
-    champions: Champions, settings: Settings, download: Download, splits: Splits
-) -> None:
-    """Check that the data are of the champion's kind, and its validation images new to it.
-
-    Args:
-        champions: registry of the champions.
-        settings: settings of the run.
-        download: downloaded data set.
-        splits: converted data set.
-
-    Raises:
-        PipelineError: they are of another kind, or the champion was trained on them.
-    """
-    if champion := champions.find().champion:
-        data = challenger_data(champions.store, download, splits)
-        check_same_task(champion, data, settings.download)
-        if change := compare_data(champions.store, champion, splits):
-            check_validation_is_new(champion, change)
-
-
 def with_seed(settings: Settings, retrain: RetrainSettings, scheduled: datetime) -> Settings:
-    """Return the settings with the seed of the seed policy.
-
-    Args:
-        settings: settings with the seed for the policy `fixed`.
-        retrain: holds the policy.
-        scheduled: scheduled start of the run, UTC.
-    """
+    """Return the settings with the seed of the seed policy, from the scheduled start (UTC)."""
     if retrain.seed_policy == "fixed":
         return settings
     training = settings.training.model_copy(update={"seed": int(f"{scheduled:%Y%m%d}")})

@@ -42,19 +42,18 @@ def retrain_app() -> App:
 
 
 def history(*, champion: ChampionName | None = None, artifacts: ArtifactsOption = None) -> int:
-    """List the champions, then the challengers that were kept out, oldest first.
+    """List the champions and the challengers that were kept out, oldest first.
 
-    `*` marks the current champion, `-` a challenger.
+    `*` marks the champion in use, `-` a challenger that was kept out.
 
     Args:
         champion: Name of the champion. Default: all names.
         artifacts: Folder or URL of the results.
     """
-    from tasks.champion.kept_out import histories, history_of
-    from tasks.champion.registry import Champions
+    from tasks.champion.registry import Champions, histories, history_lines
 
     store = open_store(artifacts)
-    lines = history_of(Champions(store, champion)) if champion else histories(store)
+    lines = history_lines(Champions(store, champion)) if champion else histories(store)
     print("\n".join(lines))
     return 0
 

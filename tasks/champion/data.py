@@ -1,48 +1,43 @@
-"""Facts about the data of champions and challengers, and whether two models can be compared."""
+"""The data of champions and challengers: whether they can be compared, and what has changed."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.champion.registry import Champion, Ground
+from tasks.champion.records import Background, Champion, TrainingData
 from tasks.data.dataset import read_split
 from tasks.data.ground import has_light_ground
+from tasks.data.sources.mnist import is_mnists_train_file
 from tasks.engine.store import Store
-from tasks.records import Download, Shape, Splits
+from tasks.records import Download, Splits
 from tasks.runtime.errors import PipelineError
-from tasks.settings import DownloadSettings
+from tasks.words import markdown_table, percent
 
+SPLITS = ("train", "validation", "test")
 MIXED = 0.01
-"""A data set has a mixed ground if more than this share of its images has each kind of ground."""
+"""A data set has a mixed background if more than this share of its images has each kind."""
+MAX_KNOWN = 0.001
+"""Largest share of validation images that the champion may have been trained on: as large as the
+default margin of the promotion rule. Data sets contain a few images twice."""
 
 
-@dataclass(frozen=True)
-class TrainingData:
-    """Facts about the data set of a model."""
-
-    source: str
-    """As in the record of `download`; empty for champions of earlier versions."""
-    shape: Shape
-    validation: str
-    """SHA-256 of the split."""
-    test: str
-    """SHA-256 of the split."""
-    ground: Ground | None
-    """None for champions of earlier versions."""
-    class_names: tuple[str, ...] = ()
-    """In the order of the classes; empty for champions of earlier versions."""
-
-    def __str__(self) -> str:
-        shape = self.shape
-        ground = f"{self.ground} ground, " if self.ground else ""
-        return (
-            f"{self.source or 'unknown source'} ({shape.classes} classes, {shape.height} ×"
-            f" {shape.width} pixels, {ground}test split {self.test[:12]})"
-        )
+def training_data(store: Store, download: Download, splits: Splits) -> TrainingData:
+    """Return the facts about the data of a run; reads the images of the validation split."""
+    images = read_split(store.path(splits.validation.file)).images
+    return TrainingData(
+        source=download.source,
+        shape=splits.shape,
+        class_names=splits.class_names,
+        background=background_of(images),
+        mnist=is_mnists_train_file(download.files.train_images.sha256),
+        train=splits.train.file.sha256,
+        validation=splits.validation.file.sha256,
+        test=splits.test.file.sha256,
+    )
 
 
-def ground_of(images: np.ndarray) -> Ground:
-    """Return the ground of a data set.
+def background_of(images: np.ndarray) -> Background:
+    """Return the background of a data set.
 
     Args:
         images: uint8 [n, height, width], at least one.
@@ -53,84 +48,107 @@ def ground_of(images: np.ndarray) -> Ground:
     return "light" if share >= 1 - MIXED else "mixed"
 
 
-def challenger_data(store: Store, download: Download, splits: Splits) -> TrainingData:
-    """Return the facts about the data of a run; reads the images of the validation split."""
-    return TrainingData(
-        source=download.source,
-        shape=splits.shape,
-        validation=splits.validation.file.sha256,
-        test=splits.test.file.sha256,
-        ground=ground_of(read_split(store.path(splits.validation.file)).images),
-        class_names=splits.class_names,
-    )
-
-
-def champion_data(champion: Champion) -> TrainingData:
-    """Return the facts about the data of a champion."""
-    facts = champion.facts
-    return TrainingData(
-        source=facts.source,
-        shape=facts.shape,
-        validation=facts.validation.data,
-        test=facts.test.data,
-        ground=facts.ground,
-        class_names=facts.class_names,
-    )
-
-
-def same_source(champion: Champion, data: TrainingData, settings: DownloadSettings) -> bool:
-    """Return whether a challenger's data come from the same source as the champion's.
-
-    Champions of earlier versions recorded only their settings.
-    """
-    if champion.facts.source:
-        return champion.facts.source == data.source
-    recorded = champion.facts.settings.get("download", {})
-    return (recorded.get("source"), recorded.get("url")) == (settings.source, settings.url)
-
-
-def data_differences(
-    champion: Champion, data: TrainingData, settings: DownloadSettings
-) -> list[str]:
-    """Return the differences in kind between the data of a champion and a challenger.
-
-    Other images from the same source are no difference in kind.
-
-    Args:
-        champion: champion to compare with.
-        data: data of the challenger.
-        settings: download settings of the challenger.
-    """
-    known = champion_data(champion)
+def differences(known: TrainingData, data: TrainingData) -> list[str]:
+    """Return the differences in kind; other images from the same source are none."""
     found = []
     if known.shape.classes != data.shape.classes:
         found.append("number of classes")
     if (known.shape.height, known.shape.width) != (data.shape.height, data.shape.width):
         found.append("image size")
-    if {known.ground, data.ground} == {"light", "dark"}:
-        found.append("ground")
+    if {known.background, data.background} == {"light", "dark"}:
+        found.append("background")
     other_images = (known.validation, known.test) != (data.validation, data.test)
-    if other_images and not same_source(champion, data, settings):
+    if other_images and known.source != data.source:
         found.append("source")
-    if other_images and known.class_names and known.class_names != data.class_names:
+    if other_images and known.class_names != data.class_names:
         found.append("names of the classes")
     return found
 
 
-def check_same_task(champion: Champion, data: TrainingData, settings: DownloadSettings) -> None:
-    """Check that a challenger's data are of the same kind as the champion's.
+@dataclass(frozen=True)
+class DataChange:
+    """What is new in the data of a challenger."""
 
-    Args:
-        champion: champion to compare with.
-        data: data of the challenger.
-        settings: download settings of the challenger.
+    before: Splits | None
+    """The champion's data; None if they are gone."""
+    after: Splits
+    new: float = 0.0
+    """Share of the training images that were in no split before."""
+    known: int = 0
+    """Validation images that the champion was trained on."""
+
+
+def check_comparable(
+    store: Store, champion: Champion, data: TrainingData, splits: Splits, *, new_task: bool
+) -> DataChange | None:
+    """Return how the data have changed since a champion; None if they are the same.
 
     Raises:
-        PipelineError: they differ in kind; the message names both.
+        PipelineError: they are of another kind, or the champion was trained on the images that both
+            models would be compared on; not for a new task.
     """
-    if found := data_differences(champion, data, settings):
+    found = differences(champion.facts.data, data)
+    if found and not new_task:
         raise PipelineError(
-            f"champion {champion.id} was trained on other data ({', '.join(found)}):"
-            f" champion: {champion_data(champion)}; challenger: {data}; keep a champion for each"
-            " with --champion NAME, or let the challenger replace this one with --new-task"
+            f"champion {champion.id} was trained on other data ({', '.join(found)}): champion:"
+            f" {champion.facts.data}; challenger: {data}; keep a champion for each with --champion"
+            " NAME, or let the challenger replace this one with --new-task"
         )
+    change, total = compare_data(store, champion.facts.data, splits), splits.validation.rows
+    if change and change.known > MAX_KNOWN * total and not new_task:
+        raise PipelineError(
+            f"champion {champion.id} was trained on {change.known:,} of the {total:,} validation"
+            " images of the changed data, so a comparison means nothing; let the challenger replace"
+            " the champion with --new-task"
+        )
+    return change
+
+
+def compare_data(store: Store, known: TrainingData, splits: Splits) -> DataChange | None:
+    """Return how the data have changed since a champion; None if they are the same."""
+    digests = tuple(getattr(splits, name).file.sha256 for name in SPLITS)
+    if digests == (known.train, known.validation, known.test):
+        return None
+    if (earlier := splits_of(store, known)) is None:
+        return DataChange(None, splits)
+    then, now = (
+        {name: read_split(store.path(getattr(found, name).file)).images for name in SPLITS}
+        for found in (earlier, splits)
+    )
+    new = 1 - float(contained(now["train"], *then.values()).mean())
+    known_images = int(contained(now["validation"], then["train"]).sum())
+    return DataChange(earlier, splits, new, known_images)
+
+
+def splits_of(store: Store, known: TrainingData) -> Splits | None:
+    """Return the splits that a champion was trained on, if they are still in the artifact root."""
+    for record in store.all_records("convert"):
+        splits = Splits.model_validate(record.output)
+        found = (splits.train.file.sha256, splits.validation.file.sha256)
+        files = [getattr(splits, name).file for name in SPLITS]
+        if found == (known.train, known.validation) and not any(map(store.problem, files)):
+            return splits
+    return None
+
+
+def contained(images: np.ndarray, *others: np.ndarray) -> np.ndarray:
+    """Return which images are also, pixel by pixel, in others; bool [n]."""
+    known = {image.tobytes() for other in others for image in other}
+    return np.array([image.tobytes() in known for image in images], bool)
+
+
+def change_markdown(change: DataChange) -> str:
+    """Return the change of the data as Markdown: the share of new images, and numbers of images."""
+    if change.before is None:
+        return "**The data have changed**; the earlier ones are no longer in the artifact root."
+    rows = [
+        {
+            "Images": name,
+            "Before": f"{getattr(change.before, name).rows:,}",
+            "Now": f"{getattr(change.after, name).rows:,}",
+        }
+        for name in SPLITS
+    ]
+    share = percent(change.new, 1)
+    lead = f"**The data have changed**: {share} of the training images are new."
+    return f"{lead}\n\n{markdown_table(rows, ['Before', 'Now'])}"

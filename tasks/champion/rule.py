@@ -19,7 +19,6 @@ Selection makes the champions' validation accuracy slightly optimistic; the test
 affected.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -29,26 +28,11 @@ from tasks.records import Classification
 from tasks.settings import RetrainSettings
 from tasks.words import percent
 
-Verdict = Literal["promoted", "kept"]
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Counts of correctly classified images for two models on the same split."""
-
-    total: int
-    challenger: int
-    """Images that the challenger classifies correctly."""
-    champion: int
-    only_challenger: int
-    """Images that only the challenger classifies correctly."""
-    only_champion: int
-
 
 class Decision(Record):
     """The verdict on a challenger, with its reason and numbers."""
 
-    verdict: Verdict
+    verdict: Literal["promoted", "kept"]
     reason: str
     """One sentence."""
     challenger: Classification | None = None
@@ -56,13 +40,16 @@ class Decision(Record):
     champion: Classification | None = None
     """The champion before this decision; None if there was none or it was not compared."""
     only_challenger: int | None = None
+    """Images that only the challenger classifies correctly."""
     only_champion: int | None = None
     p_value: float | None = None
     """Of the one-sided McNemar test that the challenger is worse."""
 
 
-def pair(labels: np.ndarray, challenger: np.ndarray, champion: np.ndarray) -> Pairs:
-    """Count the images that each model, or only one of them, classifies correctly.
+def count_discordant(
+    labels: np.ndarray, challenger: np.ndarray, champion: np.ndarray
+) -> tuple[int, int]:
+    """Return how many images only the challenger, and only the champion, classifies correctly.
 
     Args:
         labels: true classes, uint8 [n].
@@ -70,13 +57,7 @@ def pair(labels: np.ndarray, challenger: np.ndarray, champion: np.ndarray) -> Pa
         champion: predicted classes, uint8 [n].
     """
     a, b = challenger == labels, champion == labels
-    return Pairs(
-        total=len(labels),
-        challenger=int(a.sum()),
-        champion=int(b.sum()),
-        only_challenger=int((a & ~b).sum()),
-        only_champion=int((b & ~a).sum()),
-    )
+    return int((a & ~b).sum()), int((b & ~a).sum())
 
 
 def mcnemar_worse(only_challenger: int, only_champion: int) -> float:
@@ -96,13 +77,7 @@ def mcnemar_worse(only_challenger: int, only_champion: int) -> float:
 def decide_first(
     challenger: Classification, settings: RetrainSettings, situation: str = "no champion yet"
 ) -> Decision:
-    """Apply rule 1: there is no champion to compare with.
-
-    Args:
-        challenger: its classification of the validation split.
-        settings: holds the floor.
-        situation: why there is no comparison.
-    """
+    """Apply rule 1; the situation is why there is no comparison."""
     accuracy = challenger.correct / challenger.total
     reached = accuracy >= settings.floor
     return Decision(
@@ -119,7 +94,7 @@ def decide_first(
 def decide(
     challenger: Classification,
     champion: Classification,
-    pairs: Pairs,
+    discordant: tuple[int, int],
     best: int,
     settings: RetrainSettings,
 ) -> Decision:
@@ -128,34 +103,34 @@ def decide(
     Args:
         challenger: its classification of the validation split.
         champion: its classification of the same images.
-        pairs: agreement of the two models.
+        discordant: images that only the challenger, and only the champion, classifies correctly.
         best: correctly classified images of the best champion so far, on the same split.
         settings: alpha, margin and floor.
     """
-    p_value = mcnemar_worse(pairs.only_challenger, pairs.only_champion)
-    scores = f"{pairs.challenger:,} to {pairs.champion:,} of {pairs.total:,} images right"
-    best = max(best, pairs.champion)
-    verdict: Verdict = "kept"
+    p_value, total = mcnemar_worse(*discordant), challenger.total
+    scores = f"{challenger.correct:,} to {champion.correct:,} of {total:,} images right"
+    best = max(best, champion.correct)
+    promoted = False
     if p_value < settings.alpha:
         reason = f"significantly worse: {scores}, p = {p_value:.2g} < {settings.alpha:g}"
     # 1e-9 absorbs the rounding of margins that are not exact in floating point.
-    elif best - pairs.challenger > settings.margin * pairs.total + 1e-9:
+    elif best - challenger.correct > settings.margin * total + 1e-9:
         reason = (
             f"worse by more than the margin: {scores}, best champion so far {best:,}, margin"
             f" {percent(settings.margin)}"
         )
-    elif pairs.challenger < settings.floor * pairs.total - 1e-9:
+    elif challenger.correct < settings.floor * total - 1e-9:
         reason = f"below the floor of {percent(settings.floor)}: {scores}"
     else:
-        verdict = "promoted"
-        better = "better" if pairs.challenger > pairs.champion else "not worse"
+        promoted = True
+        better = "better" if challenger.correct > champion.correct else "not worse"
         reason = f"{better}: {scores}, p = {p_value:.2g}"
     return Decision(
-        verdict=verdict,
+        verdict="promoted" if promoted else "kept",
         reason=reason,
         challenger=challenger,
         champion=champion,
-        only_challenger=pairs.only_challenger,
-        only_champion=pairs.only_champion,
+        only_challenger=discordant[0],
+        only_champion=discordant[1],
         p_value=p_value,
     )

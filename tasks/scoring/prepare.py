@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tasks.champion.registry import Ground
+from tasks.champion.records import Background
 from tasks.data.ground import has_light_ground
 from tasks.records import Shape
 from tasks.scoring.fit import Fit, Fitted, Mark, fit_images, fit_picture
@@ -58,7 +58,7 @@ class Fitter:
 
     shape: Shape
     mode: Fit
-    ground: Ground
+    ground: Background
     """With the mode `none`: pictures of another ground are inverted; `mixed` inverts none."""
     reports: Reports
     base: str = ""

@@ -14,14 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
-from tasks.champion.kept_out import read_kept_out
-from tasks.champion.registry import Champion, Champions, registry_names
+from tasks.champion.records import Champion
+from tasks.champion.registry import Champions, registry_names
 from tasks.data.decode import printable
-from tasks.engine.store import Store, disk_errors, open_store
+from tasks.engine.store import disk_errors, open_store
 from tasks.model.calibration import load_calibration
 from tasks.model.familiar import Familiar, distances
 from tasks.model.onnx_session import Predict, open_onnx
-from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
 from tasks.scoring.answers import PictureAnswer, Tally
 from tasks.scoring.contact_sheet import MOST, Entry, thumbnail, write_contact_sheet
@@ -67,32 +66,24 @@ class ScoreResult:
 
 
 def current_champion(champions: Champions) -> Champion:
-    """Return the current champion, or the newest intact one before it if it is damaged.
+    """Return the champion in use.
 
     Raises:
-        PipelineError: there is no usable champion.
+        PipelineError: it is damaged, or there is none.
     """
-    found = champions.find()
-    if found.champion is None:
-        why = "; ".join(found.problems) or f"no champion in {champions.address} yet"
-        others = [name for name in registry_names(champions.store) if name != champions.name]
-        named = f"; there are others: --champion {', '.join(others)}" if others else ""
-        advice = f"train one with `python flows/retrain.py{champions.options}`"
-        if not found.problems and (kept_out := read_kept_out(champions)):
-            advice = f"the last challenger was kept out: {kept_out[-1].why}"
-        raise PipelineError(f"{why}; {advice}{named}")
-    for problem in found.problems:
-        log.warning(f"{problem}; using {found.champion.id}, the one before")
-    return found.champion
+    if champion := champions.current():
+        return champion
+    others = [name for name in registry_names(champions.store) if name != champions.name]
+    named = f"; there are others: --champion {', '.join(others)}" if others else ""
+    advice = f"train one with {champions.command('')}"
+    if kept_out := champions.history():
+        advice = f"the last challenger was kept out: {kept_out[-1].why}"
+    raise PipelineError(f"no champion in {champions.address} yet; {advice}{named}")
 
 
 def fit_mode(champion: Champion, wanted: Fit) -> Fit:
     """Return how pictures are fitted: `auto` fits to MNIST's form only for a champion of MNIST."""
-    facts = champion.facts
-    download = facts.settings.get("download", {})
-    # Records of earlier versions hold the settings alone.
-    mnist = facts.mnist or (download.get("digests"), download.get("source")) == ("mnist", None)
-    return "none" if wanted == "auto" and not mnist else wanted
+    return "none" if wanted == "auto" and not champion.facts.data.mnist else wanted
 
 
 @dataclass(frozen=True)
@@ -100,13 +91,10 @@ class Scorer:
     """A champion's network, and how its features are to be read."""
 
     predict: Predict
-    familiar: Familiar | None
-    """None if the champion has no calibration."""
+    familiar: Familiar
 
     def mark(self, prepared: Prepared, features: np.ndarray) -> list[Mark]:
         """Return the marks of pictures; those unlike all training images get one."""
-        if self.familiar is None:
-            return prepared.marks
         return mark_unfamiliar(
             prepared.marks, distances(features, self.familiar) > self.familiar.limit
         )
@@ -115,56 +103,13 @@ class Scorer:
 def load_scorer(champions: Champions, champion: Champion) -> Scorer:
     """Load a champion's model and its calibration.
 
-    Args:
-        champions: registry that holds it.
-        champion: to score with. Without a calibration its probabilities are those of training, and
-            no picture is marked as unfamiliar; this is logged.
-
     Raises:
         PipelineError: the model does not fit its record.
     """
-    store, file = champions.store, champion.calibration
-    calibrated = load_calibration(store.path(file)) if file else None
-    if calibrated is None:
-        log.warning(
-            f"champion {champion.id} has no calibration: unfamiliar pictures are not marked"
-        )
-        return Scorer(open_model(store, champion, 1.0), None)
-    predict = open_model(store, champion, calibrated.temperature)
+    store = champions.store
+    calibrated = load_calibration(store.path(champion.calibration))
+    predict = open_onnx(store.path(champion.onnx), champion.facts.data.shape)
     return Scorer(predict, calibrated.familiar)
-
-
-def open_model(store: Store, champion: Champion, temperature: float) -> Predict:
-    """Load a champion's network: as ONNX, or with Keras if it was promoted by an earlier version.
-
-    Args:
-        store: the artifact root.
-        champion: to score with.
-        temperature: of its calibration, which the ONNX holds already.
-
-    Raises:
-        PipelineError: the model does not fit its record.
-    """
-    shape = champion.facts.shape
-    if champion.onnx:
-        return open_onnx(store.path(champion.onnx), shape)
-
-    from tasks.model.features import compile_reader
-    from tasks.model.predictions import load_network
-    from tasks.model.temperature import softmax
-
-    log.warning(
-        f"champion {champion.id} has no model.onnx: TensorFlow scores with its model.keras, which"
-        " takes seconds to start"
-    )
-    network = load_network(store.path(champion.model), shape)
-    read = compile_reader(network, shape.height, shape.width)
-
-    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        features, logits = read(images)
-        return softmax(logits, temperature).astype(np.float32), features
-
-    return predict
 
 
 def mark_unfamiliar(marks: Sequence[Mark], far: np.ndarray) -> list[Mark]:
@@ -210,9 +155,8 @@ def score_batches(
     result: ScoreResult,
 ) -> Iterator[tuple[Prepared, Scores]]:
     """Yield the scores of all readable pictures, and add them to `result`."""
-    shape = champion.facts.shape
-    # Champions of earlier versions record no ground; MNIST's is dark.
-    ground = "mixed" if settings.fit == "none" else champion.facts.ground or "dark"
+    data, shape = champion.facts.data, champion.facts.data.shape
+    ground = "mixed" if settings.fit == "none" else data.background
     alone = len(paths) == 1 and Path(paths[0]).is_dir()
     base = f"{printable(paths[0]).rstrip(os.sep)}{os.sep}" if alone else ""
     fitter = Fitter(shape, fit_mode(champion, settings.fit), ground, result.reports, base)
@@ -225,7 +169,7 @@ def score_batches(
         lambda batch: scorer().predict(batch.images), pictures
     ):
         scores = probabilities, scorer().mark(batch, features)
-        add_answers(result, batch, scores, champion.facts.named_classes())
+        add_answers(result, batch, scores, data.class_names)
         yield batch, scores
 
 

@@ -8,18 +8,30 @@ from pathlib import Path
 import pytest
 from helpers.s3 import BUCKET, Wire, s3_server
 
-from tasks.champion.registry import Accuracy, Champions, Facts
+from tasks.champion.records import Accuracy, Facts, TrainingData
+from tasks.champion.registry import Champions
 from tasks.engine.digests import sha256
 from tasks.engine.models import FileRef
 from tasks.engine.store import Store, open_store
-from tasks.records import Shape
+from tasks.records import Calibration, Shape
+
+DATA = TrainingData(
+    source="http://a.org/",
+    shape=Shape(height=8, width=8, classes=3),
+    class_names=("a", "b", "c"),
+    background="dark",
+    mnist=False,
+    train="train",
+    validation="validation",
+    test="test",
+)
 
 
-def facts(correct: int = 98, data: str = "a") -> Facts:
+def facts(correct: int = 98, **data: object) -> Facts:
     return Facts(
-        shape=Shape(height=8, width=8, classes=3),
-        validation=Accuracy(correct=correct, total=100, data=data),
-        test=Accuracy(correct=correct - 1, total=100, data="t"),
+        data=DATA.model_copy(update=data),
+        validation=Accuracy(correct=correct, total=100),
+        test=Accuracy(correct=correct - 1, total=100),
         settings={"training": {"seed": 0}},
     )
 
@@ -29,15 +41,6 @@ def s3() -> Iterator[Wire]:
     """The proxy of an S3 server; see helpers/s3.py."""
     with s3_server(attempts=1) as wire:  # s3fs tries again as well
         yield wire
-
-
-@pytest.fixture
-def url_store(s3: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """An empty artifact root in a bucket, with a working copy of its own."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
-    store = open_store(f"{BUCKET}/{tmp_path.name}")
-    store.prepare()
-    return store
 
 
 AT_A_URL = pytest.mark.parametrize(
@@ -51,12 +54,13 @@ EVERYWHERE = pytest.mark.parametrize(
 
 
 @pytest.fixture
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """An empty artifact root, in a folder unless the test is marked otherwise."""
-    if getattr(request, "param", "folder") == "url":
-        url_store: Store = request.getfixturevalue("url_store")
-        return url_store
     store = Store(tmp_path / "artifacts")
+    if getattr(request, "param", "folder") == "url":
+        request.getfixturevalue("s3")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
+        store = open_store(f"{BUCKET}/{tmp_path.name}")
     store.prepare()
     return store
 
@@ -68,12 +72,6 @@ class Files:
     store: Store
     path: str = "champion"
 
-    def names(self) -> list[str]:
-        """Return the names in the registry."""
-        if self.store.remote:
-            return [name.rstrip("/") for name in self.store.remote.names(self.path)]
-        return sorted(path.name for path in (self.store.root / self.path).iterdir())
-
     def read(self, name: str) -> bytes:
         """Return the content of a file."""
         return self.store.read(f"{self.path}/{name}")
@@ -84,7 +82,7 @@ class Files:
             self.store.remote.write(f"{self.path}/{name}", content)
         else:
             path = self.store.root / self.path / name
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
 
     def remove(self, name: str) -> None:
@@ -94,20 +92,7 @@ class Files:
             self.store.remote.remove(f"{self.path}/{name}")
         else:
             path = self.store.root / self.path / name
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-
-    def point_at(self, name: str) -> None:
-        """Set the pointer by hand."""
-        self.remove("current")
-        if self.store.remote:
-            self.store.remote.write(f"{self.path}/current", name.encode())
-        else:
-            (self.store.root / self.path / "current").symlink_to(name)
-
-    def damage(self, name: str) -> None:
-        """Change the last byte of a champion's model."""
-        model = f"{name}/model.keras"
-        self.write(model, self.read(model)[:-1] + b"?")
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @pytest.fixture
@@ -121,29 +106,43 @@ def champions(store: Store) -> Champions:
 
 
 @pytest.fixture
-def model(store: Store) -> Callable[[str], FileRef]:
-    """Return a function that writes a challenger's model file with the given content."""
+def make(store: Store) -> Callable[[str], FileRef]:
+    """Write an output of a stage; its content is its path many times."""
 
-    def make(content: str) -> FileRef:
-        path = store.root / "export" / content / "model.keras"
+    def write(name: str) -> FileRef:
+        path = store.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content * 100)
-        name, digest = path.relative_to(store.root).as_posix(), sha256(path)
+        path.write_text(name * 10)
+        digest = sha256(path)
         if store.remote:
             store.remote.upload(path, name, digest)
         return FileRef(path=name, sha256=digest, size=path.stat().st_size)
 
-    return make
+    return write
 
 
 @pytest.fixture
-def promote(champions: Champions, model: Callable[[str], FileRef]) -> Callable[..., str]:
-    """Return a function that promotes a model with the given content and returns its id."""
+def calibration(make: Callable[[str], FileRef]) -> Calibration:
+    return Calibration(
+        file=make("calibrate/b/calibration.safetensors"), onnx=make("calibrate/b/model.onnx")
+    )
 
-    def put(content: str, correct: int = 98, data: str = "a") -> str:
-        current = champions.current_name()
+
+@pytest.fixture
+def promote(
+    champions: Champions, make: Callable[[str], FileRef], calibration: Calibration
+) -> Callable[..., str]:
+    """Promote a model with the given name and return its id."""
+
+    def put(name: str, correct: int = 98, **data: object) -> str:
+        entries = champions.champions()
         return champions.promote(
-            model(content), facts(correct, data), "a test", "good", expected_current=current
+            make(f"export/{name}/model.keras"),
+            calibration,
+            facts(correct, **data),
+            "a test",
+            "good",
+            entries[-1].id if entries else None,
         ).id
 
     return put

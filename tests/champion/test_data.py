@@ -1,39 +1,40 @@
-"""Tests of facts about data, and of the comparison of a challenger's data with a champion's."""
+"""The data of a challenger and a champion: of the same kind, and what is new in them."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import bars
 
 from tasks.champion.data import (
-    TrainingData,
-    champion_data,
-    check_same_task,
-    ground_of,
+    background_of,
+    change_markdown,
+    check_comparable,
+    compare_data,
+    differences,
+    training_data,
 )
-from tasks.champion.registry import Champion, Champions, Facts
+from tasks.champion.records import Champion, TrainingData
+from tasks.champion.registry import Champions
+from tasks.data import idx
+from tasks.data.convert import convert
+from tasks.data.dataset import read_split
+from tasks.data.download import download
+from tasks.data.sources.mnist import IDX_FILES
+from tasks.engine.executors import LocalExecutor
 from tasks.engine.models import FileRef
-from tasks.records import Shape
+from tasks.engine.store import Store
+from tasks.records import Calibration, Shape, Splits
 from tasks.runtime.errors import PipelineError
-from tasks.settings import DownloadSettings
+from tasks.settings import ConvertSettings, DownloadSettings
 
-from .conftest import facts
+from .conftest import DATA, facts
 
+Known = tuple[TrainingData, Splits]
+Make = Callable[..., Known]
 DIGIT = np.zeros((1, 9, 7), np.uint8)
 DIGIT[:, 2:7, 2:5] = 255
-SETTINGS = DownloadSettings(source="digits", digests="none")
-
-
-@pytest.fixture
-def champion(champions: Champions, model: Callable[[str], FileRef]) -> Champion:
-    known = facts().model_copy(update={"source": "http://a.org/", "ground": "dark"})
-    return champions.promote(model("first"), known, "a test", "good", expected_current=None)
-
-
-@pytest.fixture
-def same(champion: Champion) -> TrainingData:
-    return champion_data(champion)
 
 
 @pytest.mark.parametrize(
@@ -41,79 +42,124 @@ def same(champion: Champion) -> TrainingData:
 )
 def test_data_set_has_a_background_if_nearly_all_images_have_it(light: int, expected: str) -> None:
     images = np.concatenate([DIGIT] * (100 - light) + [255 - DIGIT] * light)
-    assert ground_of(images) == expected
-
-
-def test_new_images_from_the_same_source_are_accepted(
-    champion: Champion, same: TrainingData
-) -> None:
-    check_same_task(champion, replace(same, validation="new", test="new"), SETTINGS)
-
-
-def test_the_same_images_from_another_source_are_accepted(
-    champion: Champion, same: TrainingData
-) -> None:
-    check_same_task(champion, replace(same, source="http://b.org/"), SETTINGS)
+    assert background_of(images) == expected
 
 
 @pytest.mark.parametrize(
-    ("change", "difference"),
+    ("change", "expected"),
     [
-        ({"shape": Shape(height=8, width=8, classes=4)}, "number of classes"),
-        ({"shape": Shape(height=8, width=9, classes=3)}, "image size"),
-        ({"ground": "light"}, "ground"),
-        ({"source": "http://b.org/", "test": "new"}, "source"),
-        ({"source": "http://b.org/", "validation": "new"}, "source"),
+        ({"validation": "new", "test": "new"}, []),
+        ({"source": "http://b.org/", "class_names": ("x", "y", "z")}, []),
+        ({"background": "mixed"}, []),
+        ({"shape": Shape(height=8, width=8, classes=4)}, ["number of classes"]),
+        ({"shape": Shape(height=8, width=9, classes=3)}, ["image size"]),
+        ({"background": "light"}, ["background"]),
+        ({"source": "http://b.org/", "test": "new"}, ["source"]),
+        ({"test": "new", "class_names": ("x", "b", "c")}, ["names of the classes"]),
     ],
 )
-def test_incompatible_data_are_refused_in_one_line(
-    champion: Champion, same: TrainingData, change: dict[str, object], difference: str
+def test_differences_in_kind(change: dict[str, object], expected: list[str]) -> None:
+    assert differences(DATA, DATA.model_copy(update=change)) == expected
+
+
+@pytest.fixture
+def prepare(store: Store) -> Make:
+    """Download and convert the files of a folder."""
+
+    def run(source: Path, validation: int | None = None) -> Known:
+        executor = LocalExecutor(store, refresh=frozenset(["download"]))
+        settings = DownloadSettings(source=str(source), digests="none")
+        downloaded = executor.call(download, settings)
+        splits = executor.call(convert, downloaded.files, ConvertSettings(validation=validation))
+        return training_data(store, downloaded, splits), splits
+
+    return run
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return bars.write(tmp_path / "source")
+
+
+@pytest.fixture
+def champion(
+    champions: Champions,
+    make: Callable[[str], FileRef],
+    calibration: Calibration,
+    prepare: Make,
+    source: Path,
+) -> Champion:
+    known = facts().model_copy(update={"data": prepare(source)[0]})
+    return champions.promote(make("model.keras"), calibration, known, "a test", "good", None)
+
+
+def test_the_same_data_have_not_changed(
+    store: Store, champion: Champion, prepare: Make, source: Path
 ) -> None:
-    other = replace(same, **change)  # type: ignore[arg-type]
+    data, splits = prepare(source)
+    assert data == champion.facts.data
+    assert check_comparable(store, champion, data, splits, new_task=False) is None
+
+
+def test_new_images_are_counted(
+    store: Store, champion: Champion, prepare: Make, source: Path
+) -> None:
+    images, labels = bars.draw(1200, seed=0)
+    more, their_labels = bars.draw(400, seed=7)
+    arrays = np.concatenate([images, more]), np.concatenate([labels, their_labels])
+    for name, array in zip(IDX_FILES[:2], arrays, strict=True):
+        (source / name).write_bytes(idx.dumps(array))
+    data, splits = prepare(source)
+    change = check_comparable(store, champion, data, splits, new_task=False)
+    assert change
+    assert change.known == 0, "no earlier image has changed its split"
+    train = read_split(store.path(splits.train.file)).images
+    known = {image.tobytes() for image in images}
+    new = sum(image.tobytes() not in known for image in train) / splits.train.rows
+    assert change.new == pytest.approx(new)
+    assert change.before
+    markdown = change_markdown(change)
+    assert f"{100 * new:.1f}\N{NO-BREAK SPACE}% of the training images are new" in markdown
+    assert f"| train | {change.before.train.rows:,} | {splits.train.rows:,} |" in markdown
+
+
+def test_validation_images_that_the_champion_was_trained_on_are_refused(
+    store: Store, champion: Champion, prepare: Make, source: Path
+) -> None:
+    """`--validation` draws other images."""
+    data, splits = prepare(source, validation=100)
+    known = f"champion {champion.id} was trained on [0-9]+ of the 100 validation .*--new-task"
+    with pytest.raises(PipelineError, match=known):
+        check_comparable(store, champion, data, splits, new_task=False)
+    change = check_comparable(store, champion, data, splits, new_task=True)
+    assert change
+    assert change.known
+    assert change.new == 0
+
+
+def test_data_of_another_kind_are_refused_in_one_line(
+    store: Store, champion: Champion, prepare: Make, tmp_path: Path
+) -> None:
+    known = champion.facts.data
+    data, splits = prepare(bars.write(tmp_path / "others", seed=20))
     with pytest.raises(PipelineError) as caught:
-        check_same_task(champion, other, SETTINGS)
+        check_comparable(store, champion, data, splits, new_task=False)
     message = str(caught.value)
-    assert f"({difference}): champion: {same}; challenger: {other}; " in message
+    assert f"other data (source): champion: {known}; challenger: {data}; " in message
     assert "--new-task" in message
     assert "\n" not in message
+    change = check_comparable(store, champion, data, splits, new_task=True)
+    assert change
+    assert (change.known, change.new) == (0, 1)
 
 
-@pytest.mark.parametrize(
-    ("change", "accepted"), [({"class_names": ("x", "y", "z")}, True), ({"test": "new"}, False)]
-)
-def test_other_names_for_the_same_images_are_accepted(
-    champions: Champions,
-    model: Callable[[str], FileRef],
-    change: dict[str, object],
-    accepted: bool,
+def test_earlier_data_that_are_gone_are_named(
+    store: Store, champion: Champion, prepare: Make, source: Path
 ) -> None:
-    named = facts().model_copy(update={"source": "a", "class_names": ("a", "b", "c")})
-    champion = champions.promote(model("m"), named, "a test", "good", expected_current=None)
-    assert champion.facts.named_classes() == ("a", "b", "c")
-    data = replace(champion_data(champion), **{"class_names": ("x", "b", "c")} | change)  # type: ignore[arg-type]
-    if accepted:
-        check_same_task(champion, data, SETTINGS)
-    else:
-        with pytest.raises(PipelineError, match=r"\(names of the classes\)"):
-            check_same_task(champion, data, SETTINGS)
-
-
-@pytest.mark.parametrize(("source", "accepted"), [("digits", True), ("/data/clothes", False)])
-def test_champion_of_an_earlier_version_is_compared_by_its_settings(
-    champions: Champions, model: Callable[[str], FileRef], source: str, accepted: bool
-) -> None:
-    """Records of earlier versions have neither source nor background."""
-    old = facts().model_dump(exclude={"source", "train", "ground", "class_names"})
-    old["settings"] = {"download": {"source": "digits", "url": None}}
-    champion = champions.promote(
-        model("old"), Facts.model_validate(old), "a test", "good", expected_current=None
-    )
-    settings = DownloadSettings(source=source, digests="none")
-    data = replace(
-        champion_data(champion), source="new", validation="new", test="new", ground="light"
-    )
-    if accepted:
-        check_same_task(champion, data, settings)
-    else:
-        with pytest.raises(PipelineError, match=r"\(source\): champion: unknown source \(3 cl"):
-            check_same_task(champion, data, settings)
+    for record in store.records.glob("convert-*.json"):
+        record.unlink()
+    bars.write(source, seed=20)
+    change = compare_data(store, champion.facts.data, prepare(source)[1])
+    assert change
+    assert change.before is None
+    assert "no longer in the artifact root" in change_markdown(change)

@@ -20,8 +20,8 @@ import pytest
 from helpers.s3 import bucket
 
 from tasks.champion.registry import Champions
-from tasks.engine import lease
 from tasks.engine.store import Store
+from tasks.runtime.errors import PipelineError
 
 from .conftest import facts
 
@@ -33,28 +33,44 @@ STOPS = max(2, KILLS // 10)
 WRITER = """
 import os, sys
 from pathlib import Path
-from tasks.champion.registry import Accuracy, Champions, Facts
-from tasks.records import Shape
-from tasks.engine import lease
+from tasks.champion.records import Accuracy, Facts, TrainingData
+from tasks.champion.registry import Champions
+from tasks.records import Calibration, Shape
 from tasks.engine.models import FileRef
 from tasks.engine.store import open_store
 from tasks.engine.digests import sha256
 from tasks.runtime.errors import PipelineError
 
-lease.POLL_SECONDS, lease.RENEW_SECONDS, lease.EXPIRE_SECONDS = 0.05, 0.1, 0.5
 store = open_store(sys.argv[1])
 store.root.mkdir(parents=True, exist_ok=True)
 champions = Champions(store)
-score = Accuracy(correct=1, total=1, data="a")
-facts = Facts(shape=Shape(height=8, width=8, classes=3), validation=score, test=score)
+score = Accuracy(correct=1, total=1)
+data = TrainingData(
+    source="a", shape=Shape(height=8, width=8, classes=3), class_names=(), background="dark",
+    mnist=False, train="a", validation="b", test="c",
+)
+facts = Facts(data=data, validation=score, test=score)
+
+
+def output(name, size):
+    path = store.root / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(os.urandom(size))
+    return FileRef(path=name, sha256=sha256(path), size=size)
+
+
 print("ready", flush=True)
 while True:
-    name = f"{os.getpid()}.keras"
-    path = store.root / name
-    path.write_bytes(os.urandom(300_000))
-    model = FileRef(path=name, sha256=sha256(path), size=300_000)
+    mine = f"{os.getpid()}"
+    model = output(f"{mine}/model.keras", 300_000)
+    calibration = Calibration(
+        file=output(f"{mine}/c.safetensors", 99), onnx=output(f"{mine}/model.onnx", 99)
+    )
+    champion = champions.current()
     try:
-        champions.promote(model, facts, "a test", "new", expected_current=champions.current_name())
+        champions.promote(
+            model, calibration, facts, "a test", "new", champion.id if champion else None
+        )
     except PipelineError as error:
         print(error, flush=True)
 """
@@ -78,22 +94,6 @@ def writer(store: Store, copy: Path) -> "Iterator[subprocess.Popen[str]]":
             process.kill()
 
 
-def read_folder(folder: Path) -> Callable[[str], bytes]:
-    """Return a function that reads the registry's files in a folder."""
-
-    def read(name: str) -> bytes:
-        path = folder / name
-        return str(path.readlink()).encode() if path.is_symlink() else path.read_bytes()
-
-    return read
-
-
-def read_url(url: str) -> Callable[[str], bytes]:
-    """Return a function that reads the registry's files at a URL."""
-    files = bucket()
-    return lambda name: files.cat_file(f"{url}/{name}")  # type: ignore[attr-defined,no-any-return]
-
-
 class Reader(threading.Thread):
     """Reads the champion by its path in a loop, like another process."""
 
@@ -112,10 +112,10 @@ class Reader(threading.Thread):
                 self.problems.append(repr(error))
 
     def read(self) -> None:
-        name = self.read_file("current").decode()
-        record = json.loads(self.read_file(f"{name}/record.json"))
+        record = json.loads(self.read_file("history.jsonl").splitlines()[-1])
+        name = record["id"]
         digest = hashlib.sha256(self.read_file(f"{name}/model.keras")).hexdigest()
-        if digest != record["model"]["sha256"] or record["id"] != name:
+        if digest != record["model"]["sha256"]:
             self.problems.append(f"{name} is damaged")
         self.seen.add(name)
 
@@ -131,59 +131,54 @@ def test_reader_always_loads_a_complete_model_while_writers_are_killed(
 ) -> None:
     champions = Champions(store)
     chance = random.Random(0)
-    url = f"{store.address}/champion"
-    reader = Reader(read_url(url) if store.remote else read_folder(champions.folder))
+    url, files = f"{store.address}/champion", bucket() if store.remote else None
+
+    def read(name: str) -> bytes:
+        return files.cat_file(f"{url}/{name}") if files else store.read(f"champion/{name}")
+
+    reader = Reader(read)
     for kill in range(kills):
         with writer(store, tmp_path / f"copy-{kill}") as process:
-            before = champions.current_name()
-            while champions.current_name() == before:
+            before = len(champions.history())
+            while len(champions.history()) == before:
                 time.sleep(0.01)
             if kill == 0:
                 reader.start()
             time.sleep(chance.uniform(0.01, seconds))
             process.send_signal(signal.SIGKILL)
-        found = champions.find()
-        assert found.problems == (), "not even for a moment is there need to fall back"
-        assert found.champion
-        assert champions.history()[-1] == found.champion.id
+        assert champions.current()
     reader.stop.set()
     reader.join()
     assert reader.problems == []
     assert len(reader.seen) > 1
-
-    numbers = [int(name.partition("-")[0]) for name in champions.history()]
+    history = champions.champions()
+    numbers = [int(champion.id.partition("-")[0]) for champion in history]
     assert numbers == list(range(1, len(numbers) + 1)), "no promotion is lost from the history"
-    assert all(champions.is_intact(name) for name in champions.history())
+    assert not any(map(champions.problem, history))
 
 
-@pytest.mark.parametrize("store", ["url"], indirect=True)
-def test_stopped_writer_whose_lease_expired_promotes_nothing(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its lease has expired and another has promoted; its own promotion comes too late."""
-    monkeypatch.setattr(lease, "POLL_SECONDS", 0.05)
-    monkeypatch.setattr(lease, "EXPIRE_SECONDS", 0.5)
+@pytest.mark.parametrize("store", ["folder", "url"], indirect=True)
+def test_stopped_writer_promotes_nothing_over_another(store: Store, tmp_path: Path) -> None:
+    """Another has promoted in the meantime; its own promotion comes too late, or waits."""
     champions = Champions(store)
     chance = random.Random(0)
     with writer(store, tmp_path / "copy") as process:
         for _ in range(STOPS):
-            before = champions.current_name()
-            while champions.current_name() == before:
+            before = len(champions.history())
+            while len(champions.history()) == before:
                 time.sleep(0.01)
             time.sleep(chance.uniform(0.0, 0.2))
             process.send_signal(signal.SIGSTOP)
+            goes_on = threading.Timer(1.0, process.send_signal, [signal.SIGCONT])
+            goes_on.start()
             try:
-                current = champions.current_name()
+                current = champions.current()
                 assert current
-                model = champions.read(current).model
-                champions.promote(model, facts(), "me", "again", expected_current=current)
+                champions.keep_out(current.model, facts(), "me", "again", current.id)
+            except PipelineError as error:
+                assert "another decision in the meantime" in str(error)
             finally:
-                process.send_signal(signal.SIGCONT)
-    records = {name: champions.read_record(name) for name in champions.history()}
-    chain = [name := champions.current_name()]
-    while name and (name := records[name].replaced):
-        chain.append(name)
-    promoted = [name for name in records if name in chain]
-    assert chain[::-1] == promoted, "each champion replaces the one before"
-    # The writer may be killed at its end before it has removed what it could not promote.
-    assert len(records) - len(promoted) <= 1
+                goes_on.join()
+    numbers = [int(entry.id.partition("-")[0]) for entry in champions.history()]
+    assert numbers == list(range(1, len(numbers) + 1)), "each decision follows the one before"
+    assert champions.current()

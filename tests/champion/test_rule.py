@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.champion.rule import Pairs, decide, decide_first, mcnemar_worse, pair
+from tasks.champion.rule import count_discordant, decide, decide_first, mcnemar_worse
 from tasks.engine.models import FileRef
 from tasks.records import Classification
 from tasks.settings import RetrainSettings
@@ -24,12 +24,8 @@ def verdict(
     only_challenger: int, only_champion: int, best: int = 0, rule: RetrainSettings = RULE
 ) -> tuple[str, str]:
     """Return the decision if both models classify 4,900 further images correctly."""
-    pairs = Pairs(
-        5000, 4900 + only_challenger, 4900 + only_champion, only_challenger, only_champion
-    )
-    decision = decide(
-        classification(pairs.challenger), classification(pairs.champion), pairs, best, rule
-    )
+    challenger, champion = (classification(4900 + n) for n in (only_challenger, only_champion))
+    decision = decide(challenger, champion, (only_challenger, only_champion), best, rule)
     return decision.verdict, decision.reason
 
 
@@ -49,12 +45,10 @@ def test_disagreements_are_counted_per_image(rows: list[tuple[int, int, int]]) -
     labels, challenger, champion = (
         np.array(column, np.uint8) for column in zip(*rows, strict=True)
     )
-    found = pair(labels, challenger, champion)
-    assert found.total == len(rows)
-    assert found.challenger == sum(a == label for label, a, _ in rows)
-    assert found.champion == sum(b == label for label, _, b in rows)
-    assert found.only_challenger == sum(a == label != b for label, a, b in rows)
-    assert found.only_champion == sum(b == label != a for label, a, b in rows)
+    assert count_discordant(labels, challenger, champion) == (
+        sum(a == label != b for label, a, b in rows),
+        sum(b == label != a for label, a, b in rows),
+    )
 
 
 @pytest.mark.parametrize(("correct", "expected"), [(4849, "kept"), (4850, "promoted")])

@@ -244,7 +244,7 @@ def test_invalid_parameters_are_refused_before_a_run_is_created(
 
 
 def test_run_by_a_worker_promotes_a_champion(site: Site, promoted: UUID) -> None:
-    champion = Champions(Store(site.root)).find().champion
+    champion = Champions(Store(site.root)).current()
     assert champion
     assert champion.by.endswith("(deployment scheduled-retraining)")
     assert champion.facts.settings["training"]["seed"] == int(f"{site_date(site, promoted):%Y%m%d}")

@@ -248,8 +248,8 @@ def test_stopped_longer_than_the_silence(outages: Outages, tmp_path: Path) -> No
     assert site.wait_until_final(following).is_completed()
     # It goes on to its end; its promotion came second, or it found its own model in use.
     site.wait(victim, lambda state: state.is_failed() or state.is_completed())
-    history = Champions(Store(site.root)).history()
-    models = [name.partition("-")[2] for name in history]
+    history = Champions(Store(site.root)).champions()
+    models = [champion.short_digest for champion in history]
     assert models.count(models[-1]) == 1, "a model was promoted twice"
     outages.next_run_completes("process stopped for longer than the silence", "Crashed, went on")
 

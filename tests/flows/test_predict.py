@@ -13,7 +13,9 @@ from helpers.commands import PREDICT, Finished, run_script
 from PIL import Image
 
 from flows.graph import prepare_data, train_to
-from tasks.champion.registry import Accuracy, Champions, Facts
+from tasks.champion.data import training_data
+from tasks.champion.records import Accuracy, Facts
+from tasks.champion.registry import Champions
 from tasks.data import idx
 from tasks.data.drawn import draw_many
 from tasks.data.sources.mnist import IDX_FILES
@@ -48,7 +50,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
     )
     executor = LocalExecutor(open_store(folder / "artifacts"))
-    splits = prepare_data(executor, settings).splits
+    data = prepare_data(executor, settings)
+    splits = data.splits
     shape, network = splits.shape, settings.network
     start = initialise(executor, shape=shape, network=network, seed=0)
     segment = train_to(executor, settings, splits.train, shape, start, 400)
@@ -56,16 +59,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     calibration = calibrate(
         executor, train=splits.train, validation=splits.validation, shape=shape, model=model
     )
-    accuracy = Accuracy(correct=1, total=1, data="a")
-    facts = Facts(
-        shape=shape,
-        validation=accuracy,
-        test=accuracy,
-        mnist=True,
-    )
-    Champions(executor.store).promote(
-        model.file, facts, "a test", "good", None, calibration=calibration
-    )
+    accuracy = Accuracy(correct=1, total=1)
+    known = training_data(executor.store, data.download, splits)
+    facts = Facts(data=known.model_copy(update={"mnist": True}), validation=accuracy, test=accuracy)
+    Champions(executor.store).promote(model.file, calibration, facts, "a test", "good", None)
     return folder / "artifacts"
 
 

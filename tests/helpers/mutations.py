@@ -33,7 +33,8 @@ import numpy as np
 from helpers.data_sets import encode
 from helpers.mutation_sources import source_samples, squeeze
 
-from tasks.champion.registry import Accuracy, Champions, Facts, history_lines
+from tasks.champion.records import Accuracy, Facts, TrainingData
+from tasks.champion.registry import Champions, history_lines
 from tasks.data import idx
 from tasks.data.convert import to_table, write_parquet
 from tasks.data.decode import decode_picture
@@ -42,7 +43,7 @@ from tasks.engine.digests import json_sha256
 from tasks.engine.models import FileRef, Record, check_printable
 from tasks.engine.stage import stage
 from tasks.engine.store import Store, Workspace
-from tasks.records import Device, Metrics, Shape
+from tasks.records import Calibration, Device, Metrics, Shape
 from tasks.report.report import previous_run
 from tasks.report.summary import DataFacts, Milestone, Score, Summary, keys_of_latest
 from tasks.runtime.errors import PipelineError
@@ -275,18 +276,28 @@ def summary() -> Summary:
 
 
 def champion_target(store: Store) -> Target:
-    """Return the record of the current champion."""
-    model = write_text.plan("hello").compute(store, "never run").output["file"]
-    accuracy = Accuracy(correct=9, total=10, data="1" * 64)
-    facts = Facts(shape=SHAPE, validation=accuracy, test=accuracy)
-    champions = Champions(store)
-    champions.promote(
-        FileRef.model_validate(model), facts, "somebody", "good", expected_current=None
+    """Return the history of the champions."""
+    output = write_text.plan("hello").compute(store, "never run").output["file"]
+    model = FileRef.model_validate(output)
+    accuracy = Accuracy(correct=9, total=10)
+    data = TrainingData(
+        source="a",
+        shape=SHAPE,
+        class_names=("a", "b", "c"),
+        background="dark",
+        mnist=False,
+        train="1" * 64,
+        validation="2" * 64,
+        test="3" * 64,
     )
-    (path,) = store.root.glob("champion/*-*/record.json")
+    facts = Facts(data=data, validation=accuracy, test=accuracy)
+    champions = Champions(store)
+    calibration = Calibration(file=model, onnx=model)
+    champions.promote(model, calibration, facts, "somebody", "good", None)
+    path = store.root / "champion/history.jsonl"
 
     def find_and_list() -> None:
-        champions.find()
+        champions.current()
         history_lines(champions)
 
     return Target("champion", path, path.read_bytes(), find_and_list, structured=True)

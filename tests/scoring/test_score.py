@@ -1,6 +1,5 @@
 """Tests of scoring images with the champion."""
 
-import logging
 import shutil
 import threading
 from collections.abc import Iterator
@@ -15,13 +14,14 @@ from helpers.commands import small_disk
 from PIL import Image
 from scipy.special import softmax
 
-from tasks.champion.registry import Champions, Ground
+from tasks.champion.records import Background, Champion
+from tasks.champion.registry import Champions
 from tasks.data import idx
 from tasks.data.convert import to_table, write_parquet
 from tasks.engine.digests import sha256
 from tasks.engine.models import FileRef
 from tasks.engine.store import Store
-from tasks.records import Calibration, Shape
+from tasks.records import Calibration
 from tasks.runtime.errors import PipelineError
 from tasks.scoring.outputs import check_output, check_sheet
 from tasks.scoring.score import one_ahead, problem_summary, score_files, summary_lines
@@ -34,22 +34,50 @@ pytestmark = pytest.mark.tensorflow
 IMAGES, _ = bars.draw(50, seed=0)
 
 
+def put_champion(
+    root: Path, model: Path, temperature: float = 1.0, limit: float = 9.0, **data: object
+) -> Champion:
+    """Make a model the champion; the first 25 images are familiar."""
+    from tasks.model.checkpoint import write_tensors
+    from tasks.model.familiar import unit_rows
+    from tasks.model.features import compile_reader
+    from tasks.model.onnx_graph import write_onnx
+    from tasks.model.predictions import load_network
+
+    champions = Champions(Store(root))
+    champions.store.prepare()
+    if model.parent != root:
+        shutil.copy(model, root)
+    network = load_network(root / "model.keras", facts().data.shape)
+    write_onnx(network, root / "model.onnx", temperature=temperature)
+    features, _ = compile_reader(network, 8, 8)(IMAGES)
+    tensors = {
+        "familiar": unit_rows(features[:25]).astype(np.float16),
+        "limit": np.array(limit),
+        "temperature": np.array(temperature),
+    }
+    write_tensors(tensors, root / "calibration.safetensors")
+    found, onnx, file = (
+        FileRef(path=name, sha256=sha256(root / name), size=(root / name).stat().st_size)
+        for name in ("model.keras", "model.onnx", "calibration.safetensors")
+    )
+    calibration = Calibration(file=file, onnx=onnx)
+    return champions.promote(found, calibration, facts(**data), "a test", "good", None)
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An artifact root with a champion whose weights are random, but large enough to tell."""
     from tasks.model.device import load_tensorflow
     from tasks.model.network import build_network
 
-    store = Store(tmp_path_factory.mktemp("score") / "artifacts")
-    store.prepare()
     load_tensorflow()
-    shape = Shape(height=8, width=8, classes=3)
+    root = tmp_path_factory.mktemp("score") / "artifacts"
+    Store(root).prepare()
     network = NetworkSettings(conv_filters=(4,), conv_sizes=(3,), dense=(8,), initial_sigma=2.0)
-    build_network(network, shape, seed=0).save(store.root / "model.keras")
-    path = store.root / "model.keras"
-    model = FileRef(path="model.keras", sha256=sha256(path), size=path.stat().st_size)
-    Champions(store).promote(model, facts(), "a test", "good", expected_current=None)
-    return store.root
+    build_network(network, facts().data.shape, seed=0).save(root / "model.keras")
+    put_champion(root, root / "model.keras")
+    return root
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +85,10 @@ def expected(root: Path) -> np.ndarray:
     """Probabilities of all images, from the model itself."""
     import keras
 
-    logits = keras.models.load_model(root / "champion" / "current" / "model.keras")(
+    logits = keras.models.load_model(root / "model.keras")(
         IMAGES[..., np.newaxis] / np.float32(255)
     ).numpy()
-    e = np.exp(logits - logits.max(axis=1, keepdims=True))
-    result: np.ndarray = e / e.sum(axis=1, keepdims=True)
+    result: np.ndarray = softmax(logits, axis=1)
     assert len(np.unique(result.argmax(axis=1))) > 1
     return result
 
@@ -107,7 +134,7 @@ def test_files_of_every_kind_give_the_probabilities_of_the_model(
     assert (table["predicted"].to_numpy() == expected.argmax(axis=1)).all()
     assert table["row"].to_pylist() == [0] * 10 + [*range(20)] + [*range(20)]
     assert table["file"].to_pylist()[9:11] == [str(folder / "9.png"), f"{tmp_path}/a.idx"]
-    assert set(table["champion"].to_pylist()) == {Champions(Store(root)).current_name()}
+    assert set(table["champion"].to_pylist()) == {Champions(Store(root)).champions()[-1].id}
     assert not any(table["fit"].to_pylist() + table["mark"].to_pylist())
     assert summary_lines(result) == [
         f"50 pictures scored with champion {result.champion}: {tmp_path}/out.parquet"
@@ -130,18 +157,12 @@ def test_ink_on_paper_is_inverted(
     assert difference(table) > 0.1
 
 
-@pytest.mark.parametrize(("ground", "inverted"), [("light", 5), ("mixed", 0)])
+@pytest.mark.parametrize(("background", "inverted"), [("light", 5), ("mixed", 0)])
 def test_images_with_the_champions_background_are_not_inverted(
-    tmp_path: Path, settings: ScoreSettings, root: Path, ground: Ground, inverted: int
+    tmp_path: Path, settings: ScoreSettings, root: Path, background: Background, inverted: int
 ) -> None:
     own = tmp_path / "own"
-    champions = Champions(Store(own))
-    champions.store.prepare()
-    shutil.copy(root / "model.keras", own)
-    path = own / "model.keras"
-    model = FileRef(path="model.keras", sha256=sha256(path), size=path.stat().st_size)
-    known = facts().model_copy(update={"ground": ground})
-    champions.promote(model, known, "a test", "good", expected_current=None)
+    put_champion(own, root / "model.keras", background=background)
     both = np.concatenate([IMAGES[:5], 255 - IMAGES[:5]])
     result = score_files(
         [write_idx(tmp_path / "a", both)], settings.model_copy(update={"artifacts": own})
@@ -191,63 +212,21 @@ def test_only_an_earlier_contact_sheet_is_replaced(tmp_path: Path, settings: Sco
             check_sheet(path, [str(tmp_path)])
 
 
-WITHOUT_ONNX = (
-    "has no model.onnx: TensorFlow scores with its model.keras, which takes seconds to start"
-)
-
-
 def test_images_unlike_the_training_images_are_marked(
-    tmp_path: Path, root: Path, settings: ScoreSettings, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, root: Path, settings: ScoreSettings, expected: np.ndarray
 ) -> None:
-    """Familiar are the first 25 images; the temperature makes answers less sure.
-
-    The scores of the ONNX are those of Keras, which scores for champions of earlier versions.
-    """
-    from tasks.model.checkpoint import write_tensors
-    from tasks.model.familiar import unit_rows
-    from tasks.model.features import compile_reader
-    from tasks.model.onnx_graph import write_onnx
-    from tasks.model.predictions import load_network
-
+    """Familiar are the first 25 images; the temperature makes answers less sure."""
     own = tmp_path / "own"
-    champions = Champions(Store(own))
-    champions.store.prepare()
-    shutil.copy(root / "model.keras", own)
-    network = load_network(own / "model.keras", facts().shape)
-    features, logits = compile_reader(network, 8, 8)(IMAGES)
-    write_onnx(network, own / "model.onnx", temperature=2.0)
-    write_tensors(
-        {
-            "familiar": unit_rows(features[:25]).astype(np.float16),
-            "limit": np.array(1e-3),
-            "temperature": np.array(2.0),
-        },
-        own / "calibration.safetensors",
+    put_champion(own, root / "model.keras", temperature=2.0, limit=1e-3)
+    result = score_files(
+        [write_idx(tmp_path / "a")], settings.model_copy(update={"artifacts": own})
     )
-    model, file, onnx = (
-        FileRef(path=p.name, sha256=sha256(p), size=p.stat().st_size)
-        for p in (own / "model.keras", own / "calibration.safetensors", own / "model.onnx")
-    )
-    calibration = Calibration(file=file, onnx=onnx)
-    champion = champions.promote(
-        model, facts(), "a test", "good", expected_current=None, calibration=calibration
-    )
-    assert champion.onnx
-    images = write_idx(tmp_path / "a")
-    settings = settings.model_copy(update={"artifacts": own})
-    for old in (False, True):
-        if old:
-            record = champions.folder / champion.id / "record.json"
-            record.write_text(champion.model_copy(update={"onnx": None}).model_dump_json())
-        caplog.clear()
-        result = score_files([images], settings)
-        assert caplog.messages == ([f"champion {champion.id} {WITHOUT_ONNX}"] if old else [])
-        table = pq.read_table(settings.out)
-        marks = table["mark"].to_pylist()
-        assert marks[:25] == [""] * 25
-        assert "unfamiliar" in marks[25:]
-        assert result.tally.marks["unfamiliar"] == marks.count("unfamiliar")
-        assert np.allclose(probabilities(table), softmax(logits / 2, axis=1), atol=1e-5)
+    table = pq.read_table(settings.out)
+    marks = table["mark"].to_pylist()
+    assert marks[:25] == [""] * 25
+    assert "unfamiliar" in marks[25:]
+    assert result.tally.marks["unfamiliar"] == marks.count("unfamiliar")
+    assert np.allclose(probabilities(table), softmax(np.log(expected) / 2, axis=1), atol=1e-5)
 
 
 def test_invalid_files_are_listed_and_the_others_scored(
@@ -275,26 +254,6 @@ def test_missing_champion_error_gives_advice(tmp_path: Path) -> None:
     settings = ScoreSettings(artifacts=tmp_path / "empty")
     with pytest.raises(PipelineError, match=r"no champion in .* yet; train one with `python flow"):
         score_files([write_idx(tmp_path / "a")], settings)
-
-
-def test_damaged_champion_is_reported_and_the_previous_one_is_used(
-    tmp_path: Path, settings: ScoreSettings, root: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    champions = Champions(Store(root))
-    whole = champions.find().champion
-    assert whole
-    path = root / "other.keras"
-    path.write_bytes(b"other")
-    other = FileRef(path="other.keras", sha256=sha256(path), size=5)
-    second = champions.promote(other, facts(), "a test", "good", expected_current=whole.id).id
-    (champions.folder / second / "model.keras").write_bytes(b"OTHER")
-    with caplog.at_level(logging.WARNING, logger="mnist"):
-        assert score_files([write_idx(tmp_path / "a")], settings).champion == whole.id
-    assert caplog.messages == [
-        f"champion {second}: model damaged: model.keras; using {whole.id}, the one before",
-        f"champion {whole.id} has no calibration: unfamiliar pictures are not marked",
-        f"champion {whole.id} {WITHOUT_ONNX}",
-    ]
 
 
 def test_next_item_is_taken_while_the_function_works() -> None:
