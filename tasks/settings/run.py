@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tasks.geometry import known_side, size_problem
 from tasks.runtime.threads import DEFAULT_THREADS
@@ -15,7 +15,7 @@ from tasks.settings.training import EvaluationSettings, ScheduleSettings, Traini
 
 NOT_RESULT_SETTINGS = {"artifacts", "refresh", "runner", "dask_address"}
 """Settings that do not influence results: where they are stored and computed."""
-Insight = Literal["excite", "attribute", "embed"]
+Insight = Literal["excite", "attribute", "embed", "none"]
 DEFAULT_OUT = Path("predictions.parquet")
 """Predictions file of a run outside a terminal, if none is named."""
 DEFAULT_CHAMPION = "default"
@@ -47,6 +47,13 @@ class FigureSettings(StageSettings):
         " speak for the wrong and for the true class; embed (9 s): a map of the test images as"
         " the last hidden layer sees them. Seconds on two cores, for MNIST.",
     )
+
+    @field_validator("insights")
+    @classmethod
+    def none_stands_alone(cls, value: tuple[Insight, ...]) -> tuple[Insight, ...]:
+        if "none" in value:
+            raise ValueError("should be none alone, or excite, attribute, embed")
+        return value
 
 
 class RetrainSettings(StageSettings):
