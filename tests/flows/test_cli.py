@@ -6,35 +6,27 @@ from pathlib import Path
 
 import pytest
 from helpers.commands import PIPELINE, run_pipeline
-from pydantic import BaseModel
 
 from flows.cli.common import with_refresh_all
-from tasks.settings import Settings
-
-
-def option_fields(model: type[BaseModel]) -> list[tuple[str, str]]:
-    """Return name and description of every field of the settings, nested ones included."""
-    found = []
-    for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            found += option_fields(field.annotation)
-        else:
-            assert field.description, f"{name} has no description"
-            found.append((name, field.description))
-    return found
+from flows.cli.pipeline import pipeline_main
+from flows.cli.retrain import retrain_main
+from tasks.settings.form import leaf_schemas
 
 
 def test_help_explains_every_setting_with_its_default() -> None:
     done = run_pipeline("--help", COLUMNS="200")
     text = " ".join(" ".join(line.strip("│ ") for line in done.lines).split())
     assert done.code == 0
-    fields = option_fields(Settings)
-    assert len(fields) > 20
-    for name, description in fields:
+    leaves = leaf_schemas()
+    assert len(leaves) > 20
+    for name, (_, schema) in leaves.items():
         assert f"--{name.replace('_', '-')} " in text
-        assert description.split()[0] in text
+        assert schema["description"].split()[0] in text
+    for heading in ("Schedule", "Training", "Network", "Data", "Evaluation", "Report"):
+        assert f"─ {heading} ─" in text
     assert "[default: 10000]" in text
     assert "[default: 0.0001]" in text
+    assert "--empty-" not in text
 
 
 @pytest.mark.parametrize(
@@ -63,11 +55,21 @@ def test_help_explains_every_setting_with_its_default() -> None:
     ],
 )
 def test_invalid_value_is_refused_in_one_line(
-    arguments: list[str], line: str, tmp_path: Path
+    arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = run_pipeline(*arguments, cwd=tmp_path)
-    assert done.lines == [line]
-    assert done.code == 2
+    assert pipeline_main(arguments) == 2
+    assert capsys.readouterr() == ("", f"{line}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [(["history", "--champion", "a/b"], "--champion a/b"), (["--floor", "2"], "--floor 2")],
+)
+def test_option_of_a_command_is_named(
+    arguments: list[str], option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert retrain_main(arguments) == 2
+    assert capsys.readouterr().err.startswith(f"error: {option}: should ")
 
 
 @pytest.mark.parametrize(
