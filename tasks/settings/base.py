@@ -28,12 +28,9 @@ def without_password(address: str) -> str:
     """Return the address of an artifact root; refuse a URL with a password."""
     parts = urlsplit(address)
     if "://" in address and parts.password is not None:
-        variables = f"FSSPEC_{parts.scheme.upper()}_PASSWORD"
-        if parts.scheme == "s3":
-            variables = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         raise ValueError(
             "should hold no password, since Prefect's server stores the settings of a run; set"
-            f" {variables}"
+            " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
     return address
 
@@ -54,6 +51,7 @@ Sizes = Annotated[tuple[Size, ...], Commas]
 Pixels = Annotated[int, Field(ge=1, le=255)]
 PixelSizes = Annotated[tuple[Pixels, ...], Commas]
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
+Share = Annotated[float, Field(ge=0, le=1)]
 MAX_LAYERS = 50
 """Bounds that keep typing errors from using all memory; usual networks are far below."""
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from tasks.geometry import known_side, size_problem
 from tasks.runtime.threads import DEFAULT_THREADS
-from tasks.settings.base import BatchSize, Commas, Numbers, Root, StageSettings
+from tasks.settings.base import BatchSize, Commas, Numbers, Root, Share, StageSettings
 from tasks.settings.data import AuditSettings, ConvertSettings, DownloadSettings
 from tasks.settings.network import NetworkSettings
 from tasks.settings.presets import PRESETS, Preset
@@ -64,20 +64,14 @@ class RetrainSettings(StageSettings):
         description="Name of the champion to compare with, made of letters, digits, - and _."
         " Champions of several data sets live side by side under names of their own.",
     )
-    floor: float = Field(
-        0.97, ge=0, le=1, description="Validation accuracy that every champion must reach."
-    )
-    alpha: float = Field(
+    floor: Share = Field(0.97, description="Validation accuracy that every champion must reach.")
+    alpha: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.05,
-        gt=0,
-        lt=1,
         description="A challenger that is worse than the champion with a p-value below this (exact"
         " one-sided McNemar test on the validation split) is kept out.",
     )
-    margin: float = Field(
+    margin: Share = Field(
         0.001,
-        ge=0,
-        le=1,
         description="How far below that of the best champion so far a challenger's validation"
         " accuracy may be.",
     )
@@ -174,10 +168,8 @@ class Settings(BaseModel):
         """Use the preset's values where no others are given."""
         if not isinstance(values, dict) or values.get("preset", "tutorial") not in PRESETS:
             return values
-        return values | {
-            group: preset | given(values.get(group))
-            for group, preset in PRESETS[values.get("preset", "tutorial")].items()
-        }
+        preset = PRESETS[values.get("preset", "tutorial")]
+        return values | {name: own | given(values.get(name)) for name, own in preset.items()}
 
     @model_validator(mode="after")
     def network_fits_the_images(self) -> Self:
