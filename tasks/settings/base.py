@@ -36,6 +36,8 @@ def without_password(address: str) -> str:
 
 
 Commas = BeforeValidator(split_items)
+# Upper bounds keep typing errors from using all memory; usual networks are far below.
+MAX_LAYERS = 50
 Number = Annotated[int, Field(ge=0, le=10**9)]
 Numbers = Annotated[tuple[Number, ...], Commas]
 Root = Annotated[
@@ -47,13 +49,11 @@ Root = Annotated[
 ]
 """A folder or a URL."""
 Size = Annotated[int, Field(ge=1, le=4096)]
-Sizes = Annotated[tuple[Size, ...], Commas]
+Sizes = Annotated[tuple[Size, ...], Field(max_length=MAX_LAYERS), Commas]
 Pixels = Annotated[int, Field(ge=1, le=255)]
-PixelSizes = Annotated[tuple[Pixels, ...], Commas]
+PixelSizes = Annotated[tuple[Pixels, ...], Field(min_length=1, max_length=MAX_LAYERS), Commas]
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
 Share = Annotated[float, Field(ge=0, le=1)]
-MAX_LAYERS = 50
-"""Bounds that keep typing errors from using all memory; usual networks are far below."""
 
 
 class StageSettings(BaseModel):

@@ -6,39 +6,32 @@ from pydantic import BeforeValidator, Field, PositiveFloat, model_validator
 
 from tasks.settings.base import MAX_LAYERS, PixelSizes, Sizes, StageSettings, split_commas
 
+Pooling = Annotated[
+    tuple[Literal["max", "average", "none"], ...],
+    Field(min_length=1, max_length=MAX_LAYERS),
+    BeforeValidator(split_commas),
+]
+
 
 class NetworkSettings(StageSettings):
     """A convolutional network; by default the tutorial's."""
 
     conv_filters: Sizes = Field(
-        (16, 36),
-        max_length=MAX_LAYERS,
-        description="Filters of each convolutional layer; `none` for no such layer.",
+        (16, 36), description="Filters of each convolutional layer; `none` for no such layer."
     )
     conv_sizes: PixelSizes = Field(
         (5, 5),
-        min_length=1,
-        max_length=MAX_LAYERS,
         description="Width and height of the filters, in pixels; one number for all layers, or"
         " one for each.",
     )
     conv_strides: PixelSizes = Field(
-        (1,),
-        min_length=1,
-        max_length=MAX_LAYERS,
-        description="Step from one place of a filter to the next; as above.",
+        (1,), description="Step from one place of a filter to the next; as above."
     )
-    pooling: Annotated[
-        tuple[Literal["max", "average", "none"], ...], BeforeValidator(split_commas)
-    ] = Field(
-        ("max",),
-        min_length=1,
-        max_length=MAX_LAYERS,
-        description="What becomes of 2 × 2 outputs of a convolutional layer; as above.",
+    pooling: Pooling = Field(
+        ("max",), description="What becomes of 2 × 2 outputs of a convolutional layer; as above."
     )
     dense: Sizes = Field(
         (128,),
-        max_length=MAX_LAYERS,
         description="Neurons of each fully-connected layer before the logits; `none` for no such"
         " layer.",
     )
@@ -46,8 +39,7 @@ class NetworkSettings(StageSettings):
         "relu", description="Follows every layer but the last."
     )
     activation_first: bool = Field(
-        False,
-        description="Put the activation before pooling, which costs four times as much.",
+        False, description="Put the activation before pooling, which costs four times as much."
     )
     logits_activation: Literal["none", "relu"] = Field(
         "none", description="Follows the last layer."
