@@ -36,7 +36,7 @@ def cpu_seconds(home: Path) -> float:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             mine = str(home).encode() in (folder / "environ").read_bytes()
-            if mine and b"tasks.runtime.server" in (folder / "cmdline").read_bytes():
+            if mine and b"tasks/runtime/server" in (folder / "cmdline").read_bytes():
                 fields = (folder / "stat").read_text().rpartition(")")[2].split()
                 return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         except OSError:

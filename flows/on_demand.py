@@ -4,15 +4,10 @@ from prefect import flow
 
 from flows.pipeline import run_pipeline
 from tasks.report.summary import Summary
-from tasks.runtime.hooks import publish_failure_reason
 from tasks.settings.form import FormSettings
 
 
-@flow(
-    name="mnist-pipeline",
-    on_failure=[publish_failure_reason],
-    on_crashed=[publish_failure_reason],
-)
+@flow(name="mnist-pipeline")
 def train_on_demand(settings: FormSettings = FormSettings()) -> Summary:
     """Download, convert, train, evaluate and report, with the settings of a form.
 

@@ -27,18 +27,13 @@ from tasks.report.artifacts import publish_run
 from tasks.report.report import closing_lines, summarise, write_report
 from tasks.report.summary import Summary
 from tasks.runtime.console import log
-from tasks.runtime.hooks import publish_failure_reason
 from tasks.runtime.server import ui_location
 from tasks.runtime.threads import use_threads
 from tasks.settings import Settings
 from tasks.settings.runners import task_runner
 
 
-@flow(
-    name="mnist-pipeline",
-    on_failure=[publish_failure_reason],
-    on_crashed=[publish_failure_reason],
-)
+@flow(name="mnist-pipeline")
 def mnist_pipeline(settings: Settings = Settings()) -> Summary:
     """Download, convert, train, evaluate and report; skip unchanged stages.
 

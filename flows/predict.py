@@ -23,14 +23,13 @@ from prefect.artifacts import create_markdown_artifact
 
 from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
-from tasks.runtime.hooks import publish_failure_reason
 from tasks.scoring.score import problem_summary, score_files, summary_lines
 from tasks.settings import ScoreSettings
 from tasks.settings.run import DEFAULT_OUT
 from tasks.words import escape_markdown
 
 
-@flow(name="score-batch", on_failure=[publish_failure_reason], on_crashed=[publish_failure_reason])
+@flow(name="score-batch")
 def score_batch(paths: list[str], settings: ScoreSettings = ScoreSettings()) -> int:
     """Score pictures with the champion, and write class probabilities as Parquet.
 

@@ -33,7 +33,6 @@ from tasks.data.download import may_change
 from tasks.engine.executors import PrefectExecutor
 from tasks.engine.store import open_store
 from tasks.runtime.console import log
-from tasks.runtime.hooks import publish_failure_reason
 from tasks.runtime.threads import use_threads
 from tasks.settings import RetrainSettings, Settings
 
@@ -44,8 +43,6 @@ TIMEOUT_SECONDS = 6 * 3600
 @flow(
     name="scheduled-retraining",
     timeout_seconds=TIMEOUT_SECONDS,
-    on_failure=[publish_failure_reason],
-    on_crashed=[publish_failure_reason],
 )
 def scheduled_retraining(
     settings: Settings = Settings(), retrain: RetrainSettings = RetrainSettings()

@@ -29,7 +29,6 @@ from flows.graph import prepare_data, train_and_score, variant_dependencies
 from tasks.engine.executors import PrefectExecutor, RepeatedExecutor
 from tasks.engine.store import Store, open_store
 from tasks.runtime.console import log
-from tasks.runtime.hooks import publish_failure_reason
 from tasks.runtime.server import ui_location
 from tasks.runtime.threads import use_threads
 from tasks.settings import Settings
@@ -46,7 +45,7 @@ from tasks.study.workers import Training, Workers, start_workers
 from tasks.words import duration, percent
 
 
-@flow(name="mnist-study", on_failure=[publish_failure_reason], on_crashed=[publish_failure_reason])
+@flow(name="mnist-study")
 def mnist_study(
     studies: Sequence[str],
     settings: Settings = Settings(),

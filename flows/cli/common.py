@@ -20,7 +20,6 @@ from pydantic import BaseModel, ValidationError
 from tasks.runtime.console import console, print_log_lines
 from tasks.runtime.environment import prepare_environment
 from tasks.runtime.errors import PipelineError, is_lost_server, without_secrets
-from tasks.runtime.prefect_logging import quiet_prefect
 from tasks.settings import Settings
 
 ArtifactsOption = Annotated[
@@ -83,7 +82,6 @@ def run_to_exit_code(job: Callable[[], object]) -> int:
     """
     # Prefect's own lines go to the server, not to the console.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
-    quiet_prefect()
     logging.raiseExceptions = False  # log lines that do not reach a server are left out
     print_log_lines()
     # Prefect handles SIGTERM first, to mark the run as crashed, and then calls this.

@@ -1,8 +1,8 @@
 """Log lines and progress bars.
 
-Everything goes through the logger `mnist`. Prefect sends its records to the
-server (see `logging.extra_loggers` in pyproject.toml), so the UI shows the same
-lines; the command line adds a handler that prints them.
+Everything goes through the logger `mnist`. Prefect sends its records to the server (see
+`logging.extra_loggers` in pyproject.toml), so the UI shows the same lines; the command line adds a
+handler that prints them. Prefect's own lines lose tracebacks of expected errors, and secrets.
 """
 
 import logging
@@ -20,6 +20,8 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+
+from tasks.runtime.errors import PipelineError, is_lost_server, without_secrets
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -97,3 +99,28 @@ def log_lines(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
             log.info(f"{label}: {done:,}{of} {note}".rstrip())
 
     yield show
+
+
+def shorten_expected_error(record: logging.LogRecord) -> bool:
+    """Log an error that a user is meant to read without its traceback, and only once.
+
+    The line at the end of a run that repeats it becomes informational.
+    """
+    record.msg, record.args = without_secrets(record.getMessage()), ()
+    error = record.exc_info[1] if record.exc_info else None
+    expected = isinstance(error, PipelineError) or is_lost_server(error)
+    if expected:
+        record.exc_info = None
+    if expected or PipelineError.__name__ in record.msg or "Execution was " in record.msg:
+        record.levelno, record.levelname = logging.INFO, "INFO"
+        record.exc_info = None
+    return True
+
+
+# Also where a worker's process loads a flow, without a command line.
+for prefect_logger in ("prefect.flow_runs", "prefect.task_runs"):
+    logging.getLogger(prefect_logger).addFilter(shorten_expected_error)
+# Prefect counts unsent events when it stops, after the last line of the run.
+logging.getLogger("EventsWorker").setLevel(logging.ERROR)
+# Tracebacks of events that a dead server has not taken; `prefect.events` warns of it, too.
+logging.getLogger("prefect._internal.concurrency").addFilter(lambda _record: False)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
-from tasks.runtime.prefect_logging import quiet_prefect
 from tasks.runtime.threads import cores, share_of, use_threads
 
 if TYPE_CHECKING:
@@ -112,7 +111,6 @@ def dask_setup(_worker: Any) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     quiet_dask()
-    quiet_prefect()
     log.propagate = False
 
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import yaml
 
@@ -22,32 +21,24 @@ POOL = "mnist"
 WEBHOOK_URL = "MNIST_WEBHOOK_URL"
 """Environment variable: address that is told of new champions, failures and crashes."""
 WEBHOOK_BLOCK = "mnist-webhook"
-RETIRED = ("MNIST runs that fell silent have crashed",)
-"""Automations of earlier versions; this one took an outage of the server for a crash."""
 
 
 def put_pool_and_queues(names: list[str]) -> None:
-    """Create the process pool, and a queue with a limit of one run for each name.
-
-    Args:
-        names: names of the work queues.
-    """
+    """Create the process pool, and a queue with a limit of one run for each name."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
-    from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+    from prefect.exceptions import ObjectAlreadyExists
 
     with get_client(sync_client=True) as client:
         with contextlib.suppress(ObjectAlreadyExists):
             client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
         for name in names:
-            try:
-                client.read_work_queue_by_name(name, work_pool_name=POOL)
-            except ObjectNotFound:
+            with contextlib.suppress(ObjectAlreadyExists):
                 client.create_work_queue(name, concurrency_limit=1, work_pool_name=POOL)
 
 
 def put_automations(path: Path) -> list[str]:
-    """Create or update every automation of a file, by name, and remove the retired ones.
+    """Create or update every automation of a file, by name.
 
     Args:
         path: a file as `prefect automation create --from-file` reads it. An action `call-webhook`
@@ -63,40 +54,29 @@ def put_automations(path: Path) -> list[str]:
     block = put_webhook(os.environ.get(WEBHOOK_URL, ""))
     lines = []
     with get_client(sync_client=True) as client:
-        for name in RETIRED:
-            for found in client.read_automations_by_name(name):
-                client.delete_automation(found.id)
-                lines.append(f"removed automation: {name}")
         for values in content["automations"]:
-            actions = [with_webhook(action, block) for action in values["actions"]]
-            if None in actions:
-                lines.append(f"left out automation: {values['name']} ({WEBHOOK_URL} is not set)")
+            name = values["name"]
+            hooks = [action for action in values["actions"] if action["type"] == "call-webhook"]
+            if hooks and block is None:
+                lines.append(f"left out automation: {name} ({WEBHOOK_URL} is not set)")
                 continue
-            automation = AutomationCore.model_validate(values | {"actions": actions})
-            existing = client.read_automations_by_name(automation.name)
+            for hook in hooks:
+                hook.setdefault("block_document_id", block)
+            automation = AutomationCore.model_validate(values)
+            existing = client.read_automations_by_name(name)
             if not existing:
                 client.create_automation(automation)
-                lines.append(f"created automation: {automation.name}")
+                lines.append(f"created automation: {name}")
             for found in existing:
                 update = automation.model_copy(update={"enabled": found.enabled})
                 client.update_automation(found.id, update)
                 paused = "" if found.enabled else " (paused)"
-                lines.append(f"updated automation: {automation.name}{paused}")
+                lines.append(f"updated automation: {name}{paused}")
     return lines
 
 
-def with_webhook(action: dict[str, Any], block: UUID | None) -> dict[str, Any] | None:
-    """Return an action with the webhook's block, or None if it needs a block and there is none."""
-    if action["type"] != "call-webhook" or "block_document_id" in action:
-        return action
-    return action | {"block_document_id": str(block)} if block else None
-
-
-def put_webhook(url: str) -> UUID | None:
-    """Save the address as a webhook block.
-
-    Args:
-        url: the address; empty: the one that was saved before stays.
+def put_webhook(url: str) -> str | None:
+    """Save the address as a webhook block; without one, the block that was saved before stays.
 
     Returns:
         The block's id; None if there is no block.
@@ -111,15 +91,11 @@ def put_webhook(url: str) -> UUID | None:
     if url:
         if not url.startswith(("http://", "https://")):
             raise PipelineError(f"{WEBHOOK_URL}: should start with http:// or https://")
-        webhook = Webhook(
-            url=url,
-            headers={"Content-Type": "application/json"},
-        )
-        block: Any = webhook.save(WEBHOOK_BLOCK, overwrite=True, _sync=True)  # type: ignore[call-arg]
-        return UUID(str(block))
+        webhook = Webhook(url=url, headers={"Content-Type": "application/json"})
+        return str(webhook.save(WEBHOOK_BLOCK, overwrite=True, _sync=True))  # type: ignore[call-arg]
     with get_client(sync_client=True) as client:
         try:
-            return client.read_block_document_by_name(WEBHOOK_BLOCK, "webhook").id
+            return str(client.read_block_document_by_name(WEBHOOK_BLOCK, "webhook").id)
         except ObjectNotFound:
             return None
 
@@ -140,15 +116,9 @@ def deploy(project: Path) -> int:
     return 0
 
 
-def make_deploy() -> int:
-    """Run `make deploy`; return the exit code."""
+if __name__ == "__main__":
     try:
         check_server()
-        return deploy(PROJECT)
+        sys.exit(deploy(PROJECT))
     except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-
-
-if __name__ == "__main__":
-    sys.exit(make_deploy())
+        sys.exit(f"error: {error}")

@@ -1,10 +1,10 @@
-"""A temporary Prefect server for a run without a configured one.
+"""The Prefect server of a run: the configured one, or a temporary one.
 
-`python -m tasks.runtime.server check` says whether the one that is configured answers.
+`python -m tasks.runtime.server` says whether the one that is configured answers.
 
 Prefect's own temporary server is in the process group of the run: Ctrl-C stops the server, too, and
-Prefect then tries to reach it for minutes. And it stays behind when the run is killed. This server
-has a session of its own and ends with the run.
+Prefect then tries to reach it for minutes. It stays behind when the run is killed, and anybody on
+the machine may use it. This one has a session and a password of its own and ends with the run.
 """
 
 import asyncio
@@ -22,7 +22,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NoReturn
-from urllib.parse import unquote, urlsplit
 
 import httpx
 from filelock import FileLock
@@ -32,12 +31,6 @@ from tasks.runtime.environment import PROJECT
 from tasks.runtime.errors import PipelineError
 
 HOST = "127.0.0.1"
-START = (
-    "import sys; sys.path.insert(0, sys.argv[1]);"
-    " from tasks.runtime.server import serve; serve(int(sys.argv[2]), int(sys.argv[3]))"
-)
-"""Program of the temporary server. `-P` keeps the current folder's modules out of it."""
-
 LEAN_SERVER = {
     "PREFECT_UI_ENABLED": "0",
     "PREFECT__SERVER_EPHEMERAL": "1",
@@ -46,6 +39,11 @@ LEAN_SERVER = {
 """Variables that Prefect sets for its own temporary servers: no UI, and few services."""
 START_SECONDS = 120.0  # on two cores, a first start on an empty home takes over 20 s
 CHECK_SECONDS = 0.5
+ANOTHER_HOME = "set PREFECT_HOME to another folder"
+HOW_TO_SEE_RUNS = (
+    "to see runs in the Prefect UI: start `prefect server start`, and run this with"
+    " PREFECT_API_URL=http://127.0.0.1:4200/api"
+)
 
 
 @contextmanager
@@ -57,10 +55,10 @@ def server_for_this_run() -> Iterator[None]:
             temporary one does not start.
     """
     if server_is_configured():
-        with password_apart():
-            check_server()
-            yield
+        check_server()
+        yield
         return
+    from prefect.events.worker import EventsWorker
     from prefect.settings import (
         PREFECT_API_AUTH_STRING,
         PREFECT_API_URL,
@@ -69,83 +67,42 @@ def server_for_this_run() -> Iterator[None]:
         temporary_settings,
     )
 
-    check_home(get_current_settings().home)
-    password = f"run:{secrets.token_urlsafe(32)}"
-    with (
-        temporary_server(password, get_current_settings().home) as url,
-        temporary_settings(
-            {
-                PREFECT_API_URL: url,
-                PREFECT_API_AUTH_STRING: password,
-                PREFECT_SERVER_UI_ENABLED: False,
-            }
-        ),
-    ):
-        try:
-            yield
-        finally:
-            flush_prefect()
-
-
-@contextmanager
-def password_apart() -> Iterator[None]:
-    """Take user and password out of PREFECT_API_URL, for the time of the block.
-
-    Prefect prints the address, and its connections for events do not read a password there.
-
-    Raises:
-        PipelineError: the file with the server's certificate cannot be read.
-    """
-    from prefect.settings import (
-        PREFECT_API_AUTH_STRING,
-        PREFECT_API_SSL_CERT_FILE,
-        PREFECT_API_URL,
-        temporary_settings,
-    )
-
-    certificate = PREFECT_API_SSL_CERT_FILE.value()
-    if certificate and not os.access(certificate, os.R_OK):
-        raise PipelineError(f"PREFECT_API_SSL_CERT_FILE {certificate}: cannot be read")
-    parts = urlsplit(PREFECT_API_URL.value() or "")
-    user, at, host = parts.netloc.rpartition("@")
-    changes = {PREFECT_API_URL: parts._replace(netloc=host).geturl()}
-    if not PREFECT_API_AUTH_STRING.value():
-        changes[PREFECT_API_AUTH_STRING] = unquote(user)
-    with temporary_settings(changes if at else {}):
-        yield
+    home, password = get_current_settings().home, f"run:{secrets.token_urlsafe(32)}"
+    with temporary_server(password, home) as url:
+        settings = {PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: password}
+        with temporary_settings({**settings, PREFECT_SERVER_UI_ENABLED: False}):
+            try:
+                yield
+            finally:  # send logs and events while there is a server
+                for handler in log.handlers:
+                    handler.flush()
+                EventsWorker.drain_all(timeout=5)
 
 
 def server_is_configured() -> bool:
     """Return whether Prefect's settings name a server; import Prefect only if they may."""
-    if not any(settings_that_may_name_a_server()):
+    if not may_name_a_server():
         return False
     from prefect.settings import get_current_settings
 
     return bool(get_current_settings().api.url)
 
 
-def settings_that_may_name_a_server() -> Iterator[bool]:
-    """Yield for each place where Prefect looks for its settings whether it could name a server."""
+def may_name_a_server() -> bool:
+    """Return whether the places where Prefect looks for its settings could name a server."""
     variables = ("PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH")
-    yield any(name in os.environ for name in variables)
     home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
-    yield from (path.exists() for path in (home / "profiles.toml", Path(".env")))
-    for file, tables in (("prefect.toml", ()), ("pyproject.toml", ("tool", "prefect"))):
-        try:
-            settings = tomllib.loads(Path(file).read_text(encoding="utf-8"))
-            for table in tables:
-                settings = settings.get(table, {})
-            yield not {"api", "profiles_path"}.isdisjoint(settings)
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError):
-            yield True  # Prefect says what is wrong with it
-
-
-HOW_TO_SEE_RUNS = (
-    "to see runs in the Prefect UI: start `prefect server start`, and run this with"
-    " PREFECT_API_URL=http://127.0.0.1:4200/api"
-)
+    files = (home / "profiles.toml", Path(".env"), Path("prefect.toml"))
+    if any(name in os.environ for name in variables) or any(path.exists() for path in files):
+        return True
+    try:
+        project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return True  # Prefect says what is wrong with it
+    settings = project.get("tool", {}).get("prefect", {})
+    return not {"api", "profiles_path"}.isdisjoint(settings)
 
 
 def ui_location() -> str:
@@ -159,15 +116,6 @@ def ui_location() -> str:
     return HOW_TO_SEE_RUNS
 
 
-def flush_prefect() -> None:
-    """Send the logs and events that Prefect has not sent yet, while there is a server."""
-    from prefect.events.worker import EventsWorker
-
-    for handler in log.handlers:
-        handler.flush()
-    EventsWorker.drain_all(timeout=5)
-
-
 @contextmanager
 def temporary_server(password: str, home: Path) -> Iterator[str]:
     """Run a Prefect server on a free port of this machine, and yield the URL of its API.
@@ -178,24 +126,26 @@ def temporary_server(password: str, home: Path) -> Iterator[str]:
         password: `user:password` that clients must send.
         home: Prefect's home; servers that start in it take turns, since a first one creates the
             database.
+
+    Raises:
+        PipelineError: it does not start.
     """
-    home.mkdir(parents=True, exist_ok=True)
+    check_home(home)
     starting = FileLock(home / "start.lock")
     with socket.socket() as listener, tempfile.TemporaryFile() as messages:
         listener.bind((HOST, 0))
         url = f"http://{HOST}:{listener.getsockname()[1]}"
         with contextlib.suppress(NotImplementedError, OSError):  # a file system without locks
             starting.acquire()
+        # `-P` keeps the current folder's modules out of it.
         server = subprocess.Popen(
-            [
-                *(sys.executable, "-P", "-c", START),
-                *(str(PROJECT), str(listener.fileno()), str(os.getpid())),
-            ],
+            [sys.executable, "-P", __file__, str(listener.fileno()), str(os.getpid())],
             env={
                 # Prefect's services log tracebacks when they are ended on a busy machine. uvicorn
                 # still reports a server that does not start.
                 "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
                 **os.environ,
+                "PYTHONPATH": f"{PROJECT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
                 "PREFECT_SERVER_API_AUTH_STRING": password,
                 "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": url,
                 **LEAN_SERVER,
@@ -219,22 +169,6 @@ def temporary_server(password: str, home: Path) -> Iterator[str]:
                 server.wait()
 
 
-def free_port() -> int:
-    """Return a port that is free now; tests and benchmarks start servers on it."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def last_message(messages: IO[bytes]) -> str:
-    """Return the last line of the server's messages that says something."""
-    messages.seek(0)
-    lines = [line.strip() for line in messages.read().decode(errors="replace").splitlines()]
-    errors = [line for line in lines if "Error" in line]
-    return (errors or [line for line in lines if line] or ["it printed nothing"])[-1]
-
-
 def check_home(home: Path) -> None:
     """Check that Prefect can keep its database.
 
@@ -247,29 +181,8 @@ def check_home(home: Path) -> None:
             pass
     except OSError as error:
         raise PipelineError(
-            f"PREFECT_HOME {home}: cannot be written to ({error.strerror}); set PREFECT_HOME to"
-            " another folder"
+            f"PREFECT_HOME {home}: cannot be written to ({error.strerror}); {ANOTHER_HOME}"
         ) from error
-
-
-def check_is_running(server: "subprocess.Popen[bytes]", messages: IO[bytes] | None) -> None:
-    """Check that a server has not ended.
-
-    Raises:
-        PipelineError: it has; the message gives the reason.
-    """
-    if server.poll() is None:
-        return
-    reason = last_message(messages) if messages else f"exit code {server.returncode}"
-    if "Can't locate revision" in reason:
-        raise PipelineError(
-            "PREFECT_HOME: a newer Prefect has changed the database in it; set PREFECT_HOME"
-            " to another folder"
-        )
-    raise PipelineError(
-        f"the temporary Prefect server did not start: {reason}; set PREFECT_HOME to another"
-        " folder, or start a server with `prefect server start` and set PREFECT_API_URL"
-    )
 
 
 def wait_until_ready(
@@ -293,25 +206,30 @@ def wait_until_ready(
     until = time.monotonic() + START_SECONDS
     # One client for all requests: a new one loads all certificates, which takes 20 ms.
     with httpx.Client(timeout=5, trust_env=False, verify=verify) as client:
-        while time.monotonic() < until:
-            check_is_running(server, messages)
-            try:
+        while server.poll() is None and time.monotonic() < until:
+            with contextlib.suppress(httpx.TransportError):
                 if client.get(f"{url}/health").is_success:
                     return
-            except httpx.TransportError:
-                pass
             time.sleep(0.1)
+    reason = f"no answer within {START_SECONDS:.0f} s"
+    if server.poll() is not None:
+        reason = last_message(messages) if messages else f"exit code {server.returncode}"
+    if "Can't locate revision" in reason:
+        raise PipelineError(
+            f"PREFECT_HOME: a newer Prefect has changed the database in it; {ANOTHER_HOME}"
+        )
     raise PipelineError(
-        f"the temporary Prefect server did not answer within {START_SECONDS:.0f} s; start one"
+        f"the temporary Prefect server did not start: {reason}; {ANOTHER_HOME}, or start a server"
         " with `prefect server start` and set PREFECT_API_URL"
     )
 
 
-def end_with(owner: int) -> None:
-    """End this process when its owner has ended."""
-    while os.getppid() == owner:
-        time.sleep(CHECK_SECONDS)
-    os._exit(0)
+def last_message(messages: IO[bytes]) -> str:
+    """Return the last line of the server's messages that says something."""
+    messages.seek(0)
+    lines = [line.strip() for line in messages.read().decode(errors="replace").splitlines()]
+    errors = [line for line in lines if "Error" in line]
+    return (errors or [line for line in lines if line] or ["it printed nothing"])[-1]
 
 
 def serve(listener: int, owner: int) -> None:
@@ -322,8 +240,14 @@ def serve(listener: int, owner: int) -> None:
         owner: process id of the run.
     """
     import uvicorn
+    from prefect.server.database import provide_database_interface
 
-    threading.Thread(target=end_with, args=(owner,), daemon=True).start()
+    def end_with_owner() -> None:
+        while os.getppid() == owner:
+            time.sleep(CHECK_SECONDS)
+        os._exit(0)
+
+    threading.Thread(target=end_with_owner, daemon=True).start()
     config = uvicorn.Config(
         "prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on"
     )
@@ -331,15 +255,8 @@ def serve(listener: int, owner: int) -> None:
     with contextlib.suppress(SystemExit):  # how uvicorn says that it has not started
         server.run(sockets=[socket.socket(fileno=listener)])
     if not server.started:
-        asyncio.run(create_database())  # raises what the server has not said
+        asyncio.run(provide_database_interface().create_db())  # raises what it has not said
         sys.exit(3)
-
-
-async def create_database() -> None:
-    """Create or migrate Prefect's database."""
-    from prefect.server.database import provide_database_interface
-
-    await provide_database_interface().create_db()
 
 
 def check_server() -> None:
@@ -350,13 +267,19 @@ def check_server() -> None:
     """
     from prefect.client.orchestration import get_client
     from prefect.exceptions import PrefectHTTPStatusError
-    from prefect.settings import get_current_settings
+    from prefect.settings import PREFECT_API_SSL_CERT_FILE, get_current_settings
 
-    url = get_current_settings().api.url
+    url, certificate = get_current_settings().api.url, PREFECT_API_SSL_CERT_FILE.value()
     if not url:
         raise PipelineError(
             "PREFECT_API_URL names no server; set it, for instance to http://127.0.0.1:4200/api"
         )
+    if "@" in url.partition("://")[2].partition("/")[0]:  # Prefect would print and store it
+        raise PipelineError(
+            "PREFECT_API_URL: holds a user name; set PREFECT_API_AUTH_STRING to user:password"
+        )
+    if certificate and not os.access(certificate, os.R_OK):
+        raise PipelineError(f"PREFECT_API_SSL_CERT_FILE {certificate}: cannot be read")
     try:
         with get_client(sync_client=True) as client:
             client.read_work_pools(limit=1)  # /health needs no password
@@ -383,9 +306,6 @@ def leave(code: int) -> NoReturn:
     """End the process without waiting for what Prefect has not sent yet.
 
     Without a server, Prefect would try for minutes to send it.
-
-    Args:
-        code: exit code.
     """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):  # may be closed
@@ -393,15 +313,19 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def check() -> int:
-    """Return 0 if the configured server answers; else print a line and return 1."""
-    try:
-        check_server()
-    except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+def free_port() -> int:
+    """Return a port that is free now; tests and benchmarks start servers on it."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 if __name__ == "__main__":
-    sys.exit(check())
+    if len(sys.argv) == 3:
+        serve(int(sys.argv[1]), int(sys.argv[2]))
+    else:
+        try:
+            check_server()
+        except PipelineError as error:
+            sys.exit(f"error: {error}")

@@ -9,8 +9,6 @@ for `SILENCE_SECONDS` has lost its process. Time is this process's own monotonic
 again after every gap in the view of the server, so clocks need not agree.
 """
 
-import logging
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,47 +17,26 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import (
-    ArtifactFilter,
-    ArtifactFilterFlowRunId,
-    ArtifactFilterKey,
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateName,
-    FlowRunFilterStateType,
-    LogFilter,
-    LogFilterFlowRunId,
-    LogFilterLevel,
-    WorkPoolFilter,
-    WorkPoolFilterName,
-)
+from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
 from prefect.client.schemas.objects import FlowRun, State, StateType
-from prefect.client.schemas.sorting import FlowRunSort, LogSort
-from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.events.filters import EventFilter
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Cancelled, Cancelling, Crashed
 
 from tasks.runtime.console import log
-from tasks.runtime.hooks import FAILURE_KEY, publish_reason
 
 SILENCE_SECONDS = 90.0
 """A run without a sign of life for this time counts as crashed and loses its concurrency slots.
 
 Heartbeats come every 30 s, see pyproject.toml.
 """
-POLL_SECONDS = 5.0
-CRASHED_RUNS = 20
-"""Newest crashed runs that are looked at."""
 GAP_POLLS = 4
 """After so many missed looks at the server, the silence of every run is measured anew."""
 
 ASKED_AGAIN = "Asked the worker again to cancel this run."
 
-ACTIVE = FlowRunFilterState(
-    type=FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING, StateType.CANCELLING])
-)
-CRASHED = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CRASHED]))
-WAITING = FlowRunFilterState(name=FlowRunFilterStateName(any_=["AwaitingRetry"]))
+ACTIVE = {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}
+WAITING = {"name": {"any_": ["AwaitingRetry"]}}
 
 
 @dataclass
@@ -68,11 +45,10 @@ class Watch:
 
     pool: str
     silence: float = SILENCE_SECONDS
-    poll: float = POLL_SECONDS
+    poll: float = 5.0
+    """Seconds between two looks at the server."""
     signs: dict[UUID, tuple[object, float]] = field(default_factory=dict)
     """Newest sign of life of each run, and when it was first seen (monotonic)."""
-    crashed: dict[UUID, float] | None = None
-    """When each crashed run was first seen (monotonic); infinite before the first look."""
     looked: float = 0.0
     """Time of the last successful look (monotonic)."""
 
@@ -91,61 +67,32 @@ class Watch:
     def look(self, client: SyncPrefectClient) -> None:
         """Look at all runs once, and mark the silent ones.
 
-        Args:
-            client: client of the server.
-
         Raises:
             httpx.HTTPError: the server does not answer.
         """
         runs = {run.id: run for run in self.active_runs(client)}
-        beats = {id: newest_heartbeat(client, id) for id in runs}
+        # The process of a run that is being cancelled may live on: its heartbeats do not count.
+        signs = {
+            id: (run.state_id, None if is_cancelling(run) else newest_heartbeat(client, id))
+            for id, run in runs.items()
+        }
         now = time.monotonic()
-        if now - self.looked > GAP_POLLS * self.poll:
-            self.signs = {}
+        known = self.signs if now - self.looked <= GAP_POLLS * self.poll else {}
         self.looked = now
-        for id in self.signs.keys() - runs.keys():
-            del self.signs[id]
+        self.signs = {
+            id: known[id] if id in known and known[id][0] == sign else (sign, now)
+            for id, sign in signs.items()
+        }
         for id, run in runs.items():
-            # The process of a run that is being cancelled may live on: its heartbeats do not count.
-            sign = (run.state_id, None if is_cancelling(run) else beats[id])
-            if id not in self.signs or self.signs[id][0] != sign:
-                self.signs[id] = (sign, now)
-            elif now - self.signs[id][1] >= self.silence + expected_wait(run):
+            if now - self.signs[id][1] >= self.silence + expected_wait(run):
                 self.mark(client, run)
-        self.leave_reasons(client, now)
-
-    def leave_reasons(self, client: SyncPrefectClient, now: float) -> None:
-        """Publish the reasons of crashed runs whose own hook did not, such as a failed import.
-
-        Args:
-            client: client of the server.
-            now: time of this look (monotonic).
-        """
-        newest = client.read_flow_runs(
-            flow_run_filter=FlowRunFilter(state=CRASHED),
-            work_pool_filter=self.pool_filter,
-            sort=FlowRunSort.END_TIME_DESC,
-            limit=CRASHED_RUNS,
-        )
-        if self.crashed is None:
-            self.crashed = {run.id: math.inf for run in newest}
-        for run in newest:
-            since = self.crashed.setdefault(run.id, now)
-            if now - since >= self.silence / 3:  # a hook has had its time
-                self.crashed[run.id] = math.inf
-                leave_reason(client, run.id)
-
-    @property
-    def pool_filter(self) -> WorkPoolFilter:
-        """Return the filter for this work pool."""
-        return WorkPoolFilter(name=WorkPoolFilterName(any_=[self.pool]))
 
     def active_runs(self, client: SyncPrefectClient) -> Iterator[FlowRun]:
         """Yield the runs that should have a process."""
+        pool = WorkPoolFilter.model_validate({"name": {"any_": [self.pool]}})
         for state in (ACTIVE, WAITING):
-            for run in client.read_flow_runs(
-                flow_run_filter=FlowRunFilter(state=state), work_pool_filter=self.pool_filter
-            ):
+            chosen = FlowRunFilter.model_validate({"state": state})
+            for run in client.read_flow_runs(flow_run_filter=chosen, work_pool_filter=pool):
                 # Other waiting runs have no process yet; a worker will start one.
                 if state is ACTIVE or run.empirical_policy.retry_type == "in_process":
                     yield run
@@ -166,7 +113,6 @@ class Watch:
         )
         state: State[Any] = (Cancelled if is_cancelling(run) else Crashed)(message=message)
         client.set_flow_run_state(run.id, state)
-        leave_reason(client, run.id)
 
 
 def is_cancelling(run: FlowRun) -> bool:
@@ -176,13 +122,11 @@ def is_cancelling(run: FlowRun) -> bool:
 
 def newest_heartbeat(client: SyncPrefectClient, run_id: UUID) -> UUID | None:
     """Return the id of the newest heartbeat event of a run."""
-    events = client.read_events(
-        EventFilter(
-            event=EventNameFilter(name=["prefect.flow-run.heartbeat"]),
-            resource=EventResourceFilter(id=[f"prefect.flow-run.{run_id}"]),
-        ),
-        limit=1,
-    ).events
+    chosen = {
+        "event": {"name": ["prefect.flow-run.heartbeat"]},
+        "resource": {"id": [f"prefect.flow-run.{run_id}"]},
+    }
+    events = client.read_events(EventFilter.model_validate(chosen), limit=1).events
     return events[0].id if events else None
 
 
@@ -193,33 +137,3 @@ def expected_wait(run: FlowRun) -> float:
     if run.state.type != StateType.SCHEDULED or scheduled is None:
         return 0.0
     return max(0.0, scheduled.timestamp() - run.state.timestamp.timestamp())
-
-
-def leave_reason(client: SyncPrefectClient, run_id: UUID) -> None:
-    """Publish why a run has crashed, unless its own hook did."""
-    try:
-        run = client.read_flow_run(run_id)
-    except ObjectNotFound:
-        return  # deleted, with its server's database or by hand
-    published = client.read_artifacts(
-        artifact_filter=ArtifactFilter(
-            key=ArtifactFilterKey(any_=[FAILURE_KEY]),
-            flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]),
-        )
-    )
-    if run.state and run.state.is_crashed() and not published:
-        message = " ".join(filter(None, [run.state.message, last_error(client, run_id)]))
-        state = run.state.model_copy(update={"message": message})
-        publish_reason(client, client.read_flow(run.flow_id).name, run, state)
-
-
-def last_error(client: SyncPrefectClient, run_id: UUID) -> str:
-    """Return the last line of the newest error in the log of a run, such as a failed import."""
-    errors = client.read_logs(
-        LogFilter(
-            flow_run_id=LogFilterFlowRunId(any_=[run_id]), level=LogFilterLevel(ge_=logging.ERROR)
-        ),
-        limit=1,
-        sort=LogSort.TIMESTAMP_DESC,
-    )
-    return errors[0].message.strip().splitlines()[-1] if errors else ""

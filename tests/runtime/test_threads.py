@@ -1,4 +1,4 @@
-"""Tests of the number of threads: cache keys and shares of the cores."""
+"""Tests of the number of threads: cache keys."""
 
 import pytest
 
@@ -7,7 +7,6 @@ from tasks.model.metrics import measure
 from tasks.model.train import initialise
 from tasks.records import Shape
 from tasks.runtime import threads
-from tasks.runtime.threads import share_of
 from tasks.settings import NetworkSettings
 
 SHAPE = Shape(height=8, width=8, classes=3)
@@ -29,16 +28,3 @@ def test_other_number_of_threads_changes_keys_of_tensorflow_stages(
     monkeypatch.setenv(threads.VARIABLES[0], "1")
     assert keys()[0] != default[0]
     assert keys()[1] == default[1]
-
-
-@pytest.mark.parametrize(
-    ("cores", "workers"), [([0, 1], 1), ([0, 1], 2), ([3, 5, 7], 2), (list(range(8)), 3)]
-)
-def test_workers_share_the_cores(cores: list[int], workers: int) -> None:
-    shares = [share_of(cores, number, workers) for number in range(workers)]
-    assert sorted(core for share in shares for core in share) == cores
-    assert max(map(len, shares)) - min(map(len, shares)) <= 1
-
-
-def test_more_workers_than_cores_get_one_core_each() -> None:
-    assert [share_of([0, 1], number, 3) for number in range(3)] == [[0], [1], [0]]
