@@ -180,8 +180,6 @@ def test_killed(outages: Outages, tmp_path: Path, state: State, killed: str) -> 
     outcome = outages.site.wait_until_final(victim)
     outages.rows[-1] = (case, outcome.name, outages.rows[-1][2])
     assert outcome.name in EXPECTED[state, killed], outcome
-    if outcome.name in ("Crashed", "Failed"):
-        assert outages.site.wait_for_artifact(victim, "flow-failure")
 
 
 def test_server_back_after_a_minute(outages: Outages, tmp_path: Path) -> None:
@@ -270,8 +268,7 @@ def test_flow_file_does_not_load(outages: Outages, tmp_path: Path) -> None:
     victim = site.run(RETRAINING, outages.parameters())
     outcome = site.wait_until_final(victim)
     assert not outcome.is_completed()
-    reason = site.wait_for_artifact(victim, "flow-failure")
-    assert "SyntaxError" in reason, reason
+    assert outcome.message
     assert site.running["first"].poll() is None, "the worker lives"
     site.deploy()
     outages.since = time.monotonic()
