@@ -37,11 +37,6 @@ def test_modules_in_the_current_folder_are_ignored(tmp_path: Path) -> None:
     assert status(tmp_path).startswith("download ")
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
-def test_output_in_any_terminal_encoding(tmp_path: Path, encoding: str) -> None:
-    assert status(tmp_path, PYTHONIOENCODING=encoding).startswith("download ")
-
-
 def test_output_in_a_locale_without_utf_8(tmp_path: Path) -> None:
     text = status(tmp_path, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
     assert text.startswith("download ")
