@@ -53,61 +53,42 @@ def decision_markdown(promotion: PromotionResult, retrain: RetrainSettings) -> s
     ]
     if promotion.change:
         parts.append(change_markdown(promotion.change))
-    if decision.p_value is not None:
-        parts.append(test_sentences(decision, retrain))
-        parts.append(difference_table(decision, promotion.facts.data.class_names))
+    if decision.champion:
+        parts.append(comparison(decision, retrain, promotion.facts.data.class_names))
     return "\n\n".join(parts)
 
 
 def score_table(promotion: PromotionResult) -> str:
     """Return the accuracies of both models as a Markdown table."""
-    columns, facts = ("Validation", "Test (reported only)"), promotion.facts
+    columns, facts = ("Model", "Validation", "Test (reported only)"), promotion.facts
     challenger = f"Challenger, seed {facts.settings['training']['seed']}"
-    rows = [
-        {"Model": challenger, columns[0]: facts.validation.percent, columns[1]: facts.test.percent}
-    ]
+    rows = [(challenger, facts.validation.percent, facts.test.percent)]
     if champion := promotion.before:
         known, other = champion.facts, " (on other images)"
-        validation = known.validation.percent
+        validation, test = known.validation.percent, known.test.percent
         if compared := promotion.decision.champion:
             validation = percent(compared.correct / compared.total)
         elif known.data.validation != facts.data.validation:
             validation += other
-        test = known.test.percent + (other if known.data.test != facts.data.test else "")
-        rows.append({"Model": f"Champion {champion.id}", columns[0]: validation, columns[1]: test})
-    return markdown_table(rows, columns)
+        if known.data.test != facts.data.test:
+            test += other
+        rows.append((f"Champion {champion.id}", validation, test))
+    return markdown_table([dict(zip(columns, row, strict=True)) for row in rows], columns[1:])
 
 
-def test_sentences(decision: Decision, retrain: RetrainSettings) -> str:
-    """Return the counts and the p-value of McNemar's test."""
+def comparison(decision: Decision, retrain: RetrainSettings, class_names: tuple[str, ...]) -> str:
+    """Return the numbers behind a comparison: McNemar's test, the margin, and each class."""
+    assert decision.challenger
+    assert decision.champion
+    after, before = (np.diagonal(c.confusion) for c in (decision.challenger, decision.champion))
+    changed = [f"{n} {d:+d}" for n, d in zip(class_names, after - before, strict=True) if d]
     return (
         f"On the validation split, only the challenger is right about {decision.only_challenger}"
         f" images, only the champion about {decision.only_champion}. If both are equally good, so"
         f" few for the challenger have p = {decision.p_value:.3g} (exact McNemar test, one-sided;"
         f" kept out below {retrain.alpha:g}). Allowed distance below the best champion so far:"
-        f" {percent(retrain.margin)}."
-    )
-
-
-def difference_table(decision: Decision, class_names: tuple[str, ...]) -> str:
-    """Return the challenger's confusion matrix minus the champion's as a Markdown table."""
-    assert decision.challenger
-    assert decision.champion
-    difference = np.array(decision.challenger.confusion) - np.array(decision.champion.confusion)
-    names = [escape_markdown(name) for name in class_names]
-    rows = [
-        f"| **{name}** | " + " | ".join(f"{n:+d}" if n else "·" for n in row) + " |"
-        for name, row in zip(names, difference, strict=True)
-    ]
-    return "\n".join(
-        [
-            "Confusion matrix of the validation split, challenger minus champion (rows true,"
-            " columns predicted; better: higher on the diagonal, lower elsewhere):",
-            "",
-            f"| | {' | '.join(names)} |",
-            "|---|" + "---:|" * len(names),
-            *rows,
-        ]
+        f" {percent(retrain.margin)}.\n\nImages of each class that are classified correctly,"
+        f" challenger minus champion: {escape_markdown(', '.join(changed) or 'no change')}."
     )
 
 

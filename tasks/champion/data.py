@@ -11,7 +11,7 @@ from tasks.data.sources.mnist import is_mnists_train_file
 from tasks.engine.store import Store
 from tasks.records import Download, Splits
 from tasks.runtime.errors import PipelineError
-from tasks.words import markdown_table, percent
+from tasks.words import joined, percent
 
 SPLITS = ("train", "validation", "test")
 MIXED = 0.01
@@ -141,14 +141,12 @@ def change_markdown(change: DataChange) -> str:
     """Return the change of the data as Markdown: the share of new images, and numbers of images."""
     if change.before is None:
         return "**The data have changed**; the earlier ones are no longer in the artifact root."
-    rows = [
-        {
-            "Images": name,
-            "Before": f"{getattr(change.before, name).rows:,}",
-            "Now": f"{getattr(change.after, name).rows:,}",
-        }
+    counts = [
+        f"{name} {getattr(change.before, name).rows:,} → {getattr(change.after, name).rows:,}"
         for name in SPLITS
     ]
     share = percent(change.new, 1)
-    lead = f"**The data have changed**: {share} of the training images are new."
-    return f"{lead}\n\n{markdown_table(rows, ['Before', 'Now'])}"
+    return (
+        f"**The data have changed**: {share} of the training images are new. Numbers of images:"
+        f" {joined(counts)}."
+    )

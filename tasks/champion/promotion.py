@@ -46,13 +46,7 @@ def promote_if_not_worse(
 ) -> PromotionResult:
     """Compare the model of a run with the champion and promote it if it is not worse.
 
-    Args:
-        executor: runs the stages.
-        results: records of the stages.
-        summary: numbers of the run.
-        settings: settings of the run.
-        retrain: limits of the promotion rule.
-        by: flow run or user, recorded with the decision.
+    `by` is the flow run or user, recorded with the decision.
     """
     champions = Champions(executor.store, retrain.champion)
     champion = champions.current()
@@ -63,7 +57,13 @@ def promote_if_not_worse(
     decision, challenger = compare_with_champion(
         executor, results, settings, retrain, champions, champion, data
     )
-    facts = facts_about(summary, challenger, data)
+    facts = Facts(
+        data=data,
+        validation=Accuracy(correct=challenger.correct, total=challenger.total),
+        test=Accuracy(correct=summary.test.correct, total=summary.test.total),
+        settings=summary.settings,
+        versions=summary.versions,
+    )
     expected, after = champion.id if champion else None, champion
     if decision.verdict == "promoted":
         calibration = calibrate(
@@ -129,17 +129,6 @@ def compare_predictions(
     )
     return count_discordant(
         ours["label"].to_numpy(), ours["predicted"].to_numpy(), theirs["predicted"].to_numpy()
-    )
-
-
-def facts_about(summary: Summary, validation: Classification, data: TrainingData) -> Facts:
-    """Return the facts that are recorded with a decision."""
-    return Facts(
-        data=data,
-        validation=Accuracy(correct=validation.correct, total=validation.total),
-        test=Accuracy(correct=summary.test.correct, total=summary.test.total),
-        settings=summary.settings,
-        versions=summary.versions,
     )
 
 

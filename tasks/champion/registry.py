@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from tasks.champion.records import CHAMPION_ID, LINE, Champion, Facts, KeptOut
-from tasks.champion.storage import FolderStorage, Storage, UrlStorage
+from tasks.champion.storage import copy_file, replace, writing
 from tasks.engine.layout import CHAMPION, CHAMPIONS
 from tasks.engine.models import FileRef, file_refs
 from tasks.engine.store import Store, disk_errors
@@ -48,11 +48,6 @@ class Champions:
     def address(self) -> str:
         """The folder or URL of the registry, for messages."""
         return f"{self.store.address}/{self.path}"
-
-    @property
-    def storage(self) -> Storage:
-        """What writes the files of the registry."""
-        return UrlStorage(self.store.remote) if self.store.remote else FolderStorage(self.store)
 
     def command(self, command: str) -> str:
         """Return a command for this registry, for messages."""
@@ -208,8 +203,8 @@ class Champions:
                 f"{self.address}/{name}: no champion of this version; choose another with"
                 " --to ID, or move the folder away"
             )
-        with disk_errors("champion", self.store.root / self.path), self.storage.writing(self.path):
-            if not self.storage.replace(f"{self.path}/{HISTORY}", content or b"", None):
+        with disk_errors("champion", self.store.root / self.path), writing(self.store, self.path):
+            if not replace(self.store, f"{self.path}/{HISTORY}", content or b"", None):
                 raise overtaken(name)
         return found[-1]
 
@@ -228,41 +223,31 @@ class Champions:
             expected: id of the champion in use when the decision was made.
             files: further fields of a new champion: the files to copy.
         """
-        path, storage = f"{self.path}/{HISTORY}", self.storage
-        with disk_errors("champion", self.store.root / self.path), storage.writing(self.path):
+        path, store = f"{self.path}/{HISTORY}", self.store
+        with disk_errors("champion", store.root / self.path), writing(store, self.path):
             before = self.content()
             entries = self.parse(before)
             current = next((entry.id for entry in reversed(only_champions(entries))), None)
             if current != expected:
                 raise overtaken(current)
             if before is None:  # there is a history before there is a champion
-                storage.replace(path, before := b"", None)
+                replace(store, path, before := b"", None)
             number = 1 + number_of(entries[-1].id) if entries else 1
             id = f"{number:04}-{digest[:12]}"
-            copies = self.copy(files, f"{self.path}/{id}")
+            copies = {
+                field: file.model_copy(update={"path": f"{self.path}/{id}/{file.name}"})
+                for field, file in files.items()
+            }
+            for field, file in files.items():
+                copy_file(store, file, copies[field])
             now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
             entry = LINE.validate_python({**values, **copies, "id": id, "when": now})
             content = before + entry.model_dump_json().encode() + b"\n"
             if files:
-                storage.replace(f"{self.path}/{id}/{HISTORY}", content, None)
-            if not storage.replace(path, content, before):
+                replace(store, f"{self.path}/{id}/{HISTORY}", content, None)
+            if not replace(store, path, content, before):
                 raise overtaken(current)
         return entry
-
-    def copy(self, files: Mapping[str, FileRef], folder: str) -> dict[str, FileRef]:
-        """Copy files into a folder of the registry.
-
-        Raises:
-            PipelineError: a copy differs from its source.
-        """
-        copies = {}
-        for field, file in files.items():
-            copies[field] = file.model_copy(update={"path": f"{folder}/{file.name}"})
-            self.storage.copy(self.store.path(file), copies[field])
-            if problem := self.store.problem(copies[field]):
-                problem = problem.replace("output", "challenger")
-                raise PipelineError(f"champion: {problem}; run it again")
-        return copies
 
 
 def number_of(id: str) -> int:
@@ -342,8 +327,9 @@ def history_lines(champions: Champions) -> list[str]:
     current = only_champions(history)[-1:]
 
     def line(entry: Champion | KeptOut) -> str:
-        mark = "*" if entry in current else "-" if isinstance(entry, KeptOut) else " "
-        problem = champions.problem(entry) if isinstance(entry, Champion) else None
+        mark, problem = "-", None
+        if isinstance(entry, Champion):
+            mark, problem = "*" if entry in current else " ", champions.problem(entry)
         return (
             f"{mark} {entry.id}  {entry.when}  validation {entry.facts.validation.percent}"
             f"  test {entry.facts.test.percent}  {entry.action} by {entry.by}: {entry.why}"

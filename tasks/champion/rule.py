@@ -98,14 +98,10 @@ def decide(
     best: int,
     settings: RetrainSettings,
 ) -> Decision:
-    """Apply rules 3 to 6.
+    """Apply rules 3 to 6 to two classifications of the same images.
 
-    Args:
-        challenger: its classification of the validation split.
-        champion: its classification of the same images.
-        discordant: images that only the challenger, and only the champion, classifies correctly.
-        best: correctly classified images of the best champion so far, on the same split.
-        settings: alpha, margin and floor.
+    `discordant` are the numbers of images that only the challenger, and only the champion,
+    classifies correctly; `best` is the number that the best champion so far did.
     """
     p_value, total = mcnemar_worse(*discordant), challenger.total
     scores = f"{challenger.correct:,} to {champion.correct:,} of {total:,} images right"

@@ -120,7 +120,7 @@ def test_new_images_are_counted(
     assert change.before
     markdown = change_markdown(change)
     assert f"{100 * new:.1f}\N{NO-BREAK SPACE}% of the training images are new" in markdown
-    assert f"| train | {change.before.train.rows:,} | {splits.train.rows:,} |" in markdown
+    assert f"train {change.before.train.rows:,} → {splits.train.rows:,}, " in markdown
 
 
 def test_validation_images_that_the_champion_was_trained_on_are_refused(

@@ -7,7 +7,7 @@ import pytest
 from helpers.s3 import Wire
 
 from tasks.champion.registry import Champions
-from tasks.champion.storage import FolderStorage, UrlStorage
+from tasks.champion.storage import replace, writing
 from tasks.engine.models import FileRef
 from tasks.engine.remote import Remote, RemoteError
 from tasks.engine.store import Store
@@ -21,16 +21,16 @@ Make = Callable[[str], FileRef]
 
 
 @EVERYWHERE
-def test_file_is_replaced_only_if_its_content_is_as_expected(
-    champions: Champions, store: Store
-) -> None:
-    storage = UrlStorage(store.remote) if store.remote else FolderStorage(store)
-    with storage.writing("champion"):
-        assert not storage.replace("champion/a", b"2", b"1")
-        assert storage.replace("champion/a", b"1", None)
-        assert not storage.replace("champion/a", b"2", None)
-        assert not storage.replace("champion/a", b"2", b"0")
-        assert storage.replace("champion/a", b"2", b"1")
+def test_file_is_replaced_only_if_its_content_is_as_expected(store: Store) -> None:
+    def put(content: bytes, expected: bytes | None) -> bool:
+        return replace(store, "champion/a", content, expected)
+
+    with writing(store, "champion"):
+        assert not put(b"2", b"1")
+        assert put(b"1", None)
+        assert not put(b"2", None)
+        assert not put(b"2", b"0")
+        assert put(b"2", b"1")
     assert store.read("champion/a") == b"2"
 
 
@@ -68,11 +68,11 @@ def test_request_that_was_sent_twice_promotes_once(
 ) -> None:
     """If the answer to the first request was lost, the second one finds its own history."""
     promote("first")
-    replace = Remote.replace
+    once = Remote.replace
 
     def twice(remote: Remote, name: str, content: bytes, expected: bytes | None) -> bool:
-        replace(remote, name, content, expected)
-        return replace(remote, name, content, expected)
+        once(remote, name, content, expected)
+        return once(remote, name, content, expected)
 
     monkeypatch.setattr(Remote, "replace", twice)
     second = promote("second")
