@@ -43,13 +43,10 @@ def s3() -> Iterator[Wire]:
         yield wire
 
 
-AT_A_URL = pytest.mark.parametrize(
-    "store", [pytest.param("url", marks=pytest.mark.slow)], indirect=True
-)
+URL = pytest.param("url", marks=pytest.mark.slow)
+AT_A_URL = pytest.mark.parametrize("store", [URL], indirect=True)
 """Run a test with an artifact root at a URL: on a server for S3."""
-EVERYWHERE = pytest.mark.parametrize(
-    "store", ["folder", pytest.param("url", marks=pytest.mark.slow)], indirect=True
-)
+EVERYWHERE = pytest.mark.parametrize("store", ["folder", URL], indirect=True)
 """Run a test with an artifact root in a folder, and with one at a URL."""
 
 
@@ -70,34 +67,30 @@ class Files:
     """The files of a registry, in a folder or at a URL, for tests that damage them."""
 
     store: Store
-    path: str = "champion"
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file."""
-        return self.store.read(f"{self.path}/{name}")
+        return self.store.read(f"champion/{name}")
 
     def write(self, name: str, content: bytes) -> None:
-        """Replace a file."""
+        path = self.store.root / "champion" / name
         if self.store.remote:
-            self.store.remote.write(f"{self.path}/{name}", content)
+            self.store.remote.write(f"champion/{name}", content)
         else:
-            path = self.store.root / self.path / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
 
     def remove(self, name: str) -> None:
-        """Remove a file or folder."""
+        path = self.store.root / "champion" / name
         if self.store.remote:
-            self.store.remote.remove_folder(f"{self.path}/{name}")
-            self.store.remote.remove(f"{self.path}/{name}")
+            self.store.remote.remove_folder(f"champion/{name}")
+            self.store.remote.remove(f"champion/{name}")
         else:
-            path = self.store.root / self.path / name
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @pytest.fixture
-def files(champions: Champions) -> Files:
-    return Files(champions.store)
+def files(store: Store) -> Files:
+    return Files(store)
 
 
 @pytest.fixture

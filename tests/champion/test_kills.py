@@ -12,65 +12,52 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from helpers.s3 import bucket
 
 from tasks.champion.registry import Champions
 from tasks.engine.store import Store
 from tasks.runtime.errors import PipelineError
 
-from .conftest import facts
+from .conftest import EVERYWHERE, facts
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("CHAMPION_KILLS", "6"))
+KILLS = int(os.environ.get("CHAMPION_KILLS", "3"))
 STOPS = max(2, KILLS // 10)
 
 WRITER = """
 import os, sys
-from pathlib import Path
-from tasks.champion.records import Accuracy, Facts, TrainingData
+from champion.conftest import facts
 from tasks.champion.registry import Champions
-from tasks.records import Calibration, Shape
+from tasks.engine.digests import sha256
 from tasks.engine.models import FileRef
 from tasks.engine.store import open_store
-from tasks.engine.digests import sha256
+from tasks.records import Calibration
 from tasks.runtime.errors import PipelineError
 
 store = open_store(sys.argv[1])
-store.root.mkdir(parents=True, exist_ok=True)
-champions = Champions(store)
-score = Accuracy(correct=1, total=1)
-data = TrainingData(
-    source="a", shape=Shape(height=8, width=8, classes=3), class_names=(), background="dark",
-    mnist=False, train="a", validation="b", test="c",
-)
-facts = Facts(data=data, validation=score, test=score)
 
 
 def output(name, size):
-    path = store.root / name
-    path.parent.mkdir(exist_ok=True)
+    path = store.root / str(os.getpid()) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(os.urandom(size))
+    name = path.relative_to(store.root).as_posix()
     return FileRef(path=name, sha256=sha256(path), size=size)
 
 
+champions = Champions(store)
 print("ready", flush=True)
 while True:
-    mine = f"{os.getpid()}"
-    model = output(f"{mine}/model.keras", 300_000)
-    calibration = Calibration(
-        file=output(f"{mine}/c.safetensors", 99), onnx=output(f"{mine}/model.onnx", 99)
-    )
-    champion = champions.current()
+    model = output("model.keras", 300_000)
+    calibration = Calibration(file=output("c.safetensors", 99), onnx=output("m.onnx", 99))
+    current = champions.current()
     try:
-        champions.promote(
-            model, calibration, facts, "a test", "new", champion.id if champion else None
-        )
+        champions.promote(model, calibration, facts(), "a", "new", current and current.id)
     except PipelineError as error:
         print(error, flush=True)
 """
@@ -80,11 +67,12 @@ while True:
 def writer(store: Store, copy: Path) -> "Iterator[subprocess.Popen[str]]":
     """Run a process that promotes one model after another, with a working copy of its own."""
     address = store.remote.url if store.remote else str(store.root)
+    tests = str(Path(__file__).parents[1])
     with subprocess.Popen(
         [sys.executable, "-c", WRITER, address],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "XDG_CACHE_HOME": str(copy)},
+        env={**os.environ, "XDG_CACHE_HOME": str(copy), "PYTHONPATH": tests},
     ) as process:
         try:
             assert process.stdout
@@ -97,9 +85,9 @@ def writer(store: Store, copy: Path) -> "Iterator[subprocess.Popen[str]]":
 class Reader(threading.Thread):
     """Reads the champion by its path in a loop, like another process."""
 
-    def __init__(self, read_file: Callable[[str], bytes]) -> None:
+    def __init__(self, store: Store) -> None:
         super().__init__()
-        self.read_file = read_file
+        self.store = store
         self.seen: set[str] = set()
         self.problems: list[str] = []
         self.stop = threading.Event()
@@ -107,41 +95,36 @@ class Reader(threading.Thread):
     def run(self) -> None:
         while not self.stop.is_set():
             try:
-                self.read()
+                record = json.loads(self.store.read("champion/history.jsonl").splitlines()[-1])
+                model = self.store.read(f"champion/{record['id']}/model.keras")
+                if hashlib.sha256(model).hexdigest() != record["model"]["sha256"]:
+                    self.problems.append(f"{record['id']} is damaged")
+                self.seen.add(record["id"])
             except Exception as error:
                 self.problems.append(repr(error))
 
-    def read(self) -> None:
-        record = json.loads(self.read_file("history.jsonl").splitlines()[-1])
-        name = record["id"]
-        digest = hashlib.sha256(self.read_file(f"{name}/model.keras")).hexdigest()
-        if digest != record["model"]["sha256"]:
-            self.problems.append(f"{name} is damaged")
-        self.seen.add(name)
+
+def wait_for_promotion(champions: Champions) -> None:
+    before = len(champions.history())
+    while len(champions.history()) == before:
+        time.sleep(0.01)
 
 
-@pytest.mark.parametrize(
-    ("store", "kills", "seconds"),
-    [("folder", KILLS, 0.2), ("url", max(2, KILLS // 3), 1.0)],
-    indirect=["store"],
-    ids=["folder", "url"],
-)
+def check_history(champions: Champions) -> None:
+    numbers = [int(entry.id.partition("-")[0]) for entry in champions.history()]
+    assert numbers == list(range(1, len(numbers) + 1)), "no decision is lost or counts twice"
+    assert not any(map(champions.problem, champions.champions()))
+
+
+@EVERYWHERE
 def test_reader_always_loads_a_complete_model_while_writers_are_killed(
-    store: Store, tmp_path: Path, kills: int, seconds: float
+    store: Store, tmp_path: Path
 ) -> None:
-    champions = Champions(store)
-    chance = random.Random(0)
-    url, files = f"{store.address}/champion", bucket() if store.remote else None
-
-    def read(name: str) -> bytes:
-        return files.cat_file(f"{url}/{name}") if files else store.read(f"champion/{name}")
-
-    reader = Reader(read)
+    champions, chance, reader = Champions(store), random.Random(0), Reader(store)
+    kills, seconds = (KILLS // 3 or 1, 1.0) if store.remote else (KILLS, 0.2)
     for kill in range(kills):
         with writer(store, tmp_path / f"copy-{kill}") as process:
-            before = len(champions.history())
-            while len(champions.history()) == before:
-                time.sleep(0.01)
+            wait_for_promotion(champions)
             if kill == 0:
                 reader.start()
             time.sleep(chance.uniform(0.01, seconds))
@@ -151,22 +134,16 @@ def test_reader_always_loads_a_complete_model_while_writers_are_killed(
     reader.join()
     assert reader.problems == []
     assert len(reader.seen) > 1
-    history = champions.champions()
-    numbers = [int(champion.id.partition("-")[0]) for champion in history]
-    assert numbers == list(range(1, len(numbers) + 1)), "no promotion is lost from the history"
-    assert not any(map(champions.problem, history))
+    check_history(champions)
 
 
-@pytest.mark.parametrize("store", ["folder", "url"], indirect=True)
+@EVERYWHERE
 def test_stopped_writer_promotes_nothing_over_another(store: Store, tmp_path: Path) -> None:
-    """Another has promoted in the meantime; its own promotion comes too late, or waits."""
-    champions = Champions(store)
-    chance = random.Random(0)
+    """Another decides in the meantime; its own promotion comes too late, or the other waits."""
+    champions, chance = Champions(store), random.Random(0)
     with writer(store, tmp_path / "copy") as process:
         for _ in range(STOPS):
-            before = len(champions.history())
-            while len(champions.history()) == before:
-                time.sleep(0.01)
+            wait_for_promotion(champions)
             time.sleep(chance.uniform(0.0, 0.2))
             process.send_signal(signal.SIGSTOP)
             goes_on = threading.Timer(1.0, process.send_signal, [signal.SIGCONT])
@@ -179,6 +156,4 @@ def test_stopped_writer_promotes_nothing_over_another(store: Store, tmp_path: Pa
                 assert "another decision in the meantime" in str(error)
             finally:
                 goes_on.join()
-    numbers = [int(entry.id.partition("-")[0]) for entry in champions.history()]
-    assert numbers == list(range(1, len(numbers) + 1)), "each decision follows the one before"
-    assert champions.current()
+    check_history(champions)

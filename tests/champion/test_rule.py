@@ -20,15 +20,6 @@ def classification(correct: int, total: int = 5000) -> Classification:
     return Classification(correct=correct, total=total, confusion=((1,),), predictions=file)
 
 
-def verdict(
-    only_challenger: int, only_champion: int, best: int = 0, rule: RetrainSettings = RULE
-) -> tuple[str, str]:
-    """Return the decision if both models classify 4,900 further images correctly."""
-    challenger, champion = (classification(4900 + n) for n in (only_challenger, only_champion))
-    decision = decide(challenger, champion, (only_challenger, only_champion), best, rule)
-    return decision.verdict, decision.reason
-
-
 @settings(deadline=None)  # the first call imports SciPy
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_p_values_are_sums_of_binomial_coefficients(a: int, b: int) -> None:
@@ -58,42 +49,34 @@ def test_first_champion_must_reach_the_floor(correct: int, expected: str) -> Non
     assert "the floor of 97.00\xa0%" in decision.reason
 
 
-def test_better_challenger_is_promoted() -> None:
-    assert verdict(30, 10)[0] == "promoted"
-    assert verdict(30, 10)[1].startswith("better: 4,930 to 4,910 of 5,000")
+HIGH = RetrainSettings(floor=0.99)
+WIDE = RetrainSettings(margin=0.5)
 
 
-def test_equal_challenger_is_promoted() -> None:
-    assert verdict(30, 30)[0] == "promoted"
-    assert verdict(30, 30)[1].startswith("not worse: ")
-
-
-def test_significantly_worse_challenger_is_rejected_regardless_of_the_margin() -> None:
-    wide = RetrainSettings(margin=0.5)
-    assert verdict(23, 37, rule=wide)[0] == "kept"  # 14 of 60: p = 0.046
-    assert "significantly worse" in verdict(23, 37, rule=wide)[1]
-    assert verdict(24, 36, rule=wide)[0] == "promoted"  # 12 of 60: p = 0.078
-
-
-def test_insignificantly_worse_challenger_is_promoted_within_the_margin() -> None:
-    assert verdict(30, 35)[0] == "promoted"  # 5 of 5,000 images: the margin itself
-    assert verdict(30, 36)[0] == "kept"
-    assert "worse by more than the margin" in verdict(30, 36)[1]
-
-
-def test_margin_is_measured_from_the_best_champion() -> None:
-    """A second loss of four images in a row exceeds the margin."""
-    assert verdict(30, 34)[0] == "promoted"
-    assert verdict(30, 34, best=4938)[0] == "kept"
-
-
-def test_promotion_is_refused_below_the_floor() -> None:
-    high = RetrainSettings(floor=0.99)
-    assert verdict(30, 10, rule=high)[0] == "kept"  # 4,930 of 5,000
-    assert verdict(30, 10, rule=high)[1].startswith("below the floor of 99.00\xa0%: ")
-    assert verdict(50, 10, rule=high)[0] == "promoted"
-
-
-def test_alpha_is_a_setting() -> None:
-    strict = RetrainSettings(margin=0.5, alpha=0.2)
-    assert verdict(24, 36, rule=strict)[0] == "kept"
+@pytest.mark.parametrize(
+    ("counts", "rule", "best", "expected", "reason"),
+    [
+        ((30, 10), RULE, 0, "promoted", "better: 4,930 to 4,910 of 5,000"),
+        ((30, 30), RULE, 0, "promoted", "not worse: "),
+        # Significantly worse, whatever the margin: 14 of 60, p = 0.046; 12 of 60, p = 0.078.
+        ((23, 37), WIDE, 0, "kept", "significantly worse: "),
+        ((24, 36), WIDE, 0, "promoted", "not worse: "),
+        ((24, 36), RetrainSettings(margin=0.5, alpha=0.2), 0, "kept", "significantly worse: "),
+        # 5 of 5,000 images are the margin itself.
+        ((30, 35), RULE, 0, "promoted", "not worse: "),
+        ((30, 36), RULE, 0, "kept", "worse by more than the margin: "),
+        # It is measured from the best champion: small losses do not add up.
+        ((30, 34), RULE, 0, "promoted", "not worse: "),
+        ((30, 34), RULE, 4938, "kept", "worse by more than the margin: "),
+        ((30, 10), HIGH, 0, "kept", "below the floor of 99.00"),
+        ((50, 10), HIGH, 0, "promoted", "better: "),
+    ],
+)
+def test_rule(
+    counts: tuple[int, int], rule: RetrainSettings, best: int, expected: str, reason: str
+) -> None:
+    """Both models classify 4,900 further images correctly."""
+    challenger, champion = (classification(4900 + count) for count in counts)
+    decision = decide(challenger, champion, counts, best, rule)
+    assert decision.verdict == expected
+    assert decision.reason.startswith(reason)
