@@ -1,4 +1,4 @@
-"""Measure the overhead of a stage, for docs/SCALE.md.
+"""Measure the overhead of a stage, for docs/DEPLOY.md.
 
 python -m benchmarks.scale [--artifacts URL]     # needs PREFECT_API_URL to be unset
 """
