@@ -30,7 +30,6 @@ from tasks.runtime.console import log
 from tasks.runtime.server import ui_location
 from tasks.runtime.threads import use_threads
 from tasks.settings import Settings
-from tasks.settings.runners import task_runner
 
 
 @flow(name="mnist-pipeline")
@@ -50,8 +49,8 @@ def run_pipeline(settings: Settings) -> Summary:
     """Run all stages and the report."""
     use_threads(settings.threads)
     store = open_store(settings.artifacts)
-    with store.in_use(), task_runner(settings) as runner:
-        executor = PrefectExecutor(store, frozenset(settings.refresh), runner)
+    with store.in_use():
+        executor = PrefectExecutor(store, frozenset(settings.refresh))
         _, summary = train_and_report(executor, settings)
     return summary
 

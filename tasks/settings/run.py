@@ -13,7 +13,7 @@ from tasks.settings.network import NetworkSettings
 from tasks.settings.presets import PRESETS, Preset
 from tasks.settings.training import EvaluationSettings, ScheduleSettings, TrainingSettings
 
-NOT_RESULT_SETTINGS = {"artifacts", "refresh", "runner", "dask_address"}
+NOT_RESULT_SETTINGS = {"artifacts", "refresh", "dask_address"}
 """Settings that do not influence results: where they are stored and computed."""
 Insight = Literal["excite", "attribute", "embed", "none"]
 DEFAULT_OUT = Path("predictions.parquet")
@@ -146,15 +146,10 @@ class Settings(BaseModel):
         description="Threads that TensorFlow computes with, in each process. The last bits of its"
         " results depend on it.",
     )
-    runner: Literal["local", "dask"] = Field(
-        "local",
-        description="Where stages are computed: in this process, or by the workers of a Dask"
-        " cluster, which need no more in common with it than --artifacts.",
-    )
     dask_address: str | None = Field(
         None,
-        description="Scheduler of a Dask cluster, as in tcp://host:8786; implies --runner dask."
-        " Default: a cluster of its own on this machine.",
+        description="Scheduler of the Dask cluster that trains a study's variants, as in"
+        " tcp://host:8786. Default: a cluster of its own on this machine.",
     )
     refresh: Annotated[tuple[str, ...], Commas] = Field(
         (),
@@ -184,12 +179,6 @@ class Settings(BaseModel):
     def networks_have_a_mean(self) -> Self:
         if self.schedule.networks > 1 and self.network.logits_activation != "none":
             raise ValueError("--networks: several networks need --logits-activation none")
-        return self
-
-    @model_validator(mode="after")
-    def address_of_dask(self) -> Self:
-        if self.dask_address and self.runner != "dask" and "runner" in self.model_fields_set:
-            raise ValueError("--dask-address goes with --runner dask")
         return self
 
     @property

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -39,27 +38,6 @@ def bucket_outputs() -> dict[str, str]:
         for path, data in content.items()
         if not (name := path.partition("/")[2]).startswith(apart)
     }
-
-
-def test_only_the_stage_of_a_killed_worker_runs_again(
-    prefect_server: str, source: Path, tmp_path: Path, cluster: str, local: dict[str, str]
-) -> None:
-    root = tmp_path / "common"
-    asked = ("--runner", "dask", "--dask-address", cluster)
-    lines, begun = [], []
-    with tiny.start(root, source, prefect_server, *LEAN, *asked) as run:
-        assert run.stderr
-        for line in run.stderr:
-            lines.append(line.rstrip())
-            label, running, _ = line.partition(": running (")
-            begun += [label] if running else []
-            if "training on" in line and begun[-1] == "train-40" and begun.count("train-40") == 1:
-                kill_holder(root, "locks/train-*.lock")
-    assert run.returncode == 0, lines
-    assert tiny.outputs(root) == local
-    again = {label: count for label, count in Counter(begun).items() if count > 1}
-    assert again == {"train-40": 2}
-    assert not list(root.glob("*/.*")), "leftovers"
 
 
 def test_a_study_survives_the_death_of_a_worker(
