@@ -57,6 +57,6 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class StageSettings(BaseModel):
-    """Base of the models that stages receive."""
+    """Base of all settings, among them the groups that stages receive."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from tasks.geometry import known_side, size_problem
 from tasks.runtime.threads import DEFAULT_THREADS
@@ -116,10 +116,8 @@ class ScoreSettings(StageSettings):
     )
 
 
-class Settings(BaseModel):
+class Settings(StageSettings):
     """All settings of a run."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     preset: Preset = Field(
         "tutorial",

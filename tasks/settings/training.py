@@ -2,20 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeFloat,
-    PositiveFloat,
-)
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 
-from tasks.settings.base import (
-    BatchSize,
-    Number,
-    Numbers,
-    StageSettings,
-)
+from tasks.settings.base import BatchSize, Number, Numbers, Share, StageSettings
 
 Seed = Annotated[int, Field(ge=0, lt=2**64)]
 Rate = Annotated[float, Field(gt=0)]
@@ -40,10 +29,8 @@ class TrainingSettings(StageSettings):
     beta_1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the first moment.")
     beta_2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the second moment.")
     epsilon: PositiveFloat = Field(1e-8, description="Adam's guard against division by zero.")
-    sampled_pooling: float = Field(
+    sampled_pooling: Share = Field(
         0.0,
-        ge=0,
-        le=1,
         description="In the first part of a one-cycle, this share of it, convolutional layers"
         " but the first compute one of four outputs, at random, in place of their maximum: a"
         " quarter of the work. No effect with a constant rate or without max-pooling.",
@@ -52,18 +39,14 @@ class TrainingSettings(StageSettings):
         0.0, ge=0, lt=1, description="Share of the label that is spread over all classes."
     )
     shift: NonNegativeFloat = Field(
-        0.0,
-        le=1000,
-        description="Training images are shifted by up to so many pixels, at random.",
+        0.0, le=1000, description="Training images are shifted by up to so many pixels, at random."
     )
     rotation: NonNegativeFloat = Field(
         0.0, le=180, description="… and rotated by up to so many degrees."
     )
     zoom: float = Field(0.0, ge=0, lt=1, description="… and zoomed by up to this share.")
-    drawn: float = Field(
+    drawn: Share = Field(
         0.0,
-        ge=0,
-        le=1,
         description="Digits drawn from strokes, in forms that people outside the United States"
         " write, are added to MNIST's training images: this share of their number.",
     )
@@ -87,10 +70,8 @@ class TrainingSettings(StageSettings):
     )
 
 
-class ScheduleSettings(BaseModel):
+class ScheduleSettings(StageSettings):
     """Number of iterations, milestones and networks."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     iterations: Number = Field(10_000, description="Training iterations in all.")
     milestones: Numbers = Field(

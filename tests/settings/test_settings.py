@@ -162,10 +162,10 @@ def test_network_is_checked_against_images_of_known_size_only() -> None:
     assert Settings.model_validate(unknown).network.conv_sizes == (29,)
 
 
-OF_STAGES = [m for m in StageSettings.__subclasses__() if m.__module__.startswith("tasks.settings")]
+ALL = [m for m in StageSettings.__subclasses__() if m.__module__.startswith("tasks.settings")]
 
 
-@pytest.mark.parametrize("model", [Settings, ScheduleSettings, *OF_STAGES])
+@pytest.mark.parametrize("model", ALL)
 def test_settings_are_frozen_and_know_their_fields(model: type[BaseModel]) -> None:
     settings = model()
     for name in model.model_fields:
