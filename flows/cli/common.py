@@ -105,11 +105,6 @@ def run_to_exit_code(job: Callable[[], object]) -> int:
     return 0
 
 
-def run_flow(entrypoint: str, *arguments: Any) -> int:
-    """Run a flow, and return the exit code; see `call_flow` and `run_to_exit_code`."""
-    return run_to_exit_code(lambda: call_flow(entrypoint, *arguments))
-
-
 def call_flow(entrypoint: str, *arguments: Any) -> Any:
     """Run a flow on the configured Prefect server, or on a temporary one, and return its result.
 

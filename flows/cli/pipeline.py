@@ -33,11 +33,7 @@ def pipeline_app() -> App:
     app.command(cache_app())
 
     @app.default
-    def run(
-        *,
-        settings: SettingsOption = Settings(),
-        status: bool = False,
-    ) -> int:
+    def run(*, settings: SettingsOption = Settings(), status: bool = False) -> int:
         """Train the tutorial's network on MNIST and report on it; skip what is unchanged.
 
         Args:

@@ -7,13 +7,16 @@ from cyclopts import App, Parameter
 from flows.cli.common import (
     ArtifactsOption,
     SettingsOption,
+    call_flow,
     make_app,
     parse,
-    run_flow,
+    run_to_exit_code,
 )
 from tasks.engine.store import open_store
 from tasks.settings import RetrainSettings, Settings
 from tasks.settings.run import DEFAULT_CHAMPION, ChampionName
+
+RetrainOption = Annotated[RetrainSettings, Parameter(name="*", group="Champion")]
 
 
 def retrain_main(arguments: list[str]) -> int:
@@ -29,14 +32,11 @@ def retrain_app() -> App:
 
     @app.default
     def run(
-        *,
-        settings: SettingsOption = Settings(),
-        retrain: Annotated[
-            RetrainSettings, Parameter(name="*", group="Champion")
-        ] = RetrainSettings(),
+        *, settings: SettingsOption = Settings(), retrain: RetrainOption = RetrainSettings()
     ) -> int:
         """Train a challenger, and make it the champion if it is not worse."""
-        return run_flow("flows.retrain:scheduled_retraining", settings, retrain)
+        entrypoint = "flows.retrain:scheduled_retraining"
+        return run_to_exit_code(lambda: call_flow(entrypoint, settings, retrain))
 
     return app
 
