@@ -1,8 +1,8 @@
 """Damaged files are read or refused in one line, with bounded time and memory.
 
-`MUTATIONS=1000000` tries so many, and `python tests/test_mutations.py --only png` those of some
+`MUTATIONS=1000000` tries so many, and `python tests/test_mutations.py --only PNG` those of some
 kinds of file; input number n is always the same bytes. An escape is an exception other than
-`PipelineError`, which lack of memory is too, or an input that takes longer than `SECONDS`.
+`PipelineError`, such as `MemoryError`, or an input that takes longer than `SECONDS`.
 """
 
 import argparse
@@ -36,21 +36,18 @@ import pytest
 from helpers.data_sets import encode, write_tree
 from helpers.words import Words, write
 
-from tasks.champion.records import Accuracy, Facts, TrainingData
-from tasks.champion.registry import Champions, history_lines
 from tasks.data import idx
 from tasks.data.convert import to_table, write_parquet
 from tasks.data.decode import decode_picture
 from tasks.data.download import get_files
 from tasks.engine import prune
 from tasks.engine.digests import json_sha256
-from tasks.engine.models import FileRef, check_printable
+from tasks.engine.models import check_printable
 from tasks.engine.store import Store
-from tasks.records import Calibration, Shape
+from tasks.records import Shape
 from tasks.report.summary import keys_of_latest
 from tasks.runtime.errors import PipelineError
 from tasks.scoring.images import Reports, read_batches
-from tasks.scoring.outputs import is_predictions_file
 from tasks.settings import DownloadSettings
 
 COUNT = int(os.environ.get("MUTATIONS", "4000"))
@@ -288,16 +285,13 @@ def file_targets(folder: Path) -> Iterator[Target]:
     parquet, plain, packed = folder / "rows.parquet", folder / "images", folder / "images.gz"
     write_parquet(to_table(IMAGES, LABELS, 0), parquet)
     yield Target("Parquet to score", parquet, parquet.read_bytes(), to_score(parquet))
-    yield Target(
-        "Parquet to replace", parquet, parquet.read_bytes(), lambda: is_predictions_file(parquet)
-    )
     for path, mend in ((plain, bytes), (packed, squeeze)):
         for name, read in (("", lambda path=path: idx.read(path)), (" to score", to_score(path))):
             yield Target(f"IDX {path.name}{name}", path, idx.dumps(IMAGES), read, mend)
 
 
 def record_targets(store: Store) -> Iterator[Target]:
-    """Yield the store's own JSON: a cache entry, the numbers of a run, the record of a champion."""
+    """Yield the store's own JSON: a cache entry, and the numbers of a run."""
     plan = write.plan(settings=Words())
     entry = plan.compute(store, "never run")
     path = store.records / plan.record_name
@@ -315,30 +309,6 @@ def record_targets(store: Store) -> Iterator[Target]:
     metrics.parent.mkdir(parents=True)
     keys = json.dumps({"stages": [{"name": "train-1", "key": "1" * 64}]}).encode()
     yield Target("metrics.json", metrics, keys, lambda: keys_of_latest(store), structured=True)
-
-    data = TrainingData(
-        source="a",
-        shape=SHAPE,
-        class_names=("a", "b", "c"),
-        background="dark",
-        mnist=False,
-        train="1" * 64,
-        validation="2" * 64,
-        test="3" * 64,
-    )
-    accuracy = Accuracy(correct=9, total=10)
-    facts = Facts(data=data, validation=accuracy, test=accuracy)
-    model = FileRef.model_validate(entry.output["file"])
-    champions = Champions(store)
-    calibration = Calibration(file=model, onnx=model)
-    champions.promote(model, calibration, facts, "somebody", "good", None)
-    history = store.root / "champion/history.jsonl"
-
-    def find_and_list() -> None:
-        champions.current()
-        history_lines(champions)
-
-    yield Target("champion", history, history.read_bytes(), find_and_list, structured=True)
 
 
 # The run
