@@ -13,14 +13,12 @@ PRESETS: dict[Preset, dict[str, dict[str, Any]]] = {
     # The same network in a small part of the time: one cycle with a peak learning rate a hundred
     # times as high. Chosen on the validation split (benchmarks/NOTES.md).
     "fast": {
-        "schedule": {"iterations": 450},
+        "schedule": {"iterations": 500},
         "training": {
-            "optimizer": "muon",
             "learning_rate": 1e-2,
             "rate_schedule": "one-cycle",
             "beta_1": 0.7,
             "beta_2": 0.9,
-            "sampled_pooling": 0.55,
             "label_smoothing": 0.1,
             "drawn": 0.1,
         },
