@@ -66,7 +66,7 @@ def scheduled_retraining(
         data = prepare_data(executor, settings)
         if champion:
             facts = training_data(store, data.download, data.splits)
-            check_comparable(store, champion, facts, data.splits, new_task=retrain.new_task)
+            check_comparable(store, champion, facts, new_task=retrain.new_task)
         results, summary = train_and_report(executor, settings, data)
         promotion = promote_if_not_worse(
             executor, results, summary, settings, retrain, by=promoter()

@@ -54,7 +54,7 @@ def decision_markdown(promotion: PromotionResult, retrain: RetrainSettings) -> s
     if promotion.change:
         parts.append(change_markdown(promotion.change))
     if decision.champion:
-        parts.append(comparison(decision, retrain, promotion.facts.data.class_names))
+        parts.append(comparison(decision, retrain, promotion.facts.data.splits.class_names))
     return "\n\n".join(parts)
 
 
@@ -66,11 +66,12 @@ def score_table(promotion: PromotionResult) -> str:
     if champion := promotion.before:
         known, other = champion.facts, " (on other images)"
         validation, test = known.validation.percent, known.test.percent
+        before, after = known.data.splits, facts.data.splits
         if compared := promotion.decision.champion:
             validation = percent(compared.correct / compared.total)
-        elif known.data.validation != facts.data.validation:
+        elif before.validation.file.sha256 != after.validation.file.sha256:
             validation += other
-        if known.data.test != facts.data.test:
+        if before.test.file.sha256 != after.test.file.sha256:
             test += other
         rows.append((f"Champion {champion.id}", validation, test))
     return markdown_table([dict(zip(columns, row, strict=True)) for row in rows], columns[1:])

@@ -26,13 +26,9 @@ def training_data(store: Store, download: Download, splits: Splits) -> TrainingD
     images = read_split(store.path(splits.validation.file)).images
     return TrainingData(
         source=download.source,
-        shape=splits.shape,
-        class_names=splits.class_names,
+        splits=splits,
         background=background_of(images),
         mnist=is_mnists_train_file(download.files.train_images.sha256),
-        train=splits.train.file.sha256,
-        validation=splits.validation.file.sha256,
-        test=splits.test.file.sha256,
     )
 
 
@@ -48,21 +44,24 @@ def background_of(images: np.ndarray) -> Background:
     return "light" if share >= 1 - MIXED else "mixed"
 
 
+def digests(splits: Splits) -> list[str]:
+    """Return the SHA-256 of each split."""
+    return [getattr(splits, name).file.sha256 for name in SPLITS]
+
+
 def differences(known: TrainingData, data: TrainingData) -> list[str]:
     """Return the differences in kind; other images from the same source are none."""
-    found = []
-    if known.shape.classes != data.shape.classes:
-        found.append("number of classes")
-    if (known.shape.height, known.shape.width) != (data.shape.height, data.shape.width):
-        found.append("image size")
-    if {known.background, data.background} == {"light", "dark"}:
-        found.append("background")
-    other_images = (known.validation, known.test) != (data.validation, data.test)
-    if other_images and known.source != data.source:
-        found.append("source")
-    if other_images and known.class_names != data.class_names:
-        found.append("names of the classes")
-    return found
+    before, after = known.splits.shape, data.splits.shape
+    other_images = digests(known.splits)[1:] != digests(data.splits)[1:]
+    other_names = known.splits.class_names != data.splits.class_names
+    found = {
+        "number of classes": before.classes != after.classes,
+        "image size": (before.height, before.width) != (after.height, after.width),
+        "background": {known.background, data.background} == {"light", "dark"},
+        "source": other_images and known.source != data.source,
+        "names of the classes": other_images and other_names,
+    }
+    return [difference for difference, there in found.items() if there]
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class DataChange:
     """What is new in the data of a challenger."""
 
     before: Splits | None
-    """The champion's data; None if they are gone."""
+    """The champion's data; None if they have gone from the artifact root."""
     after: Splits
     new: float = 0.0
     """Share of the training images that were in no split before."""
@@ -79,7 +78,7 @@ class DataChange:
 
 
 def check_comparable(
-    store: Store, champion: Champion, data: TrainingData, splits: Splits, *, new_task: bool
+    store: Store, champion: Champion, data: TrainingData, *, new_task: bool
 ) -> DataChange | None:
     """Return how the data have changed since a champion; None if they are the same.
 
@@ -94,7 +93,8 @@ def check_comparable(
             f" {champion.facts.data}; challenger: {data}; keep a champion for each with --champion"
             " NAME, or let the challenger replace this one with --new-task"
         )
-    change, total = compare_data(store, champion.facts.data, splits), splits.validation.rows
+    change = compare_data(store, champion.facts.data.splits, data.splits)
+    total = data.splits.validation.rows
     if change and change.known > MAX_KNOWN * total and not new_task:
         raise PipelineError(
             f"champion {champion.id} was trained on {change.known:,} of the {total:,} validation"
@@ -104,31 +104,19 @@ def check_comparable(
     return change
 
 
-def compare_data(store: Store, known: TrainingData, splits: Splits) -> DataChange | None:
-    """Return how the data have changed since a champion; None if they are the same."""
-    digests = tuple(getattr(splits, name).file.sha256 for name in SPLITS)
-    if digests == (known.train, known.validation, known.test):
+def compare_data(store: Store, before: Splits, after: Splits) -> DataChange | None:
+    """Return how the data have changed; None if they are the same."""
+    if digests(before) == digests(after):
         return None
-    if (earlier := splits_of(store, known)) is None:
-        return DataChange(None, splits)
+    if any(store.problem(getattr(before, name).file) for name in SPLITS):
+        return DataChange(None, after)
     then, now = (
-        {name: read_split(store.path(getattr(found, name).file)).images for name in SPLITS}
-        for found in (earlier, splits)
+        {name: read_split(store.path(getattr(splits, name).file)).images for name in SPLITS}
+        for splits in (before, after)
     )
     new = 1 - float(contained(now["train"], *then.values()).mean())
-    known_images = int(contained(now["validation"], then["train"]).sum())
-    return DataChange(earlier, splits, new, known_images)
-
-
-def splits_of(store: Store, known: TrainingData) -> Splits | None:
-    """Return the splits that a champion was trained on, if they are still in the artifact root."""
-    for record in store.all_records("convert"):
-        splits = Splits.model_validate(record.output)
-        found = (splits.train.file.sha256, splits.validation.file.sha256)
-        files = [getattr(splits, name).file for name in SPLITS]
-        if found == (known.train, known.validation) and not any(map(store.problem, files)):
-            return splits
-    return None
+    known = int(contained(now["validation"], then["train"]).sum())
+    return DataChange(before, after, new, known)
 
 
 def contained(images: np.ndarray, *others: np.ndarray) -> np.ndarray:

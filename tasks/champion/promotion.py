@@ -53,7 +53,7 @@ def promote_if_not_worse(
     store, splits, model = executor.store, results.splits, results.model.file
     data, change = training_data(store, results.download, splits), None
     if champion:
-        change = check_comparable(store, champion, data, splits, new_task=retrain.new_task)
+        change = check_comparable(store, champion, data, new_task=retrain.new_task)
     decision, challenger = compare_with_champion(
         executor, results, settings, retrain, champions, champion, data
     )

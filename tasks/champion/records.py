@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from tasks.engine.models import FileRef, Record
-from tasks.records import Shape
+from tasks.records import Splits
 from tasks.words import percent
 
 CHAMPION_ID = r"\d{4,}-[0-9a-f]{12}"
@@ -31,22 +31,17 @@ class TrainingData(Record):
 
     source: str
     """As in the record of `download`."""
-    shape: Shape
-    class_names: tuple[str, ...]
-    """In the order of the classes."""
+    splits: Splits
+    """They may have gone from the artifact root since."""
     background: Background
     mnist: bool
     """Whether the training images are MNIST's."""
-    train: str
-    validation: str
-    test: str
-    """SHA-256 of each split."""
 
     def __str__(self) -> str:
-        shape = self.shape
+        shape, test = self.splits.shape, self.splits.test.file.sha256
         return (
             f"{self.source} ({shape.classes} classes, {shape.height} × {shape.width} pixels,"
-            f" {self.background} background, test split {self.test[:12]})"
+            f" {self.background} background, test split {test[:12]})"
         )
 
 
@@ -89,6 +84,11 @@ class Champion(Entry):
     """The model with its calibrated temperature, for scoring."""
     calibration: FileRef
     """Output of the stage `calibrate`."""
+
+    @property
+    def files(self) -> tuple[FileRef, ...]:
+        """The files in its folder."""
+        return self.model, self.onnx, self.calibration
 
 
 class KeptOut(Entry):

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from tasks.champion.records import CHAMPION_ID, LINE, Champion, Facts, KeptOut
 from tasks.champion.storage import copy_file, replace, writing
 from tasks.engine.layout import CHAMPION, CHAMPIONS
-from tasks.engine.models import FileRef, file_refs
+from tasks.engine.models import FileRef
 from tasks.engine.store import Store, disk_errors
 from tasks.records import Calibration
 from tasks.runtime.errors import PipelineError
@@ -121,7 +121,7 @@ class Champions:
 
     def problem(self, champion: Champion) -> str | None:
         """Return what is wrong with the files of a champion, or None."""
-        for problem in filter(None, map(self.store.problem, file_refs(champion))):
+        for problem in filter(None, map(self.store.problem, champion.files)):
             return problem.replace("output", "model")
         return None
 
@@ -282,11 +282,7 @@ def resolve(wanted: str, ids: Sequence[str]) -> str:
 
 
 def withdrawn(champions: Sequence[Champion]) -> set[str]:
-    """Return the short digests of the models that a rollback has withdrawn.
-
-    Args:
-        champions: oldest first.
-    """
+    """Return the short digests of the models that a rollback has withdrawn."""
     digits: set[str] = set()
     for before, champion in zip([None, *champions], champions, strict=False):
         if before and champion.action == "rolled back":
@@ -296,19 +292,14 @@ def withdrawn(champions: Sequence[Champion]) -> set[str]:
 
 
 def best_on(validation: str, champions: Sequence[Champion]) -> int:
-    """Return the largest number of correct images of a champion on a validation split.
+    """Return the largest number of correct images of a champion on a validation split (SHA-256).
 
-    Args:
-        validation: SHA-256 of the split.
-        champions: oldest first; withdrawn ones do not count.
+    Withdrawn champions do not count.
     """
     left_out = withdrawn(champions)
-    scores = [
-        champion.facts.validation.correct
-        for champion in champions
-        if champion.facts.data.validation == validation and champion.short_digest not in left_out
-    ]
-    return max(scores, default=0)
+    facts = [champion.facts for champion in champions if champion.short_digest not in left_out]
+    splits = [(f.data.splits.validation.file.sha256, f.validation.correct) for f in facts]
+    return max((correct for digest, correct in splits if digest == validation), default=0)
 
 
 def registry_names(store: Store) -> list[str]:

@@ -108,7 +108,7 @@ def load_scorer(champions: Champions, champion: Champion) -> Scorer:
     """
     store = champions.store
     calibrated = load_calibration(store.path(champion.calibration))
-    predict = open_onnx(store.path(champion.onnx), champion.facts.data.shape)
+    predict = open_onnx(store.path(champion.onnx), champion.facts.data.splits.shape)
     return Scorer(predict, calibrated.familiar)
 
 
@@ -155,7 +155,7 @@ def score_batches(
     result: ScoreResult,
 ) -> Iterator[tuple[Prepared, Scores]]:
     """Yield the scores of all readable pictures, and add them to `result`."""
-    data, shape = champion.facts.data, champion.facts.data.shape
+    data, shape = champion.facts.data, champion.facts.data.splits.shape
     ground = "mixed" if settings.fit == "none" else data.background
     alone = len(paths) == 1 and Path(paths[0]).is_dir()
     base = f"{printable(paths[0]).rstrip(os.sep)}{os.sep}" if alone else ""
@@ -169,7 +169,7 @@ def score_batches(
         lambda batch: scorer().predict(batch.images), pictures
     ):
         scores = probabilities, scorer().mark(batch, features)
-        add_answers(result, batch, scores, data.class_names)
+        add_answers(result, batch, scores, data.splits.class_names)
         yield batch, scores
 
 

@@ -1,5 +1,6 @@
 """Champions with models of a few bytes; the registry does not read models."""
 
+import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,23 +14,34 @@ from tasks.champion.registry import Champions
 from tasks.engine.digests import sha256
 from tasks.engine.models import FileRef
 from tasks.engine.store import Store, open_store
-from tasks.records import Calibration, Shape
+from tasks.records import Calibration, Shape, Split, Splits
 
-DATA = TrainingData(
-    source="http://a.org/",
-    shape=Shape(height=8, width=8, classes=3),
-    class_names=("a", "b", "c"),
-    background="dark",
-    mnist=False,
-    train="train",
-    validation="validation",
-    test="test",
-)
+
+def split(name: str) -> Split:
+    """A split whose digest tells its name; there is no such file."""
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    return Split(rows=100, file=FileRef(path=f"convert/{name}.parquet", sha256=digest, size=1))
+
+
+def training_data(**changes: object) -> TrainingData:
+    """Facts about the data of a champion; parts of the splits may be changed, too."""
+    values: dict[str, object] = {
+        "train": split("train"),
+        "validation": split("validation"),
+        "test": split("test"),
+        "shape": Shape(height=8, width=8, classes=3),
+        "class_names": ("a", "b", "c"),
+    }
+    splits = Splits.model_validate(values | {k: v for k, v in changes.items() if k in values})
+    others = {k: v for k, v in changes.items() if k not in values}
+    return TrainingData.model_validate(
+        {"source": "a", "splits": splits, "background": "dark", "mnist": False, **others}
+    )
 
 
 def facts(correct: int = 98, **data: object) -> Facts:
     return Facts(
-        data=DATA.model_copy(update=data),
+        data=training_data(**data),
         validation=Accuracy(correct=correct, total=100),
         test=Accuracy(correct=correct - 1, total=100),
         settings={"training": {"seed": 0}},

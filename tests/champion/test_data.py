@@ -13,7 +13,9 @@ from tasks.champion.data import (
     check_comparable,
     compare_data,
     differences,
-    training_data,
+)
+from tasks.champion.data import (
+    training_data as data_of_run,
 )
 from tasks.champion.records import Champion, TrainingData
 from tasks.champion.registry import Champions
@@ -25,14 +27,13 @@ from tasks.data.sources.mnist import IDX_FILES
 from tasks.engine.executors import LocalExecutor
 from tasks.engine.models import FileRef
 from tasks.engine.store import Store
-from tasks.records import Calibration, Shape, Splits
+from tasks.records import Calibration, Shape
 from tasks.runtime.errors import PipelineError
 from tasks.settings import ConvertSettings, DownloadSettings
 
-from .conftest import DATA, facts
+from .conftest import facts, split, training_data
 
-Known = tuple[TrainingData, Splits]
-Make = Callable[..., Known]
+Make = Callable[..., TrainingData]
 DIGIT = np.zeros((1, 9, 7), np.uint8)
 DIGIT[:, 2:7, 2:5] = 255
 
@@ -48,30 +49,30 @@ def test_data_set_has_a_background_if_nearly_all_images_have_it(light: int, expe
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"validation": "new", "test": "new"}, []),
-        ({"source": "http://b.org/", "class_names": ("x", "y", "z")}, []),
+        ({"validation": split("new"), "test": split("new")}, []),
+        ({"source": "b", "class_names": ("x", "y", "z")}, []),
         ({"background": "mixed"}, []),
         ({"shape": Shape(height=8, width=8, classes=4)}, ["number of classes"]),
         ({"shape": Shape(height=8, width=9, classes=3)}, ["image size"]),
         ({"background": "light"}, ["background"]),
-        ({"source": "http://b.org/", "test": "new"}, ["source"]),
-        ({"test": "new", "class_names": ("x", "b", "c")}, ["names of the classes"]),
+        ({"source": "b", "test": split("new")}, ["source"]),
+        ({"test": split("new"), "class_names": ("x", "b", "c")}, ["names of the classes"]),
     ],
 )
 def test_differences_in_kind(change: dict[str, object], expected: list[str]) -> None:
-    assert differences(DATA, DATA.model_copy(update=change)) == expected
+    assert differences(training_data(), training_data(**change)) == expected
 
 
 @pytest.fixture
 def prepare(store: Store) -> Make:
     """Download and convert the files of a folder."""
 
-    def run(source: Path, validation: int | None = None) -> Known:
+    def run(source: Path, validation: int | None = None) -> TrainingData:
         executor = LocalExecutor(store, refresh=frozenset(["download"]))
         settings = DownloadSettings(source=str(source), digests="none")
         downloaded = executor.call(download, settings)
         splits = executor.call(convert, downloaded.files, ConvertSettings(validation=validation))
-        return training_data(store, downloaded, splits), splits
+        return data_of_run(store, downloaded, splits)
 
     return run
 
@@ -89,16 +90,16 @@ def champion(
     prepare: Make,
     source: Path,
 ) -> Champion:
-    known = facts().model_copy(update={"data": prepare(source)[0]})
+    known = facts().model_copy(update={"data": prepare(source)})
     return champions.promote(make("model.keras"), calibration, known, "a test", "good", None)
 
 
 def test_the_same_data_have_not_changed(
     store: Store, champion: Champion, prepare: Make, source: Path
 ) -> None:
-    data, splits = prepare(source)
+    data = prepare(source)
     assert data == champion.facts.data
-    assert check_comparable(store, champion, data, splits, new_task=False) is None
+    assert check_comparable(store, champion, data, new_task=False) is None
 
 
 def test_new_images_are_counted(
@@ -109,10 +110,11 @@ def test_new_images_are_counted(
     arrays = np.concatenate([images, more]), np.concatenate([labels, their_labels])
     for name, array in zip(IDX_FILES[:2], arrays, strict=True):
         (source / name).write_bytes(idx.dumps(array))
-    data, splits = prepare(source)
-    change = check_comparable(store, champion, data, splits, new_task=False)
+    data = prepare(source)
+    change = check_comparable(store, champion, data, new_task=False)
     assert change
     assert change.known == 0, "no earlier image has changed its split"
+    splits = data.splits
     train = read_split(store.path(splits.train.file)).images
     known = {image.tobytes() for image in images}
     new = sum(image.tobytes() not in known for image in train) / splits.train.rows
@@ -127,11 +129,11 @@ def test_validation_images_that_the_champion_was_trained_on_are_refused(
     store: Store, champion: Champion, prepare: Make, source: Path
 ) -> None:
     """`--validation` draws other images."""
-    data, splits = prepare(source, validation=100)
+    data = prepare(source, validation=100)
     known = f"champion {champion.id} was trained on [0-9]+ of the 100 validation .*--new-task"
     with pytest.raises(PipelineError, match=known):
-        check_comparable(store, champion, data, splits, new_task=False)
-    change = check_comparable(store, champion, data, splits, new_task=True)
+        check_comparable(store, champion, data, new_task=False)
+    change = check_comparable(store, champion, data, new_task=True)
     assert change
     assert change.known
     assert change.new == 0
@@ -141,14 +143,14 @@ def test_data_of_another_kind_are_refused_in_one_line(
     store: Store, champion: Champion, prepare: Make, tmp_path: Path
 ) -> None:
     known = champion.facts.data
-    data, splits = prepare(bars.write(tmp_path / "others", seed=20))
+    data = prepare(bars.write(tmp_path / "others", seed=20))
     with pytest.raises(PipelineError) as caught:
-        check_comparable(store, champion, data, splits, new_task=False)
+        check_comparable(store, champion, data, new_task=False)
     message = str(caught.value)
     assert f"other data (source): champion: {known}; challenger: {data}; " in message
     assert "--new-task" in message
     assert "\n" not in message
-    change = check_comparable(store, champion, data, splits, new_task=True)
+    change = check_comparable(store, champion, data, new_task=True)
     assert change
     assert (change.known, change.new) == (0, 1)
 
@@ -156,10 +158,10 @@ def test_data_of_another_kind_are_refused_in_one_line(
 def test_earlier_data_that_are_gone_are_named(
     store: Store, champion: Champion, prepare: Make, source: Path
 ) -> None:
-    for record in store.records.glob("convert-*.json"):
-        record.unlink()
+    known = champion.facts.data.splits
+    store.path(known.train.file).unlink()
     bars.write(source, seed=20)
-    change = compare_data(store, champion.facts.data, prepare(source)[1])
+    change = compare_data(store, known, prepare(source).splits)
     assert change
     assert change.before is None
     assert "no longer in the artifact root" in change_markdown(change)

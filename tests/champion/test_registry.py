@@ -25,7 +25,7 @@ from tasks.runtime.errors import PipelineError
 from tasks.scoring.score import current_champion
 from tasks.settings import RetrainSettings
 
-from .conftest import EVERYWHERE, Files, facts
+from .conftest import EVERYWHERE, Files, facts, split
 
 Promote = Callable[..., str]
 Make = Callable[[str], FileRef]
@@ -207,12 +207,13 @@ def test_best_champion_is_chosen_among_those_with_the_same_validation_images(
     champions: Champions, promote: Promote
 ) -> None:
     promote("first", 97)
-    promote("second", 99, validation="other")
+    promote("second", 99, validation=split("other"))
     promote("third", 98)
     entries = champions.champions()
-    assert [best_on(data, entries) for data in ("validation", "other", "new")] == [98, 99, 0]
+    data = [split(name).file.sha256 for name in ("validation", "other", "new")]
+    assert [best_on(digest, entries) for digest in data] == [98, 99, 0]
     champions.rollback("1", by="me")
-    assert best_on("validation", champions.champions()) == 97, "withdrawn ones do not count"
+    assert best_on(data[0], champions.champions()) == 97, "withdrawn ones do not count"
 
 
 @EVERYWHERE

@@ -98,7 +98,7 @@ def test_a_week_in_minutes(site: Site, tmp_path: Path) -> None:
     decision = site.wait_for_artifact(changed, "retraining-decision")
     assert "**The data have changed**: 100.0" in decision
     second = week.current()
-    assert second.facts.data.validation != first.facts.data.validation
+    assert second.facts.data.splits.validation != first.facts.data.splits.validation
     assert second.facts.settings["training"]["seed"] == 20260309
 
     decision = week.decision(week.start(iterations=1))

@@ -48,7 +48,7 @@ def put_champion(
     champions.store.prepare()
     if model.parent != root:
         shutil.copy(model, root)
-    network = load_network(root / "model.keras", facts().data.shape)
+    network = load_network(root / "model.keras", facts().data.splits.shape)
     write_onnx(network, root / "model.onnx", temperature=temperature)
     features, _ = compile_reader(network, 8, 8)(IMAGES)
     tensors = {
@@ -75,7 +75,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("score") / "artifacts"
     Store(root).prepare()
     network = NetworkSettings(conv_filters=(4,), conv_sizes=(3,), dense=(8,), initial_sigma=2.0)
-    build_network(network, facts().data.shape, seed=0).save(root / "model.keras")
+    build_network(network, facts().data.splits.shape, seed=0).save(root / "model.keras")
     put_champion(root, root / "model.keras")
     return root
 
