@@ -24,15 +24,16 @@ from prefect import flow, runtime
 
 from flows.graph import prepare_data
 from flows.pipeline import train_and_report
-from tasks.champion.artifacts import decision_lines, publish_decision
+from tasks.champion.artifacts import publish_decision
 from tasks.champion.data import check_comparable, training_data
-from tasks.champion.promotion import promote_if_not_worse, user_and_host
+from tasks.champion.promotion import promote_if_not_worse
 from tasks.champion.registry import Champions
 from tasks.champion.rule import Decision
 from tasks.data.download import may_change
 from tasks.engine.executors import PrefectExecutor
 from tasks.engine.store import open_store
 from tasks.runtime.console import log
+from tasks.runtime.environment import user_and_host
 from tasks.runtime.threads import use_threads
 from tasks.settings import RetrainSettings, Settings
 
@@ -72,8 +73,10 @@ def scheduled_retraining(
             executor, results, summary, settings, retrain, by=promoter()
         )
     publish_decision(promotion, retrain)
-    log.info(decision_lines(promotion))
-    return promotion.decision
+    decision, after = promotion.decision, promotion.after
+    log.info(f"retraining: {decision.verdict}: {decision.reason}")
+    log.info(f"champion: {after.id if after else 'none'}")
+    return decision
 
 
 def with_seed(settings: Settings, retrain: RetrainSettings, scheduled: datetime) -> Settings:

@@ -50,11 +50,9 @@ def history(*, champion: ChampionName | None = None, artifacts: ArtifactsOption 
         champion: Name of the champion. Default: all names.
         artifacts: Folder or URL of the results.
     """
-    from tasks.champion.registry import Champions, histories, history_lines
+    from tasks.champion.registry import history_lines
 
-    store = open_store(artifacts)
-    lines = history_lines(Champions(store, champion)) if champion else histories(store)
-    print("\n".join(lines))
+    print("\n".join(history_lines(open_store(artifacts), champion)))
     return 0
 
 
@@ -71,8 +69,8 @@ def rollback(
         champion: Name of the champion.
         artifacts: Folder or URL of the results.
     """
-    from tasks.champion.promotion import user_and_host
     from tasks.champion.registry import Champions
+    from tasks.runtime.environment import user_and_host
 
     now = Champions(open_store(artifacts), champion).rollback(to, by=user_and_host())
     print(f"champion: {now.id}, {now.why}")

@@ -29,14 +29,11 @@ def publish_decision(promotion: PromotionResult, retrain: RetrainSettings) -> No
             "mnist.champion.id": in_use,
         },
         payload={
-            "verdict": decision.verdict,
-            "reason": decision.reason,
+            **decision.model_dump(include={"verdict", "reason", "p_value"}),
+            **facts.model_dump(include={"validation", "test"}),
             "champion": in_use,
             "name": retrain.champion,
             "champion_before": promotion.before.id if promotion.before else None,
-            "validation": facts.validation.model_dump(),
-            "test": facts.test.model_dump(),
-            "p_value": decision.p_value,
         },
     )
 
@@ -90,12 +87,4 @@ def comparison(decision: Decision, retrain: RetrainSettings, class_names: tuple[
         f" kept out below {retrain.alpha:g}). Allowed distance below the best champion so far:"
         f" {percent(retrain.margin)}.\n\nImages of each class that are classified correctly,"
         f" challenger minus champion: {escape_markdown(', '.join(changed) or 'no change')}."
-    )
-
-
-def decision_lines(promotion: PromotionResult) -> str:
-    """Return the last log lines of a run: the decision and the champion."""
-    in_use = promotion.after.id if promotion.after else "none"
-    return (
-        f"retraining: {promotion.decision.verdict}: {promotion.decision.reason}\nchampion: {in_use}"
     )

@@ -1,7 +1,5 @@
 """Compare the model of a run with the champion and promote it if it is not worse."""
 
-import getpass
-import platform
 from dataclasses import dataclass
 
 from tasks.champion.data import (
@@ -88,11 +86,7 @@ def compare_with_champion(
     champion: Champion | None,
     data: TrainingData,
 ) -> tuple[Decision, Classification]:
-    """Apply the promotion rule to the model of a run.
-
-    Returns:
-        The decision, and the challenger's classification of the validation split.
-    """
+    """Return the decision on the model of a run, and its classification of the validation split."""
     splits, digest = results.splits, results.model.file.sha256
 
     def classify_validation(model: Model) -> Classification:
@@ -130,12 +124,3 @@ def compare_predictions(
     return count_discordant(
         ours["label"].to_numpy(), ours["predicted"].to_numpy(), theirs["predicted"].to_numpy()
     )
-
-
-def user_and_host() -> str:
-    """Return the user and the host, as `name at host`."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):  # a container may have no user database
-        name = "unknown user"
-    return f"{name} at {platform.node()}"

@@ -59,6 +59,7 @@ class Facts(Record):
 class Entry(Record):
     """One line of the history: a decision on a model, with its reason."""
 
+    action: str
     id: str = Field(pattern=f"^{CHAMPION_ID}$")
     """Number of the decision, from 1, and first 12 digits of the model's SHA-256."""
     facts: Facts
@@ -70,8 +71,12 @@ class Entry(Record):
 
     @property
     def short_digest(self) -> str:
-        """Return the first 12 digits of the model's SHA-256."""
+        """The first 12 digits of the model's SHA-256."""
         return self.id.partition("-")[2]
+
+    def __str__(self) -> str:
+        scores = f"validation {self.facts.validation.percent}  test {self.facts.test.percent}"
+        return f"{self.id}  {self.when}  {scores}  {self.action} by {self.by}: {self.why}"
 
 
 class Champion(Entry):

@@ -55,11 +55,7 @@ class Champions:
         return f"`python flows/retrain.py{command and ' '}{command}{name}`"
 
     def read(self, name: str) -> bytes | None:
-        """Return the content of a small file of the registry, or None if there is none.
-
-        Raises:
-            PipelineError: it cannot be read.
-        """
+        """Return the content of a small file of the registry, or None if there is none."""
         self.store.inside(f"{self.path}/{name}")
         try:
             return self.store.read(f"{self.path}/{name}")
@@ -70,11 +66,7 @@ class Champions:
             raise PipelineError(f"{self.address}/{name}: {reason}; restore it") from error
 
     def content(self) -> bytes | None:
-        """Return the content of the history, or None if there is none yet.
-
-        Raises:
-            PipelineError: it is lost, although there are champions.
-        """
+        """Return the content of the history, or None if there is none yet."""
         content = self.read(HISTORY)
         if content is None and (names := self.names()):
             raise PipelineError(
@@ -84,11 +76,7 @@ class Champions:
         return content
 
     def parse(self, content: bytes | None) -> list[Champion | KeptOut]:
-        """Return the decisions in the content of a history, oldest first.
-
-        Raises:
-            PipelineError: it is damaged.
-        """
+        """Return the decisions in the content of a history, oldest first."""
         try:
             return [LINE.validate_json(line) for line in (content or b"").splitlines()]
         except ValidationError as error:
@@ -141,10 +129,8 @@ class Champions:
     ) -> Champion:
         """Copy a model and its calibration into the registry, and make it the champion in use.
 
-        `expected` is the id of the champion in use when the decision was made.
-
-        Raises:
-            PipelineError: the disk fails, or there was another decision in the meantime.
+        `expected` is the id of the champion in use when the decision was made: another decision in
+        the meantime is an error.
         """
         files = {"model": model, "onnx": calibration.onnx, "calibration": calibration.file}
         values = {"action": "promoted", "facts": facts, "by": by, "why": why}
@@ -309,31 +295,21 @@ def registry_names(store: Store) -> list[str]:
     return default + [name for name in found if name != DEFAULT_CHAMPION]
 
 
-def history_lines(champions: Champions) -> list[str]:
-    """Return a line for each decision, oldest first.
+def history_lines(store: Store, name: str | None = None) -> list[str]:
+    """Return a line for each decision in one registry, oldest first, or in all by their names.
 
     `*` marks the champion in use, `-` a challenger that was kept out.
     """
-    history = champions.history()
-    current = only_champions(history)[-1:]
-
-    def line(entry: Champion | KeptOut) -> str:
-        mark, problem = "-", None
-        if isinstance(entry, Champion):
-            mark, problem = "*" if entry in current else " ", champions.problem(entry)
-        return (
-            f"{mark} {entry.id}  {entry.when}  validation {entry.facts.validation.percent}"
-            f"  test {entry.facts.test.percent}  {entry.action} by {entry.by}: {entry.why}"
-            + (f"  ({problem})" if problem else "")
-        )
-
-    return [line(entry) for entry in history] or [f"no champion in {champions.address} yet"]
-
-
-def histories(store: Store) -> list[str]:
-    """Return the lines of all registries, each under its name if there are several."""
-    names = registry_names(store) or [DEFAULT_CHAMPION]
-    lines = {name: history_lines(Champions(store, name)) for name in names}
-    if names == [DEFAULT_CHAMPION]:
-        return lines[DEFAULT_CHAMPION]
-    return [line for name in names for line in (f"champion {name}:", *lines[name])]
+    names = [name] if name else registry_names(store) or [DEFAULT_CHAMPION]
+    lines = []
+    for champions in (Champions(store, name) for name in names):
+        lines += [f"champion {champions.name}:"] if len(names) > 1 else []
+        history = champions.history()
+        current = only_champions(history)[-1:]
+        for entry in history:
+            mark, problem = "-", None
+            if isinstance(entry, Champion):
+                mark, problem = "*" if entry in current else " ", champions.problem(entry)
+            lines.append(f"{mark} {entry}{f'  ({problem})' if problem else ''}")
+        lines += [] if history else [f"no champion in {champions.address} yet"]
+    return lines

@@ -11,12 +11,10 @@ The rule uses the validation split; the test split is reported only.
 6. Otherwise it is not worse, and is promoted.
 
 McNemar's test (Psychometrika 12, 1947) looks only at the images that one model has right and
-the other wrong: if both are equally good, either is right with probability ½. "Not
-significantly worse" does not prove that a model is as good: with MNIST's 5,000 validation images
-and about 60 on which two models differ, the test detects only differences of about 14 images.
-Hence the margin.
-Selection makes the champions' validation accuracy slightly optimistic; the test accuracy is not
-affected.
+the other wrong: if both are equally good, either is right with probability ½. With MNIST's 5,000
+validation images, and about 60 on which two models differ, it detects only differences of about 14
+images; hence the margin. Selection makes the champions' validation accuracy slightly optimistic;
+the test accuracy is not affected.
 """
 
 from typing import Literal

@@ -49,13 +49,10 @@ def copy_file(store: Store, source: FileRef, copy: FileRef) -> None:
 
 
 def replace(store: Store, name: str, content: bytes, expected: bytes | None) -> bool:
-    """Replace a small file if it has the expected content; return whether it had.
+    """Replace a small file if it has the expected content (None: if there is none).
 
-    Args:
-        store: the artifact root.
-        name: name of the file.
-        content: new content.
-        expected: content to replace; None: there is no such file yet.
+    Returns:
+        Whether it had.
     """
     if store.remote:
         return replace_at_url(store.remote, name, content, expected)
@@ -72,11 +69,7 @@ def replace(store: Store, name: str, content: bytes, expected: bytes | None) -> 
 
 
 def replace_at_url(remote: Remote, name: str, content: bytes, expected: bytes | None) -> bool:
-    """Replace a small file by one conditional write; see `replace`.
-
-    Raises:
-        PipelineError: the server ignores the condition.
-    """
+    """Replace a small file by one conditional write; see `replace`."""
     try:
         careful = expected is None or remote.checks_conditions(name)
         # If the answer was lost on its way, the file system has sent the request twice.

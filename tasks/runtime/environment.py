@@ -1,6 +1,8 @@
 """The environment of this process, which Prefect and TensorFlow read when they are imported."""
 
+import getpass
 import os
+import platform
 import tempfile
 import tomllib
 from collections.abc import Iterator
@@ -50,3 +52,12 @@ def environment_variables(prefix: str, table: dict[str, Any]) -> Iterator[tuple[
             yield from environment_variables(variable, value)
         else:
             yield variable, str(value)
+
+
+def user_and_host() -> str:
+    """Return the user and the host, as `name at host`."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container may have no user database
+        name = "unknown user"
+    return f"{name} at {platform.node()}"

@@ -11,7 +11,6 @@ from helpers.commands import small_disk
 from tasks.champion.registry import (
     Champions,
     best_on,
-    histories,
     history_lines,
     registry_names,
     withdrawn,
@@ -43,7 +42,7 @@ def digest_of(id: str) -> str:
 @EVERYWHERE
 def test_new_root_has_no_champion(champions: Champions) -> None:
     assert champions.current() is None
-    assert history_lines(champions) == [f"no champion in {champions.address} yet"]
+    assert history_lines(champions.store) == [f"no champion in {champions.address} yet"]
     with pytest.raises(PipelineError, match=r"yet; train one with `python flows/retrain\.py`"):
         current_champion(champions)
 
@@ -77,7 +76,7 @@ def test_history_lists_champions_and_kept_out_challengers_in_order(
     champions.keep_out(make("bad"), facts(90), "me", "worse", first)
     last = promote("second", 99)
     assert in_use(champions) == last
-    lines = history_lines(champions)
+    lines = history_lines(champions.store)
     assert [line[:7] for line in lines] == ["- 0001-", "  0002-", "- 0003-", "* 0004-"]
     assert "validation 90.00\N{NO-BREAK SPACE}%" in lines[2]
     assert lines[2].endswith("kept out by me: worse")
@@ -127,7 +126,7 @@ def test_damaged_champion_is_one_line_that_names_the_file_and_a_rollback(
     line = rf"^champion {second}: model {problem}: {name}; .*`python flows/retrain.py rollback`$"
     with pytest.raises(PipelineError, match=line):
         champions.current()
-    assert history_lines(champions)[-1].endswith(f"(model {problem}: {name})")
+    assert history_lines(champions.store)[-1].endswith(f"(model {problem}: {name})")
     with pytest.raises(PipelineError, match="is the model in use already"):
         champions.rollback(second, by="me")
     champions.rollback(None, by="me")
@@ -273,7 +272,6 @@ def test_registries_of_several_names_are_independent(
     store: Store, promote: Promote, calibration: Calibration
 ) -> None:
     digits = promote("first")
-    assert histories(store) == history_lines(Champions(store))
     clothes = Champions(store, "clothes")
     assert clothes.current() is None
     model = Champions(store).champions()[0].model
@@ -281,7 +279,8 @@ def test_registries_of_several_names_are_independent(
     assert other.model.path == f"champions/clothes/{digits}/model.keras"
     assert in_use(clothes) == in_use(Champions(store)) == digits
     assert registry_names(store) == ["default", "clothes"]
-    lines = histories(store)
+    lines = history_lines(store)
+    assert history_lines(store, "clothes") == lines[3:]
     assert [lines[0], lines[2]] == ["champion default:", "champion clothes:"]
     with pytest.raises(PipelineError, match=r"history --champion clothes`"):
         clothes.rollback(None, by="me")
