@@ -71,30 +71,20 @@ def stop_while_training(
         return run.wait(timeout=60), lines
 
 
-INTERRUPTED = (signal.SIGINT, 101, 130, "error: interrupted; finished stages")
-TERMINATED = (signal.SIGTERM, 301, 143, "error: terminated; finished stages")
-# A kill saves nothing; the run resumes from what was saved before.
-KILLED = (signal.SIGKILL, 601, -9, "")
-
-
-@pytest.mark.parametrize(
-    ("stops", "temporary"),
-    [
-        pytest.param([INTERRUPTED, TERMINATED, KILLED], True, id="temporary server"),
-        pytest.param([INTERRUPTED, TERMINATED, KILLED], False, id="running server"),
-    ],
+STOPS = (
+    (signal.SIGINT, 101, 130, "error: interrupted; finished stages"),
+    (signal.SIGTERM, 301, 143, "error: terminated; finished stages"),
+    (signal.SIGKILL, 601, -9, ""),  # saves nothing; the run resumes from what was saved before
 )
-def test_a_stopped_run_resumes(
-    prefect_server: str,
-    tmp_path: Path,
-    stops: list[tuple[signal.Signals, int, int, str]],
-    temporary: bool,
-) -> None:
+
+
+@pytest.mark.parametrize("temporary", [True, False], ids=["temporary server", "running server"])
+def test_a_stopped_run_resumes(prefect_server: str, tmp_path: Path, temporary: bool) -> None:
     """The final checkpoint equals that of an uninterrupted run; a temporary server ends, too."""
     root, home = tmp_path / "artifacts", tmp_path / "home"
     server = {"PREFECT_HOME": str(home)} if temporary else {"PREFECT_API_URL": prefect_server}
     begun = 0
-    for number, moment, code, last in stops:
+    for number, moment, code, last in STOPS:
         ended, lines = stop_while_training(root, server, number, f"Iteration: {moment:>6},")
         assert ended == code, lines
         assert not last or lines[-1].startswith(last)
@@ -105,9 +95,7 @@ def test_a_stopped_run_resumes(
         until = time.monotonic() + 30
         while list(processes_with_environment(str(home))) and time.monotonic() < until:
             time.sleep(0.2)
-        assert not list(processes_with_environment(str(home))), (
-            "its temporary server is still there"
-        )
+        assert not list(processes_with_environment(str(home))), "its server is still there"
 
     done = run_pipeline(*TRAINING, "--artifacts", root, PREFECT_API_URL=prefect_server)
     assert done.code == 0, done.lines
