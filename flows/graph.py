@@ -19,10 +19,9 @@ from tasks.model.insights.attribute import attribute
 from tasks.model.insights.embed import embed
 from tasks.model.insights.excite import excite
 from tasks.model.insights.layer_outputs import layer_outputs
-from tasks.model.merge import merge_networks
 from tasks.model.metrics import measure
 from tasks.model.probe import probe
-from tasks.model.train import initialise, train, train_another
+from tasks.model.train import initialise, train
 from tasks.records import (
     Attribution,
     Audit,
@@ -141,8 +140,6 @@ class TrainedNetwork:
     segments: tuple[Segment, ...]
     evaluations: tuple[Evaluation, ...]
     """One for each milestone, before training included."""
-    others: tuple[Segment, ...]
-    """Training of further networks that are part of it."""
 
     @property
     def predictions(self) -> FileRef:
@@ -153,17 +150,11 @@ class TrainedNetwork:
 def train_to_milestones(
     executor: Executor, settings: Settings, images: Split, splits: Splits
 ) -> TrainedNetwork:
-    """Train from one milestone to the next, and evaluate the test split at each.
-
-    With further networks, the last evaluation is that of all of them, merged.
-    """
-    *_, last = settings.schedule.stops
-    count, network = settings.schedule.networks, settings.network
-    others: list[Segment] = []
+    """Train from one milestone to the next, and evaluate the test split at each."""
+    network = settings.network
 
     def evaluate_at(checkpoint: Checkpoint, iteration: int) -> Evaluation:
-        layers = settings.model_copy(update={"network": network})
-        return evaluate_on(executor, layers, splits, splits.test, checkpoint, iteration=iteration)
+        return evaluate_on(executor, settings, splits, splits.test, checkpoint, iteration=iteration)
 
     checkpoint = initialise(
         executor, shape=splits.shape, network=network, seed=settings.training.seed
@@ -173,33 +164,8 @@ def train_to_milestones(
         segment = train_to(executor, settings, images, splits.shape, checkpoint, iterations)
         checkpoint = segment.checkpoint
         segments.append(segment)
-        if iterations == last and count > 1:
-            others = train_others(executor, settings, images, splits.shape)
-            checkpoints = (checkpoint, *(other.checkpoint for other in others))
-            checkpoint = merge_networks(executor, checkpoints=checkpoints, network=network)
-            network = network.times(count)
         evaluations.append(evaluate_at(checkpoint, iterations))
-    return TrainedNetwork(network, checkpoint, tuple(segments), tuple(evaluations), tuple(others))
-
-
-def train_others(
-    executor: Executor, settings: Settings, images: Split, shape: Shape
-) -> list[Segment]:
-    """Train the networks after the first one, each with the next seed."""
-    training, schedule = settings.training, settings.schedule
-    return [
-        train_another(
-            executor,
-            split=images,
-            shape=shape,
-            network=settings.network,
-            training=training.model_copy(update={"seed": (training.seed + number - 1) % 2**64}),
-            iterations=schedule.iterations,
-            cycle=settings.cycle,
-            number=number,
-        )
-        for number in range(2, schedule.networks + 1)
-    ]
+    return TrainedNetwork(network, checkpoint, tuple(segments), tuple(evaluations))
 
 
 @dataclass(frozen=True)
@@ -324,7 +290,6 @@ def compute_results(
         network=training.network,
         segments=training.segments,
         evaluations=training.evaluations,
-        others=training.others,
         metrics=metrics,
         label_issues=label_issues,
         model=model,

@@ -143,15 +143,13 @@ class LabelIssues(Record):
 
 
 class Device(Record):
-    """Processor of a training, with precision and XLA."""
+    """Processor of a training, with precision."""
 
     kind: Literal["CPU", "GPU"]
     name: str
     reason: str
     """Reason of the choice."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    xla: bool = False
-    """Whether the update is compiled by XLA."""
 
 
 class Checkpoint(Record):
@@ -351,8 +349,6 @@ class Results:
     segments: tuple[Segment, ...]
     evaluations: tuple[Evaluation, ...]
     """Evaluations of the test split: before training, then after each segment."""
-    others: tuple[Segment, ...]
-    """Training of further networks that are part of the trained one."""
     metrics: Metrics
     """Metrics of the last evaluation."""
     label_issues: LabelIssues

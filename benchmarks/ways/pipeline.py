@@ -5,8 +5,7 @@ import sys
 import numpy as np
 
 from benchmarks.ways import clock
-from tasks.model.device import load_tensorflow
-from tasks.model.placement import choose_placement, placed_on, resident
+from tasks.model.device import choose_device, load_tensorflow, resident
 from tasks.model.trainer import make_trainer
 from tasks.records import Shape
 from tasks.settings import NetworkSettings, TrainingSettings
@@ -17,11 +16,10 @@ load_tensorflow()
 images, labels, batches = clock.data()
 precision = sys.argv[2] if len(sys.argv) > 2 else "float32"
 settings = TrainingSettings.model_validate({"precision": precision})
-layers = NetworkSettings()
-device = choose_placement(settings, layers)
-with placed_on(device):
+device = choose_device(settings)
+with load_tensorflow().device(f"/{device.kind}:0"):
     shape = Shape(height=28, width=28, classes=10)
-    steps = make_trainer(layers, shape, settings, None, device).steps
+    steps = make_trainer(NetworkSettings(), shape, settings, None, device).steps
     kept = resident(images[..., np.newaxis], device.kind), resident(labels, device.kind)
 
 

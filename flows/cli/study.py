@@ -51,8 +51,6 @@ def study_app() -> App:
             return 0
         selected, budget = select_names(names), SeedBudget.parse(seeds)
         common = settings
-        if common.schedule.networks > 1:
-            raise PipelineError("--networks: a study compares single networks; leave it out")
         answers: list[Any] = []
 
         def job() -> None:

@@ -1,4 +1,4 @@
-"""Import of TensorFlow without its start-up messages, and choice of the processor."""
+"""TensorFlow without its start-up messages, and where and how precisely it trains."""
 
 import functools
 import os
@@ -8,12 +8,19 @@ import tempfile
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from tasks.records import Device
 from tasks.runtime import threads
 from tasks.runtime.errors import PipelineError
+from tasks.runtime.processor import has_bfloat16
+from tasks.settings import TrainingSettings
 from tasks.words import plural
+
+Kind = Literal["CPU", "GPU"]
+Precision = Literal["float32", "bfloat16"]
 
 NOISE = re.compile(
     rb"All log messages before absl::InitializeLog"
@@ -112,34 +119,76 @@ def op_determinism(enabled: bool) -> Iterator[None]:
         enable_op_determinism()
 
 
-def choose_device(setting: Literal["auto", "cpu", "gpu"]) -> Device:
-    """Choose the processor.
-
-    Args:
-        setting: value of `--device`.
+def choose_device(settings: TrainingSettings) -> Device:
+    """Choose processor and precision for the training on this machine.
 
     Raises:
-        PipelineError: the setting is `gpu` and TensorFlow sees none.
+        PipelineError: a requested GPU is missing, or the processor has no instructions for the
+            precision.
     """
     config = load_tensorflow().config
     gpus = config.list_physical_devices("GPU")
-    if setting == "gpu" and not gpus:
+    if settings.device == "gpu" and not gpus:
         raise PipelineError(
             "--device gpu: TensorFlow sees no GPU; install the extra `gpu` and NVIDIA's driver,"
             " or use --device auto"
         )
-    if gpus and setting != "cpu":
+    if gpus and settings.device != "cpu":
         details = config.experimental.get_device_details(gpus[0])
         return Device(
             kind="GPU",
             name=details.get("device_name", gpus[0].name),
-            reason="requested" if setting == "gpu" else "TensorFlow sees a GPU",
+            reason="requested" if settings.device == "gpu" else "TensorFlow sees a GPU",
+            precision=settings.precision,
+        )
+    if settings.precision == "bfloat16" and not has_bfloat16():
+        raise PipelineError(
+            "--precision bfloat16: this processor has no instructions for it, and would be slower;"
+            " use float32"
         )
     return Device(
         kind="CPU",
         name=cpu_name(),
-        reason="requested" if setting == "cpu" else "TensorFlow sees no GPU",
+        reason="requested" if settings.device == "cpu" else "TensorFlow sees no GPU",
+        precision=settings.precision,
     )
+
+
+def describe(device: Device) -> str:
+    """Describe a device in one line, e.g. `GPU: NVIDIA L4 (requested), bfloat16`."""
+    precision = ", bfloat16" if device.precision == "bfloat16" else ""
+    return f"{device.kind}: {device.name} ({device.reason}){precision}"
+
+
+@contextmanager
+def layers_in(precision: Precision) -> Iterator[None]:
+    """Build the layers of the block with a precision.
+
+    With bfloat16, layers compute in bfloat16 and store their weights in float32; logits, loss and
+    optimizer stay in float32. A bfloat16 has the exponent of a float32, so the loss needs no scale.
+    """
+    from keras import config
+
+    before = config.dtype_policy()
+    config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
+    try:
+        yield
+    finally:
+        config.set_dtype_policy(before)
+
+
+def resident(array: np.ndarray, kind: Kind) -> Any:
+    """Copy bytes, uint8, to the processor that gathers the batches; see `resident_type`."""
+    return load_tensorflow().constant(array.astype(resident_type(kind), copy=False))
+
+
+def resident_type(kind: Kind) -> type[np.generic]:
+    """Return the type in which a processor stores bytes: float16 on a GPU, else uint8.
+
+    TensorFlow cannot gather uint8 on a GPU: it would copy the whole array to the CPU for each
+    batch. float16 represents all integers from 0 to 255 exactly.
+    """
+    return np.float16 if kind == "GPU" else np.uint8
 
 
 def cpu_name() -> str:

@@ -17,10 +17,15 @@ from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
 from tasks.model.checkpoint import LIBRARIES, get_state, read_tensors, write_tensors
 from tasks.model.compiled import reuse_compiled
-from tasks.model.device import load_tensorflow, op_determinism
+from tasks.model.device import (
+    choose_device,
+    describe,
+    load_tensorflow,
+    op_determinism,
+    resident,
+)
 from tasks.model.network import build_network, check_size
 from tasks.model.optimizer import make_optimizer
-from tasks.model.placement import choose_placement, describe, placed_on, resident
 from tasks.model.resume import (
     SAVE_EVERY,
     Progress,
@@ -149,17 +154,13 @@ def initialise(work: Workspace, shape: Shape, network: NetworkSettings, seed: in
     Raises:
         PipelineError: the network cannot be built for images of this size.
     """
-    write_tensors(initial_state(network, shape, seed), work.output("checkpoint.safetensors"))
-    return Checkpoint(iteration=0, file=work.finished("checkpoint.safetensors"))
-
-
-def initial_state(network: NetworkSettings, shape: Shape, seed: int) -> dict[str, np.ndarray]:
-    """Return the tensors of a checkpoint before training."""
     check_size(network, shape)  # before TensorFlow is imported
     load_tensorflow()
     model = build_network(network, shape, seed)
     # Adam's moments start at zero, whatever its settings.
-    return get_state(model, make_optimizer(model, TrainingSettings()), iteration=0)
+    state = get_state(model, make_optimizer(model, TrainingSettings()), iteration=0)
+    write_tensors(state, work.output("checkpoint.safetensors"))
+    return Checkpoint(iteration=0, file=work.finished("checkpoint.safetensors"))
 
 
 @stage(libraries=(*LIBRARIES, "pyarrow"), label="train-{iterations}")
@@ -186,69 +187,25 @@ def train(
         cycle: iterations of the one-cycle learning rate; None for a constant rate.
 
     Raises:
-        PipelineError: a requested GPU is missing, or XLA cannot compile the network.
+        PipelineError: a requested GPU is missing.
     """
-    state = read_tensors(work.input(checkpoint.file))
-    return train_from(work, state, split, shape, network, training, iterations, cycle)
-
-
-@stage(libraries=(*LIBRARIES, "pyarrow"), label="train-network-{number}")
-def train_another(
-    work: Workspace,
-    split: Split,
-    shape: Shape,
-    network: NetworkSettings,
-    training: TrainingSettings,
-    iterations: int,
-    cycle: int | None,
-    number: int,
-) -> Segment:
-    """Train one more network, from its initial weights to its last iteration.
-
-    Args:
-        work: inputs and outputs.
-        split: the training split.
-        shape: size of the images and number of classes.
-        network: layers.
-        training: as for `train`, with the seed of this network.
-        iterations: of its training.
-        cycle: iterations of the one-cycle learning rate; None for a constant rate.
-        number: 2 for the second network, and so on.
-    """
-    log.info(f"network {number}, with seed {training.seed}")
-    state = initial_state(network, shape, training.seed)
-    return train_from(work, state, split, shape, network, training, iterations, cycle)
-
-
-def train_from(
-    work: Workspace,
-    state: dict[str, np.ndarray],
-    split: Split,
-    shape: Shape,
-    network: NetworkSettings,
-    training: TrainingSettings,
-    iterations: int,
-    cycle: int | None,
-) -> Segment:
-    """Train from the tensors of a checkpoint; see `train`."""
-    first = int(state["iteration"])
-    device = choose_placement(training, network)
+    device = choose_device(training)
     data = read_split(work.input(split.file))
     with (
         concurrency_slot("gpu") if device.kind == "GPU" else nullcontext(),
-        placed_on(device),
         reuse_compiled(make_trainer, network, shape, training, cycle, device) as trainer,
+        load_tensorflow().device(f"/{device.kind}:0"),
     ):
         log.info(f"training on {describe(device)}")
         saved = load_progress(work.scratch)
-        progress = saved or Progress(state)
+        progress = saved or Progress(read_tensors(work.input(checkpoint.file)))
         iteration = trainer.set_state(progress.state)
-        if iteration > first:
+        if iteration > checkpoint.iteration:
             log.info(f"resumed at iteration {iteration}, where an earlier run was interrupted")
         images = resident(data.images[..., np.newaxis], device.kind)
         labels = resident(data.labels, device.kind)
         run = TrainingRun(trainer, training, images, labels, progress, iteration)
-        run_until(run, first, iterations, work.scratch)
+        run_until(run, checkpoint.iteration, iterations, work.scratch)
         trained = trainer.get_state(run.iteration)
 
     write_tensors(trained, work.output("checkpoint.safetensors"))

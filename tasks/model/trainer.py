@@ -8,12 +8,9 @@ import numpy as np
 
 from tasks.model import augment
 from tasks.model.checkpoint import get_state, set_state
-from tasks.model.device import load_tensorflow
-from tasks.model.forward import choose_places, forward, sampled_layers
+from tasks.model.device import layers_in, load_tensorflow, resident_type
 from tasks.model.network import build_network
 from tasks.model.optimizer import make_optimizer
-from tasks.model.placement import resident_type
-from tasks.model.precision import layers_in
 from tasks.records import Device, Shape
 from tasks.settings import NetworkSettings, TrainingSettings
 
@@ -24,10 +21,6 @@ TrainSteps = Callable[[Any, int, Any, Any], tuple[Any, Any]]
 """Function that trains on some batches and returns accuracy and loss, float32 scalars, on the last
 one after its update. Arguments: rows of each batch, int32 [iterations, batch]; number of earlier
 iterations; images [n, height, width, 1] and labels [n], as `resident` returns them."""
-
-Update = Callable[[Any, Any, Any], None]
-"""Function that updates the weights from one batch. Arguments: images, float32 [n, height, width,
-1] in [0, 1]; labels, int32 [n]; places, as for `forward`."""
 
 
 @dataclass(frozen=True)
@@ -54,21 +47,19 @@ def make_trainer(
     cycle: int | None,
     device: Device,
 ) -> Trainer:
-    """Build and compile a trainer; call it inside `placed_on(device)`.
+    """Build and compile a trainer on a device.
 
     Args:
         network: layers.
         shape: size of the images and number of classes.
         training: optimizer, augmentation and loss.
         cycle: iterations of the one-cycle learning rate; None for a constant rate.
-        device: processor, precision and compiler.
+        device: processor and precision.
     """
-    with layers_in(device.precision):
+    with load_tensorflow().device(f"/{device.kind}:0"), layers_in(device.precision):
         model = build_network(network, shape, training.seed)
-    optimizer = make_optimizer(model, training, cycle)
-    update = make_update(model, optimizer, training, device)
-    sampled = round(training.sampled_pooling * (cycle or 0))
-    steps = make_train_steps(model, update, training, device, sampled)
+        optimizer = make_optimizer(model, training, cycle)
+        steps = make_train_steps(model, optimizer, training, device)
     return Trainer(model, optimizer, steps)
 
 
@@ -88,40 +79,11 @@ def mean_loss(labels: Any, logits: Any, label_smoothing: float = 0.0) -> Any:
     return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
 
 
-def make_update(
-    network: "keras.Sequential",
-    optimizer: "keras.optimizers.Optimizer",
-    settings: TrainingSettings,
-    device: Device,
-) -> Update:
-    """Return a function that updates the weights from one batch.
-
-    Args:
-        network: network to train.
-        optimizer: built for the network.
-        settings: smoothing of the labels.
-        device: compiler.
-    """
-    tf = load_tensorflow()
-    variables = network.trainable_variables
-
-    def update(x: Any, y: Any, places: Any) -> None:
-        with tf.GradientTape() as tape:
-            logits = forward(network, x, places)
-            loss = mean_loss(y, logits, settings.label_smoothing)
-        optimizer.apply(tape.gradient(loss, variables), variables)
-
-    # Without control flow, there is nothing for AutoGraph to translate, which takes 0.3 s.
-    plain: Update = tf.autograph.experimental.do_not_convert(update)
-    return tf.function(plain, jit_compile=True) if device.xla else plain
-
-
 def make_train_steps(
     network: "keras.Sequential",
-    update: Update,
+    optimizer: "keras.optimizers.Adam",
     settings: TrainingSettings,
     device: Device,
-    sampled: int,
 ) -> TrainSteps:
     """Compile a function that trains on many batches in one call.
 
@@ -129,26 +91,26 @@ def make_train_steps(
 
     Args:
         network: network to train.
-        update: from `make_update`.
-        settings: augmentation of the images, seed of the places.
+        optimizer: built for the network.
+        settings: augmentation of the images, smoothing of the labels.
         device: processor that the data set is on.
-        sampled: first iterations, whose forward pass samples the outputs of convolutions.
     """
     tf = load_tensorflow()
+    variables = network.trainable_variables
 
     def batch(rows: Any, all_images: Any, all_labels: Any) -> tuple[Any, Any]:
         x = tf.cast(tf.gather(all_images, rows), tf.float32) / 255.0
         return x, tf.cast(tf.gather(all_labels, rows), tf.int32)
 
-    def train_step(rows: Any, iteration: Any, *data: Any) -> None:
-        x, y = batch(rows, *data)
+    # Without control flow, there is nothing for AutoGraph to translate, which takes 0.3 s.
+    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
+    def train_step(rows: Any, iteration: Any, all_images: Any, all_labels: Any) -> None:
+        x, y = batch(rows, all_images, all_labels)
         if augment.is_enabled(settings):
             x = augment.transform_images(x, iteration, settings)
-        # AutoGraph makes a branch of the graph only if there are sampled iterations.
-        if sampled and iteration < sampled:
-            update(x, y, choose_places(len(sampled_layers(network)), iteration, settings.seed))
-        else:
-            update(x, y, None)
+        with tf.GradientTape() as tape:
+            loss = mean_loss(y, network(x, training=True), settings.label_smoothing)
+        optimizer.apply(tape.gradient(loss, variables), variables)
 
     height, width, channels = network.input_shape[1:]
     stored_as = resident_type(device.kind)

@@ -247,7 +247,7 @@ def report_markdown(
         f"{test.correct:,} of {test.total:,} images right, 95 % interval"
         f" {percent(low)} to {percent(high)}."
         f" {compared_with_previous(summary)}",
-        f"Seed {summary.seeds}, trained on {escape_markdown(summary.device.name)} in"
+        f"Seed {summary.seed}, trained on {escape_markdown(summary.device.name)} in"
         f" {duration(summary.train_seconds)}; data from"
         f" {escape_markdown('; '.join([summary.data_source, *summary.data_notes]))}.",
         note,

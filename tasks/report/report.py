@@ -57,7 +57,6 @@ def milestones(results: Results) -> list[Milestone]:
     seconds = [0.0]
     for segment in results.segments:
         seconds.append(round(seconds[-1] + segment.seconds, 3))
-    seconds[-1] = round(seconds[-1] + sum(other.seconds for other in results.others), 3)
     return [
         Milestone(iteration=e.iteration, train_seconds=s, **evaluation_score(e).model_dump())
         for e, s in zip(results.evaluations, seconds, strict=True)
@@ -131,7 +130,6 @@ def summarise(
         metrics=results.metrics,
         train_seconds=reached[-1].train_seconds,
         seed=settings.training.seed,
-        networks=1 + len(results.others),
         device=last_device(results.segments),
         settings=settings.model_dump(mode="json", exclude=NOT_RESULT_SETTINGS),
         data_source=results.download.source,
@@ -154,8 +152,7 @@ def run_facts(summary: Summary, settings: Settings, results: Results) -> RunFact
         results.splits.shape,
         summary.class_names,
         results.network,
-        summary.networks,
-        summary.networks * count_weights(settings.network, results.splits.shape),
+        count_weights(settings.network, results.splits.shape),
         results.splits.train.rows,
         settings.training.batch_size,
         [(m.iteration, m.correct, m.total) for m in summary.milestones],

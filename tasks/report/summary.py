@@ -76,7 +76,6 @@ class Summary(FrozenModel):
     metrics: Metrics = Field(description="by class and by confidence")
     train_seconds: float
     seed: int
-    networks: int = Field(1, description="merged into one, with consecutive seeds")
     device: Device
     settings: dict[str, Any]
     data_source: str
@@ -87,12 +86,6 @@ class Summary(FrozenModel):
     test_sha256: str = Field(description="digest of test.parquet")
     predictions_sha256: str = Field(description="digest of predictions.parquet")
     finished: str = Field(description="ISO 8601 with time zone")
-
-    @property
-    def seeds(self) -> str:
-        """The seeds of all networks."""
-        last = self.seed + self.networks - 1
-        return f"{self.seed}" if last == self.seed else f"{self.seed} to {last}"
 
 
 def keys_of_latest(store: Store) -> frozenset[str]:

@@ -63,15 +63,6 @@ class NetworkSettings(StageSettings):
     )
     initial_bias: float = Field(0.05, description="Value that biases start from.")
 
-    def times(self, count: int) -> "NetworkSettings":
-        """Return the layers of so many of these networks side by side; see model/merge.py."""
-        return self.model_copy(
-            update={
-                "conv_filters": tuple(count * filters for filters in self.conv_filters),
-                "dense": tuple(count * neurons for neurons in self.dense),
-            }
-        )
-
     @model_validator(mode="after")
     def one_or_one_for_each(self) -> Self:
         layers = len(self.conv_filters)

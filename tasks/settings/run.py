@@ -173,12 +173,6 @@ class Settings(StageSettings):
             raise ValueError(fault)
         return self
 
-    @model_validator(mode="after")
-    def networks_have_a_mean(self) -> Self:
-        if self.schedule.networks > 1 and self.network.logits_activation != "none":
-            raise ValueError("--networks: several networks need --logits-activation none")
-        return self
-
     @property
     def cycle(self) -> int | None:
         """Iterations of the learning rate's one cycle; None if it is constant."""

@@ -11,16 +11,11 @@ Rate = Annotated[float, Field(gt=0)]
 
 
 class TrainingSettings(StageSettings):
-    """Optimiser and batches."""
+    """Adam and batches."""
 
     seed: Seed = Field(0, description="Seed of the initial weights and of the order of images.")
     batch_size: BatchSize = Field(64, description="Images per training iteration.")
-    optimizer: Literal["adam", "muon"] = Field(
-        "adam",
-        description="muon: the filters of convolutional layers move by the orthogonal matrix"
-        " nearest to the gradient (Jordan 2024), all other weights by Adam.",
-    )
-    learning_rate: Rate = Field(1e-4, description="The optimizer's step size, or its peak.")
+    learning_rate: Rate = Field(1e-4, description="Adam's step size, or its peak.")
     rate_schedule: Literal["constant", "one-cycle"] = Field(
         "constant",
         description="one-cycle: the learning rate rises to its peak and falls to zero, once in"
@@ -29,12 +24,6 @@ class TrainingSettings(StageSettings):
     beta_1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the first moment.")
     beta_2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the second moment.")
     epsilon: PositiveFloat = Field(1e-8, description="Adam's guard against division by zero.")
-    sampled_pooling: Share = Field(
-        0.0,
-        description="In the first part of a one-cycle, this share of it, convolutional layers"
-        " but the first compute one of four outputs, at random, in place of their maximum: a"
-        " quarter of the work. No effect with a constant rate or without max-pooling.",
-    )
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="Share of the label that is spread over all classes."
     )
@@ -58,11 +47,6 @@ class TrainingSettings(StageSettings):
         description="bfloat16: compute in bfloat16, with weights and logits in float32; a"
         " sixth to a quarter less time on processors with instructions for it.",
     )
-    xla: Literal["auto", "on", "off"] = Field(
-        "auto",
-        description="Compile the update with XLA, which cannot do max-pooling reproducibly; auto"
-        " does so on a GPU where there is none.",
-    )
     deterministic: bool = Field(
         True,
         description="Train with TensorFlow's deterministic operations: the same settings give the"
@@ -71,19 +55,13 @@ class TrainingSettings(StageSettings):
 
 
 class ScheduleSettings(StageSettings):
-    """Number of iterations, milestones and networks."""
+    """Number of iterations and milestones."""
 
     iterations: Number = Field(10_000, description="Training iterations in all.")
     milestones: Numbers = Field(
         (0, 1, 100, 1_000, 10_000),
         description="Iterations after which the test split is evaluated; those beyond"
         " --iterations are left out, and --iterations itself is always one.",
-    )
-
-    networks: Annotated[int, Field(ge=1, le=20)] = Field(
-        1,
-        description="Networks to train, one after the other, with consecutive seeds. The result is"
-        " one network: all of them side by side, with the mean of their logits.",
     )
 
     @property

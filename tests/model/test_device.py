@@ -6,11 +6,24 @@ import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
-from tasks.model.device import choose_device, fix_environment, load_tensorflow, quiet_start
+from tasks.model import device
+from tasks.model.device import (
+    choose_device,
+    describe,
+    fix_environment,
+    load_tensorflow,
+    quiet_start,
+    resident,
+)
+from tasks.records import Device
 from tasks.runtime.errors import PipelineError
+from tasks.settings import TrainingSettings
 
 Python = Callable[..., subprocess.CompletedProcess[str]]
 tensorflow = pytest.mark.tensorflow
@@ -25,6 +38,30 @@ E0000 00:00:1712345678.123456   1234 cuda_platform.cc:52] failed call to cuInit:
 """
 
 
+def chosen(**settings: Any) -> Device:
+    return choose_device(TrainingSettings(**settings))
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Return the list of simulated GPUs, empty at first; tests append details."""
+    details: list[dict[str, Any]] = []
+    config = load_tensorflow().config
+    real = config.list_physical_devices, config.list_logical_devices
+
+    def pretend(list_devices: Any) -> Any:
+        return lambda kind=None: (
+            [SimpleNamespace(name=f"/GPU:{n}", number=n) for n in range(len(details))]
+            if kind == "GPU"
+            else list_devices(kind)
+        )
+
+    monkeypatch.setattr(config, "list_physical_devices", pretend(real[0]))
+    monkeypatch.setattr(config, "list_logical_devices", pretend(real[1]))
+    monkeypatch.setattr(config.experimental, "get_device_details", lambda gpu: details[gpu.number])
+    return details
+
+
 @pytest.fixture
 def no_gpu() -> None:
     if load_tensorflow().config.list_physical_devices("GPU"):
@@ -35,7 +72,7 @@ def no_gpu() -> None:
 @pytest.mark.usefixtures("no_gpu")
 def test_missing_gpu_is_refused_in_one_line() -> None:
     with pytest.raises(PipelineError) as caught:
-        choose_device("gpu")
+        chosen(device="gpu")
     assert str(caught.value) == (
         "--device gpu: TensorFlow sees no GPU; install the extra `gpu` and NVIDIA's driver,"
         " or use --device auto"
@@ -45,25 +82,78 @@ def test_missing_gpu_is_refused_in_one_line() -> None:
 @tensorflow
 @pytest.mark.usefixtures("no_gpu")
 def test_auto_chooses_the_cpu_and_gives_the_reason() -> None:
-    device = choose_device("auto")
-    assert device.kind == "CPU"
-    assert device.reason == "TensorFlow sees no GPU"
+    found = chosen()
+    assert (found.kind, found.reason) == ("CPU", "TensorFlow sees no GPU")
 
 
 @tensorflow
-def test_cpu_can_be_requested() -> None:
-    device = choose_device("cpu")
-    assert (device.kind, device.reason) == ("CPU", "requested")
-    assert device.name.endswith(f"{len(os.sched_getaffinity(0))} cores")
+def test_cpu_can_be_requested(gpus: list[dict[str, Any]]) -> None:
+    gpus += [{"device_name": "Tesla T4"}]
+    found = chosen(device="cpu")
+    assert (found.kind, found.reason, found.precision) == ("CPU", "requested", "float32")
+    assert found.name.endswith(f"{len(os.sched_getaffinity(0))} cores")
+
+
+@tensorflow
+def test_first_gpu_is_used(gpus: list[dict[str, Any]]) -> None:
+    gpus += [{"device_name": "Tesla T4"}, {"device_name": "GeForce GTX 1080"}]
+    assert chosen() == Device(kind="GPU", name="Tesla T4", reason="TensorFlow sees a GPU")
+    requested = chosen(device="gpu", precision="bfloat16")
+    assert describe(requested) == "GPU: Tesla T4 (requested), bfloat16"
+
+
+@tensorflow
+def test_memory_of_every_gpu_grows_on_demand(
+    gpus: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpus += [{}, {}]
+    grows = []
+    monkeypatch.setattr(
+        load_tensorflow().config.experimental,
+        "set_memory_growth",
+        lambda gpu, on: grows.append((gpu.number, on)),
+    )
+    load_tensorflow.__wrapped__()
+    assert grows == [(0, True), (1, True)]
+
+
+@tensorflow
+def test_processor_without_bfloat16_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "has_bfloat16", lambda: False)
+    with pytest.raises(PipelineError, match="--precision bfloat16: this processor has no"):
+        chosen(precision="bfloat16", device="cpu")
+
+
+@tensorflow
+def test_resident_type_can_be_gathered_on_a_gpu() -> None:
+    from tensorflow.python.framework.kernels import get_registered_kernels_for_op
+
+    values = np.arange(256, dtype=np.uint8)
+    on_cpu, on_gpu = resident(values, "CPU"), resident(values, "GPU")
+    assert on_cpu.dtype == np.uint8
+    np.testing.assert_array_equal(on_gpu.numpy().astype(np.uint8), values)
+    if not load_tensorflow().test.is_built_with_cuda():
+        pytest.skip("TensorFlow is built without CUDA")
+    gatherable = {
+        kind
+        for kernel in get_registered_kernels_for_op("GatherV2").kernel
+        if kernel.device_type == "GPU"
+        for constraint in kernel.constraint
+        if constraint.name == "Tparams"
+        for kind in constraint.allowed_values.list.type
+    }
+    assert on_gpu.dtype.as_datatype_enum in gatherable
+    assert on_cpu.dtype.as_datatype_enum not in gatherable
 
 
 @tensorflow
 def test_tensorflow_starts_without_output(python: Python) -> None:
     done = python(
         "from tasks.model.device import choose_device, load_tensorflow\n"
+        "from tasks.settings import TrainingSettings\n"
         "tf = load_tensorflow()\n"
         "tf.function(lambda x: tf.matmul(x, x))(tf.ones([8, 8]))\n"
-        "print(choose_device('auto').kind)"
+        "print(choose_device(TrainingSettings()).kind)"
     )
     assert done.stdout.strip() in ("CPU", "GPU")
     assert done.stderr == ""

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from tasks.model.device import load_tensorflow
-from tasks.model.forward import forward
 from tasks.model.insights.layer_outputs import layer_tensors
 from tasks.model.network import build_network
 from tasks.records import Shape
@@ -268,16 +267,11 @@ def test_pooling_and_activation(pooling: str, activation: str, activation_first:
 def test_order_of_max_pooling_and_activation_does_not_change_logits(activation: str) -> None:
     """Equal bit for bit, since activations keep the order of values."""
     either, other = (
-        forward(
-            build_network(
-                NetworkSettings.model_validate(
-                    {"activation": activation, "activation_first": first}
-                ),
-                MNIST,
-                seed=1,
-            ),
-            random_images(4, MNIST),
-        )
+        build_network(
+            NetworkSettings.model_validate({"activation": activation, "activation_first": first}),
+            MNIST,
+            seed=1,
+        )(random_images(4, MNIST))
         for first in (False, True)
     )
     np.testing.assert_array_equal(either, other)

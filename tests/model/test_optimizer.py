@@ -13,7 +13,7 @@ from tasks.data.dataset import SplitArrays, batch_indices
 from tasks.engine.store import Store
 from tasks.model.checkpoint import read_tensors, restore_network
 from tasks.model.device import load_tensorflow
-from tasks.model.optimizer import make_optimizer, one_cycle, orthogonalise
+from tasks.model.optimizer import one_cycle
 from tasks.model.train import train
 from tasks.records import Checkpoint, Split, Splits
 from tasks.settings import NetworkSettings, TrainingSettings
@@ -110,50 +110,3 @@ def test_adam_equals_that_of_the_tutorial(
         np.testing.assert_allclose(moved, expected, atol=0.01 * size, err_msg=path)
         np.testing.assert_allclose(momentum[path], m[path], rtol=1e-3, atol=1e-6, err_msg=path)
         np.testing.assert_allclose(velocity[path], v[path], rtol=1e-3, atol=1e-9, err_msg=path)
-
-
-def test_orthogonalised_matrix_has_the_same_singular_vectors_and_values_near_1() -> None:
-    random = np.random.default_rng(0)
-    for rows, columns in [(36, 400), (16, 25), (32, 25)]:
-        matrix = random.normal(size=(rows, columns)).astype(np.float32)
-        left, _, right = np.linalg.svd(matrix.astype(np.float64), full_matrices=False)
-        inside = left.T @ np.asarray(orthogonalise(matrix), np.float64) @ right.T
-        values = np.diag(inside)
-        assert values.min() > 0.6
-        assert values.max() < 1.3
-        np.testing.assert_allclose(inside, np.diag(values), atol=1e-3)
-
-
-def test_muon_moves_filters_by_an_orthogonal_matrix_and_the_rest_as_adam() -> None:
-    import keras
-
-    random = np.random.default_rng(0)
-    rate, weights, gradients = 0.01, {}, {}
-    for kind in ("adam", "muon"):
-        settings = TrainingSettings(learning_rate=rate, beta_1=0.7, optimizer=kind)
-        network = keras.Sequential([keras.Input((6, 6, 4)), *layers_of_each_kind()])
-        optimizer = make_optimizer(network, settings)
-        variables = network.trainable_variables
-        before = [variable.numpy() for variable in variables]
-        for step in range(3):
-            gradients.setdefault(
-                step, [random.normal(size=v.shape).astype(np.float32) for v in variables]
-            )
-            optimizer.apply(gradients[step], variables)
-        weights[kind] = [v.numpy() - b for v, b in zip(variables, before, strict=True)]
-
-    for of_adam, of_muon in zip(weights["adam"][1:], weights["muon"][1:], strict=True):
-        np.testing.assert_allclose(of_muon, of_adam, rtol=1e-5, atol=1e-7)
-    mean, expected = np.zeros((36, 8)), np.zeros((36, 8))
-    for step in range(3):
-        gradient = gradients[step][0].reshape(36, 8)
-        mean = 0.7 * mean + 0.3 * gradient
-        rows = (0.7 * mean + 0.3 * gradient).T.astype(np.float32)
-        expected -= rate * 6 * np.asarray(orthogonalise(rows)).T  # 6 is the root of 36
-    np.testing.assert_allclose(weights["muon"][0].reshape(36, 8), expected, rtol=1e-3, atol=1e-5)
-
-
-def layers_of_each_kind() -> list[keras.layers.Layer]:
-    from keras import layers
-
-    return [layers.Conv2D(8, 3), layers.Flatten(), layers.Dense(3)]

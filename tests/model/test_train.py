@@ -130,10 +130,8 @@ def test_two_segments_equal_one_with_all_options(
         conv_filters=(4,), conv_sizes=(3,), dense=(16,), normalisation=True, dropout=0.5
     )
     training = TrainingSettings(
-        optimizer="muon",
         learning_rate=0.01,
         rate_schedule="one-cycle",
-        sampled_pooling=0.6,
         label_smoothing=0.1,
         shift=1,
         rotation=10,

@@ -17,8 +17,6 @@ class RunFacts:
     names: Sequence[str]
     """Class names."""
     network: NetworkSettings
-    networks: int
-    """Number of networks that it is made of."""
     learned: int
     """Number of learned weights and biases."""
     training_images: int
@@ -122,11 +120,6 @@ def layers_words(run: RunFacts) -> str:
         f" {shape.classes} classes."
     )
     sentences.append("Softmax makes probabilities of them.")
-    if run.networks > 1:
-        sentences.append(
-            f"These are in truth {run.networks} networks side by side, trained one by one: a weight"
-            " from one to another is 0, and the last layer takes the mean of what they say."
-        )
     sentences.append(f"All these layers together have {run.learned:,} numbers that are learned.")
     return " ".join(sentences)
 
@@ -140,13 +133,7 @@ def learning_words(run: RunFacts) -> str:
             "The weights begin with random values, and this run has not trained them: it gets"
             f" {start} right."
         )
-    others = run.networks - 1
     rest = f" After the last one, {reached:,} are right."
-    if others:
-        rest = (
-            f" The same is done with {plural(others, 'more network')}, from other"
-            f" random values. All together get {reached:,} right."
-        )
     return (
         f"The weights begin with random values: before training, {start} are right. In each of"
         f" {plural(iterations, 'iteration')} the network answers"
