@@ -137,24 +137,7 @@ def temporary_server(password: str, home: Path) -> Iterator[str]:
         url = f"http://{HOST}:{listener.getsockname()[1]}"
         with contextlib.suppress(NotImplementedError, OSError):  # a file system without locks
             starting.acquire()
-        # `-P` keeps the current folder's modules out of it.
-        server = subprocess.Popen(
-            [sys.executable, "-P", __file__, str(listener.fileno()), str(os.getpid())],
-            env={
-                # Prefect's services log tracebacks when they are ended on a busy machine. uvicorn
-                # still reports a server that does not start.
-                "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
-                **os.environ,
-                "PYTHONPATH": f"{PROJECT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
-                "PREFECT_SERVER_API_AUTH_STRING": password,
-                "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": url,
-                **LEAN_SERVER,
-            },
-            stdin=subprocess.DEVNULL,
-            stderr=messages,
-            pass_fds=[listener.fileno()],
-            start_new_session=True,
-        )
+        server = start_server(password, url, listener.fileno(), messages)
         try:
             wait_until_ready(server, f"{url}/api", messages)
             starting.release()
@@ -167,6 +150,30 @@ def temporary_server(password: str, home: Path) -> Iterator[str]:
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
+
+
+def start_server(
+    password: str, url: str, listener: int, messages: IO[bytes]
+) -> "subprocess.Popen[bytes]":
+    """Start the process of a temporary server; see `serve`."""
+    return subprocess.Popen(
+        # `-P` keeps the current folder's modules out of it.
+        [sys.executable, "-P", __file__, str(listener), str(os.getpid())],
+        env={
+            # Prefect's services log tracebacks when they are ended on a busy machine. uvicorn
+            # still reports a server that does not start.
+            "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+            **os.environ,
+            "PYTHONPATH": f"{PROJECT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+            "PREFECT_SERVER_API_AUTH_STRING": password,
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": url,
+            **LEAN_SERVER,
+        },
+        stdin=subprocess.DEVNULL,
+        stderr=messages,
+        pass_fds=[listener],
+        start_new_session=True,
+    )
 
 
 def check_home(home: Path) -> None:
@@ -266,10 +273,9 @@ def check_server() -> None:
         PipelineError: it does not answer, or refuses this client.
     """
     from prefect.client.orchestration import get_client
-    from prefect.exceptions import PrefectHTTPStatusError
     from prefect.settings import PREFECT_API_SSL_CERT_FILE, get_current_settings
 
-    url, certificate = get_current_settings().api.url, PREFECT_API_SSL_CERT_FILE.value()
+    url, certificate = get_current_settings().api.url or "", PREFECT_API_SSL_CERT_FILE.value()
     if not url:
         raise PipelineError(
             "PREFECT_API_URL names no server; set it, for instance to http://127.0.0.1:4200/api"
@@ -283,23 +289,28 @@ def check_server() -> None:
     try:
         with get_client(sync_client=True) as client:
             client.read_work_pools(limit=1)  # /health needs no password
-    except PrefectHTTPStatusError as error:
+    except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
+        raise PipelineError(cause_and_remedy(url, error)) from error
+
+
+def cause_and_remedy(url: str, error: Exception) -> str:
+    """Return why a server cannot be used, and what to do, from the error of Prefect's client."""
+    if isinstance(error, httpx.HTTPStatusError):
         if error.response.status_code != httpx.codes.UNAUTHORIZED:
-            raise PipelineError(f"the Prefect server at {url} answers: {error.args[0]}") from error
-        raise PipelineError(
+            return f"the Prefect server at {url} answers: {error.args[0]}"
+        return (
             f"the Prefect server at {url} wants a password; set PREFECT_API_AUTH_STRING to"
             " user:password"
-        ) from error
-    except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
-        if "CERTIFICATE" in str(error).upper():
-            raise PipelineError(
-                f"the Prefect server at {url} has a certificate that is not trusted; set"
-                " PREFECT_API_SSL_CERT_FILE to the certificate of its authority"
-            ) from error
-        raise PipelineError(
-            f"no Prefect server answers at {url}; start one with `make server` in another"
-            " terminal, or set PREFECT_API_URL"
-        ) from error
+        )
+    if "CERTIFICATE" in str(error).upper():
+        return (
+            f"the Prefect server at {url} has a certificate that is not trusted; set"
+            " PREFECT_API_SSL_CERT_FILE to the certificate of its authority"
+        )
+    return (
+        f"no Prefect server answers at {url}; start one with `make server` in another terminal, or"
+        " set PREFECT_API_URL"
+    )
 
 
 def leave(code: int) -> NoReturn:

@@ -18,12 +18,7 @@ from helpers.site import RETRAINING, Site, open_site
 from tasks.champion.registry import Champions
 from tasks.engine.store import Store
 
-pytestmark = [
-    pytest.mark.server,
-    pytest.mark.tensorflow,
-    pytest.mark.slow,
-    pytest.mark.proof,
-]
+pytestmark = [pytest.mark.server, pytest.mark.tensorflow, pytest.mark.slow, pytest.mark.proof]
 
 MONDAY = datetime.datetime(2026, 3, 2, 5, tzinfo=datetime.UTC)
 

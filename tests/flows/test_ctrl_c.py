@@ -9,28 +9,28 @@ from pathlib import Path
 import pytest
 from helpers.commands import PIPELINE, PREDICT, RETRAIN, STUDY
 
-COMMANDS = {
-    "status": (PIPELINE, "--status", "--source", "digits"),
-    "cache": (PIPELINE, "cache", "ls"),
-    "predict": (PREDICT, "image.png"),
-    "history": (RETRAIN, "history"),
-    "rollback": (RETRAIN, "rollback"),
-    "study": (STUDY, "dropout", "--source", "digits"),
-    "run": (PIPELINE, "--source", "digits"),
-}
 SOON, LATER = "flows.cli", "tasks.engine.models"
 """Modules after whose import the key is pressed."""
 
 
-@pytest.mark.parametrize("moment", [SOON, LATER])
-@pytest.mark.parametrize("name", COMMANDS)
-def test_no_traceback(tmp_path: Path, name: str, moment: str) -> None:
-    script, *arguments = COMMANDS[name]
+@pytest.mark.parametrize(
+    ("moment", "command"),
+    [
+        (SOON, (PIPELINE, "--status", "--source", "digits")),
+        (LATER, (PIPELINE, "cache", "ls")),
+        (SOON, (PREDICT, "image.png")),
+        (LATER, (RETRAIN, "history")),
+        (LATER, (STUDY, "dropout", "--source", "digits")),
+        (SOON, (PIPELINE, "--source", "digits")),
+        (LATER, (PIPELINE, "--source", "digits")),
+    ],
+)
+def test_no_traceback(tmp_path: Path, moment: str, command: tuple[str | Path, ...]) -> None:
     with subprocess.Popen(
-        [sys.executable, "-X", "importtime", script, *arguments, "--artifacts", tmp_path / "a"],
+        [sys.executable, "-X", "importtime", *command, "--artifacts", tmp_path / "a"],
         cwd=tmp_path,
         env={**os.environ, "PREFECT_HOME": str(tmp_path / "home")},
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
