@@ -1,9 +1,7 @@
 """Champions with models of a few bytes; the registry does not read models."""
 
 import hashlib
-import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,15 @@ from tasks.engine.models import FileRef
 from tasks.engine.store import Store, open_store
 from tasks.records import Calibration, Shape, Split, Splits
 
+URL = pytest.param("url", marks=pytest.mark.slow)
+AT_A_URL = pytest.mark.parametrize("store", [URL], indirect=True)
+"""Run a test with an artifact root at a URL: on a server for S3."""
+EVERYWHERE = pytest.mark.parametrize("store", ["folder", URL], indirect=True)
+"""Run a test with an artifact root in a folder, and with one at a URL."""
+
+Make = Callable[[str], FileRef]
+Promote = Callable[..., str]
+
 
 def split(name: str) -> Split:
     """A split whose digest tells its name; there is no such file."""
@@ -25,13 +32,8 @@ def split(name: str) -> Split:
 
 def training_data(**changes: object) -> TrainingData:
     """Facts about the data of a champion; parts of the splits may be changed, too."""
-    values: dict[str, object] = {
-        "train": split("train"),
-        "validation": split("validation"),
-        "test": split("test"),
-        "shape": Shape(height=8, width=8, classes=3),
-        "class_names": ("a", "b", "c"),
-    }
+    values: dict[str, object] = {name: split(name) for name in ("train", "validation", "test")}
+    values |= {"shape": Shape(height=8, width=8, classes=3), "class_names": ("a", "b", "c")}
     splits = Splits.model_validate(values | {k: v for k, v in changes.items() if k in values})
     others = {k: v for k, v in changes.items() if k not in values}
     return TrainingData.model_validate(
@@ -55,13 +57,6 @@ def s3() -> Iterator[Wire]:
         yield wire
 
 
-URL = pytest.param("url", marks=pytest.mark.slow)
-AT_A_URL = pytest.mark.parametrize("store", [URL], indirect=True)
-"""Run a test with an artifact root at a URL: on a server for S3."""
-EVERYWHERE = pytest.mark.parametrize("store", ["folder", URL], indirect=True)
-"""Run a test with an artifact root in a folder, and with one at a URL."""
-
-
 @pytest.fixture
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """An empty artifact root, in a folder unless the test is marked otherwise."""
@@ -74,35 +69,21 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     return store
 
 
-@dataclass(frozen=True)
-class Files:
-    """The files of a registry, in a folder or at a URL, for tests that damage them."""
-
-    store: Store
-
-    def read(self, name: str) -> bytes:
-        return self.store.read(f"champion/{name}")
-
-    def write(self, name: str, content: bytes) -> None:
-        path = self.store.root / "champion" / name
-        if self.store.remote:
-            self.store.remote.write(f"champion/{name}", content)
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-
-    def remove(self, name: str) -> None:
-        path = self.store.root / "champion" / name
-        if self.store.remote:
-            self.store.remote.remove_folder(f"champion/{name}")
-            self.store.remote.remove(f"champion/{name}")
-        else:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+def put(store: Store, name: str, content: bytes) -> None:
+    """Replace a file of the artifact root."""
+    if store.remote:
+        store.remote.write(name, content)
+    else:
+        (store.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (store.root / name).write_bytes(content)
 
 
-@pytest.fixture
-def files(store: Store) -> Files:
-    return Files(store)
+def remove(store: Store, name: str) -> None:
+    """Remove a file of the artifact root."""
+    if store.remote:
+        store.remote.remove(name)
+    else:
+        (store.root / name).unlink()
 
 
 @pytest.fixture
@@ -111,7 +92,7 @@ def champions(store: Store) -> Champions:
 
 
 @pytest.fixture
-def make(store: Store) -> Callable[[str], FileRef]:
+def make(store: Store) -> Make:
     """Write an output of a stage; its content is its path many times."""
 
     def write(name: str) -> FileRef:
@@ -127,27 +108,18 @@ def make(store: Store) -> Callable[[str], FileRef]:
 
 
 @pytest.fixture
-def calibration(make: Callable[[str], FileRef]) -> Calibration:
-    return Calibration(
-        file=make("calibrate/b/calibration.safetensors"), onnx=make("calibrate/b/model.onnx")
-    )
+def calibration(make: Make) -> Calibration:
+    return Calibration(file=make("calibrate/calibration.safetensors"), onnx=make("c/model.onnx"))
 
 
 @pytest.fixture
-def promote(
-    champions: Champions, make: Callable[[str], FileRef], calibration: Calibration
-) -> Callable[..., str]:
+def promote(champions: Champions, make: Make, calibration: Calibration) -> Promote:
     """Promote a model with the given name and return its id."""
 
-    def put(name: str, correct: int = 98, **data: object) -> str:
-        entries = champions.champions()
-        return champions.promote(
-            make(f"export/{name}/model.keras"),
-            calibration,
-            facts(correct, **data),
-            "a test",
-            "good",
-            entries[-1].id if entries else None,
-        ).id
+    def run(name: str, correct: int = 98, **data: object) -> str:
+        before = champions.champions()
+        model, current = make(f"export/{name}/model.keras"), before[-1].id if before else None
+        known = facts(correct, **data)
+        return champions.promote(model, calibration, known, "a test", "good", current).id
 
-    return put
+    return run

@@ -25,15 +25,14 @@ from tasks.data.dataset import read_split
 from tasks.data.download import download
 from tasks.data.sources.mnist import IDX_FILES
 from tasks.engine.executors import LocalExecutor
-from tasks.engine.models import FileRef
 from tasks.engine.store import Store
 from tasks.records import Calibration, Shape
 from tasks.runtime.errors import PipelineError
 from tasks.settings import ConvertSettings, DownloadSettings
 
-from .conftest import facts, split, training_data
+from .conftest import Make, facts, split, training_data
 
-Make = Callable[..., TrainingData]
+Prepare = Callable[..., TrainingData]
 DIGIT = np.zeros((1, 9, 7), np.uint8)
 DIGIT[:, 2:7, 2:5] = 255
 
@@ -64,7 +63,7 @@ def test_differences_in_kind(change: dict[str, object], expected: list[str]) -> 
 
 
 @pytest.fixture
-def prepare(store: Store) -> Make:
+def prepare(store: Store) -> Prepare:
     """Download and convert the files of a folder."""
 
     def run(source: Path, validation: int | None = None) -> TrainingData:
@@ -85,9 +84,9 @@ def source(tmp_path: Path) -> Path:
 @pytest.fixture
 def champion(
     champions: Champions,
-    make: Callable[[str], FileRef],
+    make: Make,
     calibration: Calibration,
-    prepare: Make,
+    prepare: Prepare,
     source: Path,
 ) -> Champion:
     known = facts().model_copy(update={"data": prepare(source)})
@@ -95,7 +94,7 @@ def champion(
 
 
 def test_the_same_data_have_not_changed(
-    store: Store, champion: Champion, prepare: Make, source: Path
+    store: Store, champion: Champion, prepare: Prepare, source: Path
 ) -> None:
     data = prepare(source)
     assert data == champion.facts.data
@@ -103,7 +102,7 @@ def test_the_same_data_have_not_changed(
 
 
 def test_new_images_are_counted(
-    store: Store, champion: Champion, prepare: Make, source: Path
+    store: Store, champion: Champion, prepare: Prepare, source: Path
 ) -> None:
     images, labels = bars.draw(1200, seed=0)
     more, their_labels = bars.draw(400, seed=7)
@@ -126,7 +125,7 @@ def test_new_images_are_counted(
 
 
 def test_validation_images_that_the_champion_was_trained_on_are_refused(
-    store: Store, champion: Champion, prepare: Make, source: Path
+    store: Store, champion: Champion, prepare: Prepare, source: Path
 ) -> None:
     """`--validation` draws other images."""
     data = prepare(source, validation=100)
@@ -140,7 +139,7 @@ def test_validation_images_that_the_champion_was_trained_on_are_refused(
 
 
 def test_data_of_another_kind_are_refused_in_one_line(
-    store: Store, champion: Champion, prepare: Make, tmp_path: Path
+    store: Store, champion: Champion, prepare: Prepare, tmp_path: Path
 ) -> None:
     known = champion.facts.data
     data = prepare(bars.write(tmp_path / "others", seed=20))
@@ -156,7 +155,7 @@ def test_data_of_another_kind_are_refused_in_one_line(
 
 
 def test_earlier_data_that_are_gone_are_named(
-    store: Store, champion: Champion, prepare: Make, source: Path
+    store: Store, champion: Champion, prepare: Prepare, source: Path
 ) -> None:
     known = champion.facts.data.splits
     store.path(known.train.file).unlink()

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,10 +23,9 @@ from tasks.runtime.errors import PipelineError
 from tasks.scoring.score import current_champion
 from tasks.settings import RetrainSettings
 
-from .conftest import EVERYWHERE, Files, facts, split
+from .conftest import EVERYWHERE, Make, Promote, facts, put, remove, split
 
-Promote = Callable[..., str]
-Make = Callable[[str], FileRef]
+HISTORY = "champion/history.jsonl"
 
 
 def in_use(champions: Champions) -> str | None:
@@ -40,24 +38,18 @@ def digest_of(id: str) -> str:
 
 
 @EVERYWHERE
-def test_new_root_has_no_champion(champions: Champions) -> None:
-    assert champions.current() is None
-    assert history_lines(champions.store) == [f"no champion in {champions.address} yet"]
-    with pytest.raises(PipelineError, match=r"yet; train one with `python flows/retrain\.py`"):
-        current_champion(champions)
-
-
-@EVERYWHERE
 def test_promoted_model_is_a_copy_with_its_calibration(
-    champions: Champions, promote: Promote, store: Store, files: Files
+    champions: Champions, promote: Promote, store: Store
 ) -> None:
+    assert champions.current() is None
+    assert history_lines(store) == [f"no champion in {champions.address} yet"]
     name = promote("first")
     shutil.rmtree(store.root / "export")
     champion = champions.current()
     assert champion
     assert champion.id == name == f"0001-{champion.model.sha256[:12]}"
-    assert files.read(f"{name}/model.keras") == b"export/first/model.keras" * 10
-    assert files.read(f"{name}/model.onnx") == b"calibrate/b/model.onnx" * 10
+    assert store.read(f"champion/{name}/model.keras") == b"export/first/model.keras" * 10
+    assert store.read(f"champion/{name}/model.onnx") == b"c/model.onnx" * 10
     assert champion.calibration.path == f"champion/{name}/calibration.safetensors"
     assert (champion.by, champion.why, champion.action) == ("a test", "good", "promoted")
     assert champion.facts == facts()
@@ -67,6 +59,8 @@ def test_promoted_model_is_a_copy_with_its_calibration(
 def test_history_lists_champions_and_kept_out_challengers_in_order(
     champions: Champions, promote: Promote, make: Make
 ) -> None:
+    with pytest.raises(PipelineError, match=r"yet; train one with `python flows/retrain\.py`"):
+        current_champion(champions)
     with pytest.raises(PipelineError, match="rollback: no champion in "):
         champions.rollback(None, by="me")
     champions.keep_out(make("zero"), facts(90), "me", "below the floor", None)
@@ -97,8 +91,7 @@ def test_rollbacks_go_back_one_champion_at_a_time(champions: Champions, promote:
     assert withdrawn(champions.champions()) == {digest_of(second), digest_of(third)}
     champions.rollback("2", by="me")
     assert withdrawn(champions.champions()) == {digest_of(first), digest_of(third)}
-    assert len(champions.history()) == 6
-    assert promote("fourth") == f"0007-{champions.champions()[-1].short_digest}"
+    assert promote("fourth").startswith("0007-")
 
 
 @pytest.mark.parametrize("how", ["number", "id", "digits of the model"])
@@ -112,25 +105,24 @@ def test_rollback_to_a_given_champion(champions: Champions, promote: Promote, ho
 
 
 @EVERYWHERE
-@pytest.mark.parametrize("what", ["model.keras", "model.onnx", "missing", "folder"])
+@pytest.mark.parametrize("name", ["model.keras", "model.onnx"])
+@pytest.mark.parametrize("problem", ["damaged", "missing"])
 def test_damaged_champion_is_one_line_that_names_the_file_and_a_rollback(
-    champions: Champions, promote: Promote, what: str, files: Files
+    champions: Champions, promote: Promote, name: str, problem: str, store: Store
 ) -> None:
     first, second = promote("first"), promote("second")
-    if what.startswith("model."):
-        files.write(f"{second}/{what}", files.read(f"{second}/{what}")[:-1] + b"?")
+    path = f"champion/{second}/{name}"
+    if problem == "damaged":
+        put(store, path, store.read(path)[:-1] + b"?")
     else:
-        files.remove(second if what == "folder" else f"{second}/model.keras")
-    name = what if what.startswith("model.") else "model.keras"
-    problem = "damaged" if what.startswith("model.") else "missing"
+        remove(store, path)
     line = rf"^champion {second}: model {problem}: {name}; .*`python flows/retrain.py rollback`$"
     with pytest.raises(PipelineError, match=line):
         champions.current()
-    assert history_lines(champions.store)[-1].endswith(f"(model {problem}: {name})")
+    assert history_lines(store)[-1].endswith(f"(model {problem}: {name})")
     with pytest.raises(PipelineError, match="is the model in use already"):
         champions.rollback(second, by="me")
-    champions.rollback(None, by="me")
-    assert champions.champions()[-1].short_digest == digest_of(first)
+    assert champions.rollback(None, by="me").short_digest == digest_of(first)
     assert in_use(champions)
     with pytest.raises(PipelineError, match=f"champion {second}: model {problem}: "):
         champions.rollback(second, by="me")
@@ -138,13 +130,13 @@ def test_damaged_champion_is_one_line_that_names_the_file_and_a_rollback(
 
 @EVERYWHERE
 def test_lost_history_stops_everything_until_a_rollback_names_a_champion(
-    champions: Champions, promote: Promote, files: Files, make: Make
+    champions: Champions, promote: Promote, store: Store, make: Make
 ) -> None:
     first = promote("first")
     champions.keep_out(make("bad"), facts(90), "me", "worse", first)
     second = promote("second")
     third = champions.rollback(first, by="me").id
-    files.remove("history.jsonl")
+    remove(store, HISTORY)
     line = f"is missing, but there are champions; .*`python flows/retrain.py rollback --to {second}"
     for command in (
         champions.current,
@@ -161,25 +153,24 @@ def test_lost_history_stops_everything_until_a_rollback_names_a_champion(
     assert champions.rollback(second[:4], by="me").id == second
     assert [entry.id[:4] for entry in champions.history()] == ["0001", "0002", "0003"]
     assert in_use(champions) == second
-    files.remove("history.jsonl")
+    remove(store, HISTORY)
     assert champions.rollback("1", by="me").id == first
     assert in_use(champions) == first
 
 
 @pytest.mark.parametrize("content", [b'{"id": ', b'{"id": "0001-aaaaaaaaaaaa"}\n', b"\xff\n"])
 def test_damaged_history_is_one_line(
-    champions: Champions, promote: Promote, files: Files, content: bytes
+    champions: Champions, promote: Promote, store: Store, content: bytes
 ) -> None:
     promote("first")
-    good = files.read("history.jsonl")
-    files.write("history.jsonl", good + content)
+    put(store, HISTORY, store.read(HISTORY) + content)
     with pytest.raises(PipelineError, match=r"history\.jsonl: damaged, .*rollback --to ID`$"):
         champions.history()
 
 
-def test_registry_of_another_version_is_refused(champions: Champions, files: Files) -> None:
-    files.write("0001-aaaaaaaaaaaa/record.json", b'{"id": "0001-aaaaaaaaaaaa"}')
-    (champions.store.root / "champion/current").symlink_to("0001-aaaaaaaaaaaa")
+def test_registry_of_another_version_is_refused(champions: Champions, store: Store) -> None:
+    put(store, "champion/0001-aaaaaaaaaaaa/record.json", b'{"id": "0001-aaaaaaaaaaaa"}')
+    (store.root / "champion/current").symlink_to("0001-aaaaaaaaaaaa")
     with pytest.raises(PipelineError, match=r"history\.jsonl is missing"):
         champions.current()
     with pytest.raises(PipelineError, match="0001-aaaaaaaaaaaa: no champion of this version"):
@@ -188,20 +179,19 @@ def test_registry_of_another_version_is_refused(champions: Champions, files: Fil
 
 @EVERYWHERE
 def test_folder_of_a_killed_writer_is_no_champion(
-    champions: Champions, promote: Promote, files: Files, make: Make, calibration: Calibration
+    champions: Champions, promote: Promote, store: Store, make: Make
 ) -> None:
     champions.keep_out(make("bad"), facts(90), "me", "worse", None)
-    files.write("0002-aaaaaaaaaaaa/model.keras", b"half")
+    put(store, "champion/0002-aaaaaaaaaaaa/model.keras", b"half")
     assert champions.current() is None
     first = promote("first")
-    copied = make("export/second/model.keras")
-    files.write(f"0003-{copied.sha256[:12]}/model.keras", b"half")
+    same = make("export/second/model.keras").sha256[:12]
+    put(store, f"champion/0003-{same}/model.keras", b"half")
     second = promote("second")
     assert [entry.id for entry in champions.champions()] == [first, second]
     assert in_use(champions) == second
 
 
-@EVERYWHERE
 def test_best_champion_is_chosen_among_those_with_the_same_validation_images(
     champions: Champions, promote: Promote
 ) -> None:
@@ -245,11 +235,9 @@ def test_links_are_not_followed(
     champions: Champions, promote: Promote, tmp_path: Path, what: str
 ) -> None:
     first = promote("first")
-    registry = champions.store.root / "champion"
+    registry, outside = champions.store.root / "champion", tmp_path / "outside"
     places = {"champion": registry, "folder": registry / first}
-    places |= {"model.keras": registry / first / what}
-    path = places.get(what, registry / what)
-    outside = tmp_path / "outside"
+    path = (places | {"model.keras": registry / first / what}).get(what, registry / what)
     path.rename(outside)
     path.symlink_to(outside)
     before = sorted(outside.rglob("*"))
@@ -280,8 +268,8 @@ def test_registries_of_several_names_are_independent(
     assert in_use(clothes) == in_use(Champions(store)) == digits
     assert registry_names(store) == ["default", "clothes"]
     lines = history_lines(store)
-    assert history_lines(store, "clothes") == lines[3:]
     assert [lines[0], lines[2]] == ["champion default:", "champion clothes:"]
+    assert history_lines(store, "clothes") == lines[3:]
     with pytest.raises(PipelineError, match=r"history --champion clothes`"):
         clothes.rollback(None, by="me")
 
@@ -292,17 +280,13 @@ def test_champion_name_must_be_a_plain_folder_name(name: str) -> None:
         RetrainSettings(champion=name)
 
 
-def test_prune_keeps_champions(champions: Champions, promote: Promote, store: Store) -> None:
+def test_reading_writes_nothing_and_prune_removes_nothing(
+    champions: Champions, promote: Promote, store: Store
+) -> None:
     name = promote("first")
-    housekeeping.prune(store, frozenset(), keep_latest=0, older_than=0, dry_run=False)
-    store.prepare()
-    assert in_use(champions) == name
-
-
-def test_reading_needs_no_write_permission(champions: Champions, promote: Promote) -> None:
-    name = promote("first")
-    registry, locks = champions.store.root / "champion", champions.store.root / "locks"
+    registry, locks = store.root / "champion", store.root / "locks"
     before = {p: p.stat().st_mtime_ns for p in registry.rglob("*")}
+    housekeeping.prune(store, frozenset(), keep_latest=0, older_than=0, dry_run=False)
     shutil.rmtree(locks)
     assert in_use(champions) == name
     assert not locks.exists()

@@ -1,7 +1,6 @@
 """Tests of registries on S3: conditional writes, network failures."""
 
 import threading
-from collections.abc import Callable
 
 import pytest
 from helpers.s3 import Wire
@@ -14,23 +13,20 @@ from tasks.engine.store import Store
 from tasks.records import Calibration
 from tasks.runtime.errors import PipelineError
 
-from .conftest import AT_A_URL, EVERYWHERE, Files, facts
-
-Promote = Callable[..., str]
-Make = Callable[[str], FileRef]
+from .conftest import AT_A_URL, EVERYWHERE, Make, Promote, facts, put
 
 
 @EVERYWHERE
 def test_file_is_replaced_only_if_its_content_is_as_expected(store: Store) -> None:
-    def put(content: bytes, expected: bytes | None) -> bool:
+    def write(content: bytes, expected: bytes | None) -> bool:
         return replace(store, "champion/a", content, expected)
 
     with writing(store, "champion"):
-        assert not put(b"2", b"1")
-        assert put(b"1", None)
-        assert not put(b"2", None)
-        assert not put(b"2", b"0")
-        assert put(b"2", b"1")
+        assert not write(b"2", b"1")
+        assert write(b"1", None)
+        assert not write(b"2", None)
+        assert not write(b"2", b"0")
+        assert write(b"2", b"1")
     assert store.read("champion/a") == b"2"
 
 
@@ -42,7 +38,7 @@ def test_one_of_many_promotions_at_the_same_moment_succeeds(
     models = [make(f"export/{number}/model.keras") for number in range(6)]
     won: list[str] = []
 
-    def put(model: FileRef) -> None:
+    def promote_one(model: FileRef) -> None:
         ready.wait()
         try:
             champion = Champions(store).promote(model, calibration, facts(), "me", "good", first)
@@ -52,7 +48,7 @@ def test_one_of_many_promotions_at_the_same_moment_succeeds(
             won.append(champion.id)
 
     ready = threading.Barrier(len(models))
-    threads = [threading.Thread(target=put, args=(model,)) for model in models]
+    threads = [threading.Thread(target=promote_one, args=(model,)) for model in models]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -98,15 +94,15 @@ def test_network_failure_is_not_reported_as_damage(
 
 @AT_A_URL
 def test_damaged_model_at_a_url_is_not_removed(
-    champions: Champions, promote: Promote, files: Files, store: Store
+    champions: Champions, promote: Promote, store: Store
 ) -> None:
-    first = promote("first")
+    promote("first")
     model = champions.champions()[0].model
-    files.write(f"{first}/model.keras", b"?")
+    put(store, model.path, b"?")
     store.place(model).unlink(missing_ok=True)
     with pytest.raises(PipelineError, match=r"model\.keras is damaged"):
         store.path(model)
-    assert files.read(f"{first}/model.keras") == b"?"
+    assert store.read(model.path) == b"?"
 
 
 @AT_A_URL
