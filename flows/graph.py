@@ -126,6 +126,7 @@ def evaluate_on(
         settings=settings.evaluation,
         iteration=iteration,
         class_names=splits.class_names,
+        what="validate" if split == splits.validation else "evaluate",
     )
 
 
@@ -139,7 +140,9 @@ class TrainedNetwork:
     """The last one."""
     segments: tuple[Segment, ...]
     evaluations: tuple[Evaluation, ...]
-    """One for each milestone, before training included."""
+    """Of the test split, one for each milestone, before training included."""
+    validations: tuple[Evaluation, ...]
+    """The same of the validation split."""
 
     @property
     def predictions(self) -> FileRef:
@@ -150,22 +153,26 @@ class TrainedNetwork:
 def train_to_milestones(
     executor: Executor, settings: Settings, images: Split, splits: Splits
 ) -> TrainedNetwork:
-    """Train from one milestone to the next, and evaluate the test split at each."""
+    """Train from one milestone to the next, and evaluate test and validation split at each."""
     network = settings.network
 
-    def evaluate_at(checkpoint: Checkpoint, iteration: int) -> Evaluation:
-        return evaluate_on(executor, settings, splits, splits.test, checkpoint, iteration=iteration)
+    def evaluate_at(split: Split, checkpoint: Checkpoint, iteration: int) -> Evaluation:
+        return evaluate_on(executor, settings, splits, split, checkpoint, iteration=iteration)
 
     checkpoint = initialise(
         executor, shape=splits.shape, network=network, seed=settings.training.seed
     )
-    segments, evaluations = [], [evaluate_at(checkpoint, 0)]
+    segments, evaluations = [], [evaluate_at(splits.test, checkpoint, 0)]
+    validations = [evaluate_at(splits.validation, checkpoint, 0)]
     for iterations in settings.schedule.stops[1:]:
         segment = train_to(executor, settings, images, splits.shape, checkpoint, iterations)
         checkpoint = segment.checkpoint
         segments.append(segment)
-        evaluations.append(evaluate_at(checkpoint, iterations))
-    return TrainedNetwork(network, checkpoint, tuple(segments), tuple(evaluations))
+        evaluations.append(evaluate_at(splits.test, checkpoint, iterations))
+        validations.append(evaluate_at(splits.validation, checkpoint, iterations))
+    return TrainedNetwork(
+        network, checkpoint, tuple(segments), tuple(evaluations), tuple(validations)
+    )
 
 
 @dataclass(frozen=True)
@@ -242,6 +249,7 @@ def draw_figures(
         audit=data.audit,
         label_issues=label_issues,
         evaluations=training.evaluations,
+        validations=training.validations,
         curves=tuple(segment.curve for segment in training.segments),
         metrics=metrics,
         network=training.network,
@@ -290,6 +298,8 @@ def compute_results(
         network=training.network,
         segments=training.segments,
         evaluations=training.evaluations,
+        validations=training.validations,
+        images=images,
         metrics=metrics,
         label_issues=label_issues,
         model=model,

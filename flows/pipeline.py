@@ -24,7 +24,7 @@ from flows.graph import PreparedData, compute_results
 from tasks.engine import PrefectExecutor, open_store
 from tasks.records import Results
 from tasks.report.artifacts import publish_run
-from tasks.report.report import closing_lines, summarise, write_report
+from tasks.report.report import closing_lines, next_step, summarise, write_report
 from tasks.report.summary import Summary
 from tasks.runtime.console import log
 from tasks.runtime.server import ui_location
@@ -32,7 +32,7 @@ from tasks.runtime.threads import use_threads
 from tasks.settings import Settings
 
 
-@flow(name="mnist-pipeline")
+@flow(name="mnist-pipeline", flow_run_name="{settings.preset}, seed {settings.training.seed}")
 def mnist_pipeline(settings: Settings = Settings()) -> Summary:
     """Download, convert, train, evaluate and report; skip unchanged stages.
 
@@ -65,5 +65,5 @@ def train_and_report(
     publish_run(executor.store, summary, results, page)
     log.info(closing_lines(summary))
     log.info(ui_location())
-    log.info(f"report: {page}")
+    log.info(next_step(summary, page))
     return results, summary

@@ -296,10 +296,6 @@ class Calibration(Record):
     """The model as ONNX, its probabilities with this temperature; see model/onnx_graph.py."""
 
 
-DATA_SECTION = "The data"
-"""Heading of the pictures that stand beside the numbers of `Audit`."""
-
-
 class PictureText(Record):
     """Title, caption and alternative text of a figure."""
 
@@ -311,7 +307,7 @@ class PictureText(Record):
     alt: str
     """Alternative text for screen readers."""
     section: str = ""
-    """Heading of its section, the same for neighbouring figures."""
+    """Place on the page, the same for neighbouring figures; see figures/contents.py."""
 
 
 class Picture(PictureText):
@@ -349,6 +345,10 @@ class Results:
     segments: tuple[Segment, ...]
     evaluations: tuple[Evaluation, ...]
     """Evaluations of the test split: before training, then after each segment."""
+    validations: tuple[Evaluation, ...]
+    """The same of the validation split."""
+    images: Split
+    """The images trained on, drawn ones included."""
     metrics: Metrics
     """Metrics of the last evaluation."""
     label_issues: LabelIssues

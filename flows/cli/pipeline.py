@@ -75,7 +75,7 @@ def report_unchanged(settings: Settings) -> bool:
         False, and nothing is written, if a stage has to run.
     """
     from flows.graph import compute_results
-    from tasks.report.report import closing_lines, summarise, write_report
+    from tasks.report.report import closing_lines, next_step, summarise, write_report
 
     use_threads(settings.threads)
     store = open_store(settings.artifacts)
@@ -91,7 +91,7 @@ def report_unchanged(settings: Settings) -> bool:
         log.info(f"{outcome.name}: {outcome.state}")
     log.info(closing_lines(summary))
     log.info(f"{NO_FLOW_RUN}; {HOW_TO_SEE_RUNS}")
-    log.info(f"report: {page}")
+    log.info(next_step(summary, page))
     return True
 
 

@@ -422,6 +422,30 @@ class Store:
         """
         return self.remote.read(name) if self.remote else (self.root / name).read_bytes()
 
+    def files(self, folder: str) -> list[str]:
+        """Return the names of the files in a folder of the root, sorted."""
+        if self.remote:
+            return [n for n in self.remote.names(folder) if not n.endswith("/")]
+        place = self.inside(folder)
+        return sorted(p.name for p in place.iterdir() if p.is_file()) if place.is_dir() else []
+
+    def write(self, name: str, content: bytes) -> None:
+        """Replace a small file, such as a run's numbers.
+
+        Args:
+            name: relative to the root, with a folder.
+            content: of the file.
+
+        Raises:
+            PipelineError: the disk fails.
+        """
+        folder, _, file = name.rpartition("/")
+        with disk_errors("file", self.root / folder):
+            self.inside(folder).mkdir(parents=True, exist_ok=True)
+            replace_file(self.inside(folder), file, content)
+        if self.remote:
+            self.remote.write(name, content)
+
     def write_record(self, name: str, content: bytes) -> None:
         """Write a cache entry, after all files that it names.
 

@@ -13,7 +13,7 @@ from tasks.runtime.console import log
 from tasks.settings import EvaluationSettings, NetworkSettings
 
 
-@stage(libraries=(*LIBRARIES, "pandas", "pyarrow", "scikit-learn"), label="evaluate-{iteration}")
+@stage(libraries=(*LIBRARIES, "pandas", "pyarrow", "scikit-learn"), label="{what}-{iteration}")
 def evaluate(
     work: Workspace,
     split: Split,
@@ -23,6 +23,7 @@ def evaluate(
     settings: EvaluationSettings,
     iteration: int,
     class_names: tuple[str, ...],
+    what: str,
 ) -> Evaluation:
     """Classify every image of a split with the network of a checkpoint.
 
@@ -36,12 +37,13 @@ def evaluate(
         iteration: the checkpoint's; an argument because the label of the run needs it before the
             checkpoint exists.
         class_names: in the order of the labels.
+        what: `evaluate` or `validate`: the label of the run is to say which split it is.
     """
     load_tensorflow()
     data = read_split(work.input(split.file))
     with reuse_compiled(make_classifier, network, shape) as (model, classify):
         set_weights(model, read_tensors(work.input(checkpoint.file)))
-        predictions = predict(classify, data, settings.evaluation_batch, "evaluating")
+        predictions = predict(classify, data, settings.evaluation_batch, f"{what[:-1]}ing")
     write_predictions(predictions, work.output("predictions.parquet"), class_names)
     counts = count(predictions, shape.classes)
     name = split.file.name.removesuffix(".parquet").capitalize()

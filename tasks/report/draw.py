@@ -37,6 +37,7 @@ def draw(
     audit: Audit,
     label_issues: LabelIssues,
     evaluations: tuple[Evaluation, ...],
+    validations: tuple[Evaluation, ...],
     curves: tuple[FileRef, ...],
     metrics: Metrics,
     network: NetworkSettings,
@@ -54,6 +55,7 @@ def draw(
         audit: findings about the splits.
         label_issues: labels that the last checkpoint contradicts.
         evaluations: evaluation of the test split at each milestone.
+        validations: evaluation of the validation split at each milestone.
         curves: Parquet file of batch accuracy and loss of each training segment.
         metrics: metrics of the last evaluation.
         network: settings of the network.
@@ -100,7 +102,7 @@ def draw(
             pq.read_table(work.input(label_issues.file)),
         ),
         curve=read_columns([work.input(curve) for curve in curves]) or NO_CURVE,
-        evaluations=evaluations,
+        evaluations={"validation": validations, "test": evaluations},
         predictions=[predictions(evaluation) for evaluation in evaluations],
         metrics=metrics,
         layers=layers,

@@ -1,23 +1,30 @@
 """Report of one run as a self-contained HTML page: no network, embedded pictures and scripts."""
 
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
-from tasks.records import DATA_SECTION, PictureText, SplitFacts
-from tasks.report.live.assemble import Parts, content_security_policy
-from tasks.report.live.story import Caption
-from tasks.report.summary import Summary, compared_with_previous
+from tasks.geometry import for_each, layer_sizes
+from tasks.records import PictureText, Shape
+from tasks.report.live.assemble import content_security_policy, script, style
+from tasks.report.live.steps import count_weights
+from tasks.report.runs import changed_options, flat, shown
+from tasks.report.summary import Summary
+from tasks.settings import NetworkSettings
 from tasks.statistics import wilson_interval
 from tasks.words import (
     duration,
+    escape_markdown,
+    markdown_table,
     moment,
     percent,
-    plain,
+    percentage_points,
+    plural,
 )
 
 TUTORIAL = {0: 1093, 1: 1296, 100: 6656, 1_000: 9308, 10_000: 9880}
@@ -25,12 +32,11 @@ TUTORIAL = {0: 1093, 1: 1296, 100: 6656, 1_000: 9308, 10_000: 9880}
 MNIST_TEST_CLASSES = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 """Number of images of each digit in MNIST's test split, to recognise the data set."""
 TEMPLATES = Path(__file__).parent / "templates"
+LIVE_TEMPLATES = Path(__file__).parent / "live"
 DOTS_PER_PIXEL = 2
 """Figures are drawn for screens with two dots per CSS pixel."""
 MOST_CONFUSED = 10
 """Maximum number of rows in the table of confused pairs."""
-WIDE = 600
-"""Width in CSS pixels above which a picture gets a row of its own."""
 
 
 def make_environment(*templates: Path, autoescape: bool = True) -> Environment:
@@ -40,13 +46,25 @@ def make_environment(*templates: Path, autoescape: bool = True) -> Environment:
         templates: folders of templates, searched before that of the report and the base page.
         autoescape: whether to escape values for HTML.
     """
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader([*templates, TEMPLATES]),
         autoescape=autoescape,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {
+        "percent": percent,
+        "duration": duration,
+        "moment": moment,
+        "points": percentage_points,
+        "number": "{:,}".format,
+        "plural": plural,
+        "markdown": escape_markdown,
+        "table": markdown_table,
+    }
+    environment.globals["interval"] = wilson_interval
+    return environment
 
 
 def read_css(file: Path) -> str:
@@ -57,71 +75,98 @@ def read_css(file: Path) -> str:
 def render(
     summary: Summary,
     pictures: Sequence[tuple[PictureText, bytes]],
-    live: Parts,
-    story: Sequence[Caption],
+    shape: Shape,
+    network: NetworkSettings,
+    payload: str | None,
+    reason: str,
 ) -> str:
     """Return the report of a run as a complete HTML document.
 
     Args:
         summary: numbers of the run.
         pictures: texts and PNG file of each figure, in order.
-        live: parts of the live network.
-        story: captions that explain how the program works, in order.
+        shape: of the images.
+        network: layers of the network.
+        payload: what the live network reads, as from `pack`; None if there is none.
+        reason: why there is no live network, a sentence.
     """
-    environment = make_environment()
-    environment.filters |= {
-        "percent": percent,
-        "duration": duration,
-        "moment": moment,
-    }
-    of_data = [item for item in pictures if item[0].section == DATA_SECTION]
-    others = [item for item in pictures if item[0].section != DATA_SECTION]
     css = read_css(TEMPLATES / "report.css")
     css += f":root {{ --classes: {len(summary.class_names)}; }}\n"
-    scripts = [live.script] if live.script else []
-    return environment.get_template("report.html.j2").render(
-        summary=summary,
-        css=css,
-        policy=content_security_policy([css, live.style], scripts),
-        live=live,
-        story=[(caption, first_picture(pictures, caption.picture)) for caption in story],
-        change=compared_with_previous(summary),
-        interval=wilson_interval(summary.test.correct, summary.test.total),
-        milestones=[
-            (milestone, wilson_interval(milestone.correct, milestone.total))
-            for milestone in summary.milestones
-        ],
-        tutorial=TUTORIAL if is_mnist(summary) else {},
-        tutorial_total=sum(MNIST_TEST_CLASSES),
-        data_title=DATA_SECTION,
-        data_pictures=[(picture, *embedded(png)) for picture, png in of_data],
-        class_rows=images_by_class(summary.data.splits, summary.class_names),
-        chapters=[
-            (title, [(picture, *embedded(png)) for picture, png in group])
-            for title, group in groupby(others, key=lambda item: item[0].section)
-        ],
-        confused=summary.metrics.confused[:MOST_CONFUSED],
-        wide=WIDE,
-        settings=list(sections(summary.settings)),
+    code = "" if payload is None else script()
+    return (
+        make_environment(LIVE_TEMPLATES)
+        .get_template("report.html.j2")
+        .render(
+            summary=summary,
+            css=css,
+            policy=content_security_policy([css, style()], [code] if code else []),
+            live_style=Markup(style()),
+            live_script=Markup(code),
+            payload=Markup(payload) if payload is not None else None,
+            reason=reason,
+            shape=shape,
+            **benchmarks_of(summary),
+            layers=network_facts(network, shape),
+            pairs=mixed_up(summary),
+            options=changed_options(summary.settings),
+            settings=[(name, shown(value)) for name, value in flat(summary.settings)],
+            class_rows=images_by_class(summary),
+            confused=summary.metrics.confused[:MOST_CONFUSED],
+            pictures=[(picture, *embedded(png)) for picture, png in pictures],
+        )
     )
 
 
-def images_by_class(
-    splits: Sequence[SplitFacts], names: Sequence[str]
-) -> list[tuple[str, tuple[int, ...]]]:
+def benchmarks_of(summary: Summary) -> dict[str, Any]:
+    """Return what the accuracy is compared with: the largest class, and others if it is MNIST."""
+    counts = [sum(row) for row in summary.confusion_matrix]
+    mnist = counts == MNIST_TEST_CLASSES
+    return {
+        "mnist": mnist,
+        "guessing": max(counts) / max(1, sum(counts)),
+        "tutorial": TUTORIAL if mnist else {},
+        "tutorial_total": sum(MNIST_TEST_CLASSES),
+    }
+
+
+def network_facts(network: NetworkSettings, shape: Shape) -> dict[str, Any]:
+    """Return the numbers of the layers that the explanation names."""
+    count = len(network.conv_filters)
+    pooled = for_each(count, network.pooling) if count else ()
+    sizes = layer_sizes(network, shape.height, shape.width) if count else []
+    height, width = sizes[-1][1] if count else (shape.height, shape.width)
+    return {
+        "filters": network.conv_filters,
+        "sizes": for_each(count, network.conv_sizes) if count else (),
+        "strides": for_each(count, network.conv_strides) if count else (),
+        "pooling": [
+            (n, kind, *size)
+            for n, (kind, size) in enumerate(zip(pooled, sizes, strict=True), 1)
+            if kind != "none"
+        ],
+        "deeper": list(enumerate(pairwise(network.conv_filters), 2)),
+        "left": height * width * (network.conv_filters[-1] if count else 1),
+        "dense": network.dense,
+        "activation": network.activation,
+        "learned": count_weights(network, shape),
+    }
+
+
+def mixed_up(summary: Summary) -> list[tuple[int, str, str]]:
+    """Return how often two classes were taken for each other, the most frequent pair first."""
+    pairs: dict[tuple[int, int], int] = {}
+    for pair in summary.metrics.confused:
+        key = (min(pair.true, pair.predicted), max(pair.true, pair.predicted))
+        pairs[key] = pairs.get(key, 0) + pair.count
+    names = summary.class_names
+    return sorted(((n, names[a], names[b]) for (a, b), n in pairs.items()), reverse=True)
+
+
+def images_by_class(summary: Summary) -> list[tuple[str, tuple[int, ...]]]:
     """Return the name of each class that has images, and its number of images in each split."""
-    counts = zip(*(split.classes for split in splits), strict=True)
-    return [(name, row) for name, row in zip(names, counts, strict=True) if any(row)]
-
-
-def first_picture(pictures: Sequence[tuple[PictureText, bytes]], prefix: str) -> PictureText | None:
-    """Return the first picture whose name begins with a prefix; None if there is none."""
-    return next((picture for picture, _ in pictures if picture.name.startswith(prefix)), None)
-
-
-def is_mnist(summary: Summary) -> bool:
-    """Return whether the test split has the class counts of MNIST's test split."""
-    return [sum(row) for row in summary.confusion_matrix] == MNIST_TEST_CLASSES
+    counts = zip(*(split.classes for split in summary.data.splits), strict=True)
+    rows = zip(summary.class_names, counts, strict=True)
+    return [(name, row) for name, row in rows if any(row)]
 
 
 def embedded(png: bytes) -> tuple[str, int, int]:
@@ -135,22 +180,3 @@ def embedded(png: bytes) -> tuple[str, int, int]:
     width, height = int.from_bytes(png[16:20]), int.from_bytes(png[20:24])
     uri = "data:image/png;base64," + b64encode(png).decode()
     return uri, round(width / DOTS_PER_PIXEL), round(height / DOTS_PER_PIXEL)
-
-
-def sections(settings: dict[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Yield nested settings as (section, [(name, value)]), first those without a section."""
-    loose = [(k, v) for k, v in settings.items() if not isinstance(v, dict)]
-    if loose:
-        yield "run", [(name, plain(value)) for name, value in loose]
-    for section, values in settings.items():
-        if isinstance(values, dict) and values:
-            yield section, [(name, plain(value)) for name, value in flat(values)]
-
-
-def flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield settings of any depth under dotted names."""
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value

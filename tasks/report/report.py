@@ -1,4 +1,4 @@
-"""Report of a run: page, metrics.json and pictures in `artifacts/latest/`.
+"""Report of a run: page, metrics.json and pictures in `artifacts/latest/`, and the kept run.
 
 Written at the end of every run from records and files, without TensorFlow or matplotlib. Facts
 that differ from run to run (stages that ran, durations, time of day) are in the report only, not
@@ -7,37 +7,25 @@ in the output of a stage.
 
 import datetime
 import importlib.metadata
+import math
 import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.engine.executors import StageOutcome
 from tasks.engine.models import FileRef, file_refs
 from tasks.engine.store import Store
-from tasks.records import (
-    DATA_SECTION,
-    Device,
-    Evaluation,
-    Results,
-    Segment,
-)
-from tasks.report.live.assemble import live_parts
-from tasks.report.live.steps import count_weights
-from tasks.report.live.story import RunFacts, tell_story
+from tasks.records import Device, Evaluation, Results, Segment
 from tasks.report.page import render
-from tasks.report.summary import (
-    DataFacts,
-    LabelIssue,
-    Milestone,
-    PreviousRun,
-    Score,
-    Summary,
-)
+from tasks.report.runs import Curve, KeptRun, keep, kept_numbers, last_run
+from tasks.report.summary import DataFacts, LabelIssue, Milestone, PreviousRun, Score, Summary
 from tasks.settings import NOT_RESULT_SETTINGS, Settings
-from tasks.words import plural
+from tasks.words import percent, plural
 
 MOST_LABELS = 20
 """Maximum number of doubtful labels in metrics.json and on the page."""
@@ -53,13 +41,20 @@ def evaluation_score(evaluation: Evaluation) -> Score:
 
 
 def milestones(results: Results) -> list[Milestone]:
-    """Return the test accuracy at each milestone, with the cumulative training time."""
+    """Return the accuracies at each milestone, with the cumulative training time."""
     seconds = [0.0]
     for segment in results.segments:
         seconds.append(round(seconds[-1] + segment.seconds, 3))
     return [
-        Milestone(iteration=e.iteration, train_seconds=s, **evaluation_score(e).model_dump())
-        for e, s in zip(results.evaluations, seconds, strict=True)
+        Milestone(
+            **evaluation_score(test).model_dump(),
+            iteration=test.iteration,
+            validation=evaluation_score(validation),
+            train_seconds=trained,
+        )
+        for test, validation, trained in zip(
+            results.evaluations, results.validations, seconds, strict=True
+        )
     ]
 
 
@@ -70,22 +65,17 @@ def last_device(segments: tuple[Segment, ...]) -> Device:
     return segments[-1].device
 
 
-def previous_run(store: Store, test_sha256: str, predictions_sha256: str) -> PreviousRun | None:
-    """Return the result of the previous run, if its test images are the same.
-
-    Returns None if its report is missing, damaged or of another version of this project.
-    """
-    try:
-        metrics = store.read("latest/report/metrics.json")
-        last = Summary.model_validate_json(metrics)
-    except (OSError, ValueError):
+def previous_run(last: KeptRun | None, results: Results) -> PreviousRun | None:
+    """Return the validation accuracy of the last run, if its validation images are the same."""
+    if last is None or last.validation.sha256 != results.splits.validation.file.sha256:
         return None
-    if last.test_sha256 != test_sha256:
-        return None
+    then = last.summary
     return PreviousRun(
-        **last.test.model_dump(),
-        finished=last.finished,
-        same_predictions=last.predictions_sha256 == predictions_sha256,
+        number=then.number,
+        name=then.name,
+        validation=then.validation,
+        finished=then.finished,
+        same_predictions=then.predictions_sha256 == results.evaluations[-1].predictions.sha256,
     )
 
 
@@ -118,16 +108,19 @@ def summarise(
     store: Store, outcomes: Sequence[StageOutcome], settings: Settings, results: Results
 ) -> Summary:
     """Return the numbers of a run, and the result of the previous run."""
-    reached = milestones(results)
+    reached, last = milestones(results), last_run(store)
     names = list(results.splits.class_names)
-    tested = results.splits.test.file.sha256, results.evaluations[-1].predictions.sha256
-    return Summary(
+    summary = Summary(
+        name=settings.name,
+        number=max(kept_numbers(store), default=0) + 1,
+        validation=reached[-1].validation,
         test=evaluation_score(results.evaluations[-1]),
-        before=previous_run(store, *tested),
+        before=previous_run(last, results),
         milestones=reached,
         confusion_matrix=[list(row) for row in results.evaluations[-1].confusion],
         class_names=names,
         metrics=results.metrics,
+        training_images=results.images.rows,
         train_seconds=reached[-1].train_seconds,
         seed=settings.training.seed,
         device=last_device(results.segments),
@@ -140,23 +133,46 @@ def summarise(
             **{name: importlib.metadata.version(name) for name in ("tensorflow", "prefect")},
         },
         stages=list(outcomes),
-        test_sha256=tested[0],
-        predictions_sha256=tested[1],
+        validation_sha256=results.splits.validation.file.sha256,
+        test_sha256=results.splits.test.file.sha256,
+        predictions_sha256=results.evaluations[-1].predictions.sha256,
         finished=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+    )
+    if last and is_repeated(last.summary, summary):
+        return summary.model_copy(update={"number": last.summary.number})
+    return summary
+
+
+def is_repeated(last: Summary, now: Summary) -> bool:
+    """Return whether a run gives the last one again, which it then replaces in the list."""
+    return (last.name, last.settings, last.predictions_sha256) == (
+        now.name,
+        now.settings,
+        now.predictions_sha256,
     )
 
 
-def run_facts(summary: Summary, settings: Settings, results: Results) -> RunFacts:
-    """Return the numbers of a run that the story needs."""
-    return RunFacts(
-        results.splits.shape,
-        summary.class_names,
-        results.network,
-        count_weights(settings.network, results.splits.shape),
-        results.splits.train.rows,
-        settings.training.batch_size,
-        [(m.iteration, m.correct, m.total) for m in summary.milestones],
-        [(p.true, p.predicted, p.count) for p in summary.metrics.confused],
+def keep_run(store: Store, summary: Summary, results: Results) -> None:
+    """Keep numbers, learning curve and validation errors of a run for comparisons."""
+    curves = [pq.ParquetFile(store.path(segment.curve)).read() for segment in results.segments]
+    curve = pa.concat_tables(curves).to_pydict() if curves else {}
+    table = pq.ParquetFile(store.path(results.validations[-1].predictions)).read(
+        ["label", "predicted"]
+    )
+    wrong = pc.not_equal(table["label"], table["predicted"]).to_pylist()
+    true, predicted = table["label"].to_pylist(), table["predicted"].to_pylist()
+    keep(
+        store,
+        KeptRun(
+            summary=summary,
+            curve=Curve(
+                iteration=curve.get("iteration", []),
+                accuracy=curve.get("accuracy", []),
+                loss=[x if math.isfinite(x) else None for x in curve.get("loss", [])],
+            ),
+            validation=results.splits.validation.file,
+            errors=[(i, true[i], predicted[i]) for i, miss in enumerate(wrong) if miss],
+        ),
     )
 
 
@@ -167,14 +183,16 @@ def write_report(store: Store, summary: Summary, settings: Settings, results: Re
         Address of the page.
     """
     pictures = results.pictures.pictures
-    live, shape = results.live, results.splits.shape
-    payload = store.path(live.file).read_text(encoding="utf-8") if live.file else None
+    live = results.live
     page = render(
         summary,
         [(picture, store.path(picture.file).read_bytes()) for picture in pictures],
-        live_parts(payload, live.reason, shape.height, shape.width),
-        tell_story(run_facts(summary, settings, results)),
+        results.splits.shape,
+        settings.network,
+        store.path(live.file).read_text(encoding="utf-8") if live.file else None,
+        live.reason,
     )
+    keep_run(store, summary, results)
 
     def fill(folder: Path) -> None:
         report = folder / "report"
@@ -206,45 +224,43 @@ def closing_lines(summary: Summary) -> str:
     """Return the last log lines of a run: confusion matrix, milestones, number of stages run."""
     cached = sum(stage.state == "cached" for stage in summary.stages)
     ran = len(summary.stages) - cached
-    stages = f"{len(summary.stages)} stages: "
-    stages += f"{ran} ran, {cached} cached" if ran else "all cached, nothing to do"
-    return "\n".join(
-        [
-            *data_lines(summary),
-            "",
-            "Confusion matrix of the test split (rows true, columns predicted):",
-            *as_columns([["", *summary.class_names], *labelled_rows(summary)]),
-            "",
-            *as_columns(
-                [
-                    ["Iterations", "Test accuracy", "Correct", "Training time"],
-                    *(
-                        [
-                            f"{m.iteration:,}",
-                            f"{m.accuracy:.1%}",
-                            f"{m.correct:,} / {m.total:,}",
-                            f"{m.train_seconds:,.1f} s",
-                        ]
-                        for m in summary.milestones
-                    ),
-                ]
-            ),
-            "",
-            stages,
-        ]
-    )
+    warnings = sum(finding.severity == "warning" for finding in summary.data.findings)
+    matrix = zip(summary.class_names, summary.confusion_matrix, strict=True)
+    columns = ["Iterations", "Validation", "Test", "Correct", "Training time"]
+    lines = [
+        "Confusion matrix of the test split (rows true, columns predicted):",
+        *as_columns(
+            [["", *summary.class_names], *([name, *map(str, row)] for name, row in matrix)]
+        ),
+        "",
+        *as_columns([columns, *map(milestone_cells, summary.milestones)]),
+        "",
+        f"run {summary.number}: {plural(len(summary.stages), 'stage')}, {ran} ran, {cached} cached",
+    ]
+    if warnings:
+        lines.insert(0, f"data: {plural(warnings, 'warning')}; see The data in the report\n")
+    return "\n".join(lines)
 
 
-def data_lines(summary: Summary) -> list[str]:
-    """Return a log line if there are warnings about the data."""
-    count = sum(finding.severity == "warning" for finding in summary.data.findings)
-    return [f"data: {plural(count, 'warning')}; see {DATA_SECTION} in the report"] if count else []
+def milestone_cells(milestone: Milestone) -> list[str]:
+    """Return the row of a milestone in the closing lines."""
+    return [
+        f"{milestone.iteration:,}",
+        percent(milestone.validation.accuracy, 1),
+        percent(milestone.accuracy, 1),
+        f"{milestone.correct:,} / {milestone.total:,}",
+        f"{milestone.train_seconds:,.1f} s",
+    ]
 
 
-def labelled_rows(summary: Summary) -> list[list[str]]:
-    """Return the rows of the confusion matrix as text, each after its true class."""
-    rows = zip(summary.class_names, summary.confusion_matrix, strict=True)
-    return [[name, *map(str, row)] for name, row in rows]
+def next_step(summary: Summary, page: str) -> str:
+    """Return the last log lines: the page as a link, and a useful command."""
+    address = Path(page).absolute().as_uri() if "://" not in page else page
+    before = summary.before
+    if before and before.number != summary.number:
+        command = f"compare {before.number} {summary.number}"
+        return f"next: python flows/pipeline.py {command}\nreport: {address}"
+    return f"next: python flows/predict.py DRAWING.png --model latest\nreport: {address}"
 
 
 def as_columns(rows: list[list[str]]) -> list[str]:

@@ -9,7 +9,6 @@ from tasks.engine import StageOutcome, Store
 from tasks.engine.layout import LATEST
 from tasks.records import Device, Dropped, Finding, LabelCheck, Metrics, SplitFacts
 from tasks.runtime.errors import PipelineError
-from tasks.words import moment, percentage_points, plural
 
 
 class FrozenModel(BaseModel):
@@ -27,19 +26,23 @@ class Score(FrozenModel):
 
 
 class Milestone(Score):
-    """Test accuracy after a number of training iterations."""
+    """Test accuracy after a number of training iterations, and validation accuracy beside it."""
 
     iteration: int
+    validation: Score
     train_seconds: float = Field(
         description="cumulative training time, in seconds, when it was measured"
     )
 
 
-class PreviousRun(Score):
-    """Result of the previous run on the same test images."""
+class PreviousRun(FrozenModel):
+    """Validation accuracy of the previous run on the same validation images."""
 
+    number: int
+    name: str
+    validation: Score
     finished: str = Field(description="ISO 8601 with time zone")
-    same_predictions: bool = Field(description="whether every image was classified the same")
+    same_predictions: bool = Field(description="whether every test image was classified the same")
 
 
 class LabelIssue(FrozenModel):
@@ -66,14 +69,18 @@ class DataFacts(FrozenModel):
 class Summary(FrozenModel):
     """Numbers of one run."""
 
-    test: Score
+    name: str = Field("", description="given with --name")
+    number: int = Field(0, description="of the run, in the order of `pipeline.py runs`")
+    validation: Score = Field(description="what runs are compared by")
+    test: Score = Field(description="reported once: nothing is chosen by it")
     before: PreviousRun | None = Field(
-        None, description="previous run, if it was tested on the same images"
+        None, description="previous run, if its validation images are the same"
     )
     milestones: list[Milestone]
     confusion_matrix: list[list[int]] = Field(description="classes × classes, rows true")
     class_names: list[str]
     metrics: Metrics = Field(description="by class and by confidence")
+    training_images: int = Field(description="drawn ones included")
     train_seconds: float
     seed: int
     device: Device
@@ -83,6 +90,7 @@ class Summary(FrozenModel):
     data_notes: list[str] = Field([], description="what was done to the data on the way")
     versions: dict[str, str]
     stages: list[StageOutcome]
+    validation_sha256: str = Field(description="digest of validation.parquet")
     test_sha256: str = Field(description="digest of test.parquet")
     predictions_sha256: str = Field(description="digest of predictions.parquet")
     finished: str = Field(description="ISO 8601 with time zone")
@@ -104,19 +112,3 @@ def keys_of_latest(store: Store) -> frozenset[str]:
             f"{store.address}/{name} cannot be read, so nothing is removed: make it again with a"
             " run"
         ) from error
-
-
-def compared_with_previous(summary: Summary) -> str:
-    """Return a sentence that compares a run with the previous one; empty if there is none."""
-    before = summary.before
-    if before is None:
-        return ""
-    which = f"the previous run ({moment(before.finished)})"
-    if before.same_predictions:
-        return f"Every image is classified as in {which}."
-    more = summary.test.correct - before.correct
-    if not more:
-        return f"As many images are correct as in {which}, but not the same ones."
-    images = plural(abs(more), "image")
-    points = percentage_points(more / summary.test.total)
-    return f"{images} {'more' if more > 0 else 'fewer'} than in {which}: {points}."

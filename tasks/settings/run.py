@@ -13,7 +13,7 @@ from tasks.settings.network import NetworkSettings
 from tasks.settings.presets import PRESETS, Preset
 from tasks.settings.training import EvaluationSettings, ScheduleSettings, TrainingSettings
 
-NOT_RESULT_SETTINGS = {"artifacts", "refresh", "dask_address"}
+NOT_RESULT_SETTINGS = {"name", "artifacts", "refresh", "dask_address"}
 """Settings that do not influence results: where they are stored and computed."""
 Insight = Literal["excite", "attribute", "embed", "none"]
 DEFAULT_OUT = Path("predictions.parquet")
@@ -125,6 +125,12 @@ class Settings(StageSettings):
         " 10,000 iterations), fast (the same network, 99 % in a 25th of the time), or best (a"
         " larger network, 99.67 % in 6 to 15 minutes on two cores). In a form, a field that is"
         " filled in counts as given.",
+    )
+    name: str = Field(
+        "",
+        pattern=r"^[\w .,+=-]{0,60}$",
+        description="Name of the run in lists and comparisons of runs, such as a word on what is"
+        " tried.",
     )
     schedule: ScheduleSettings = ScheduleSettings()
     training: TrainingSettings = TrainingSettings()

@@ -203,7 +203,7 @@ def test_run_by_a_worker_promotes_a_champion(site: Site, promoted: UUID, told: T
     assert champion.facts.settings["training"]["seed"] == int(f"{day:%Y%m%d}")
     assert any(line.startswith("Optimization Iteration:    101, Training") for line in lines)
     artifacts = site.artifacts(promoted)
-    assert artifacts.keys() >= {"mnist-report", "mnist-confusion-matrix", "retraining-decision"}
+    assert artifacts.keys() >= {"mnist-report", "retraining-decision"}
     assert artifacts["retraining-decision"].startswith("# Promoted")
     assert f"`{champion.id}`" in artifacts["retraining-decision"]
     event = site.event("mnist.champion.promoted")

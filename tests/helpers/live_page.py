@@ -1,4 +1,4 @@
-"""Pages with the live network only."""
+"""A page with the scripts of the live network only."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,27 +10,18 @@ from playwright.sync_api import Browser, Page
 from tasks.report.live import assemble
 
 
-def page_of(payload: str, script: str, policy: bool = True) -> str:
-    """Return a page with the live network only."""
-    style = "body { font: 1rem sans-serif; }" + assemble.style()
-    rule = assemble.content_security_policy([style], [script])
-    meta = f'<meta http-equiv="Content-Security-Policy" content="{rule}">' if policy else ""
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{meta}<title>Live</title>'
-        f"<style>{style}</style></head><body><main><h1>Report</h1>"
-        f"{assemble.section(payload, '', 28, 28)}</main>"
-        f'<script type="module">{script}</script></body></html>'
-    )
-
-
 @contextmanager
 def computing_page(browser: Browser, payload: str, folder: Path) -> Iterator[Page]:
     """Open a page whose global `live` has the payload and the scripts' functions."""
-    script = assemble.script("payload.js", "explain.js", "mnist-form.js") + (
+    script = assemble.script("payload.js", "explain.js", "mnist-form.js", "answer.js") + (
         "globalThis.live = {...readPayload(document.getElementById('live-payload').text),"
-        " forward, softmax, lastOutput, pixelsFor, explain, inMnistForm, asDrawn};"
+        " forward, softmax, lastOutput, explain, inMnistForm, asDrawn, answerTo, distance};"
     )
-    (folder / "page.html").write_text(page_of(payload, script))
+    (folder / "page.html").write_text(
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Live</title>'
+        f'<script type="application/json" id="live-payload">{payload}</script>'
+        f'<script type="module">{script}</script></html>'
+    )
     with open_page(browser, (folder / "page.html").as_uri()) as (page, wrong):
         assert wrong == []
         yield page

@@ -1,20 +1,17 @@
-"""Tests of the report page."""
+"""Tests of the report page, of the artifact for Prefect, and of a run's last lines."""
 
 import subprocess
 import sys
 import zlib
 from base64 import b64decode
-from collections.abc import Sequence
 from html.parser import HTMLParser
 from itertools import pairwise
 from typing import Any
 
-import jinja2
 import pytest
 
 from tasks.engine.executors import StageOutcome
 from tasks.records import (
-    DATA_SECTION,
     ClassMetrics,
     ConfusedPair,
     Device,
@@ -23,20 +20,14 @@ from tasks.records import (
     LabelCheck,
     Metrics,
     PictureText,
+    Shape,
     SplitFacts,
 )
 from tasks.report import page
-from tasks.report.live.assemble import Parts, content_security_policy, live_parts
-from tasks.report.live.story import Caption
-from tasks.report.page import render as render_page
-from tasks.report.summary import (
-    DataFacts,
-    LabelIssue,
-    Milestone,
-    PreviousRun,
-    Score,
-    Summary,
-)
+from tasks.report.live.assemble import content_security_policy
+from tasks.report.report import closing_lines, next_step
+from tasks.report.summary import DataFacts, LabelIssue, Milestone, PreviousRun, Score, Summary
+from tasks.settings import NOT_RESULT_SETTINGS, NetworkSettings, Settings, TrainingSettings
 from tasks.statistics import wilson_interval
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -106,7 +97,10 @@ def score(correct: int, total: int) -> dict[str, Any]:
 
 
 def milestone(iteration: int, correct: int, total: int = 10_000, seconds: float = 0) -> Milestone:
-    return Milestone(iteration=iteration, train_seconds=seconds, **score(correct, total))
+    validation = Score(**score(total // 2 - iteration // 1000, total // 2))
+    return Milestone(
+        iteration=iteration, validation=validation, train_seconds=seconds, **score(correct, total)
+    )
 
 
 def mnist_matrix() -> list[list[int]]:
@@ -167,6 +161,9 @@ def data(classes: int = 10, **changes: Any) -> DataFacts:
 
 def summary(**changes: Any) -> Summary:
     facts: dict[str, Any] = {
+        "number": 12,
+        "validation": Score(**score(4_931, 5_000)),
+        "training_images": 60_500,
         "test": Score(**score(9880, 10_000)),
         "milestones": [
             milestone(0, 977),
@@ -180,11 +177,10 @@ def summary(**changes: Any) -> Summary:
         "train_seconds": 392.7,
         "seed": 4711,
         "device": Device(kind="CPU", name="Imaginary 9000", reason="TensorFlow sees no GPU"),
-        "settings": {
-            "refresh": False,
-            "training": {"learning_rate": 1e-4, "batch_size": 64},
-            "network": {"conv_filters": [16, 36], "extra": {"deep": {"er": None}}},
-        },
+        "settings": Settings(
+            training=TrainingSettings(seed=4711, learning_rate=3e-3),
+            network=NetworkSettings(dense=(64, 32)),
+        ).model_dump(mode="json", exclude=NOT_RESULT_SETTINGS),
         "data_source": "https://mirror.invalid/mnist/",
         "data": data(),
         "versions": {"tensorflow": "2.20.1", "numpy": "2.4.6"},
@@ -201,6 +197,7 @@ def summary(**changes: Any) -> Summary:
                 reason="no record",
             ),
         ],
+        "validation_sha256": "c" * 64,
         "test_sha256": "a" * 64,
         "predictions_sha256": "b" * 64,
         "finished": "2026-01-31T14:05:09+00:00",
@@ -208,28 +205,50 @@ def summary(**changes: Any) -> Summary:
     return Summary(**facts | changes)
 
 
+SECTIONS = (
+    "works",
+    "learned",
+    "milestones",
+    "matrix",
+    "wrong",
+    "filters",
+    "sees",
+    "data",
+    "record",
+)
 PICTURES = [
-    (PictureText(name="first", title="The first", caption="Seen first.", alt="Nine digits"), png()),
-    (PictureText(name="wide", title="Wide one", caption="Wide.", alt="A matrix"), png(2000, 40)),
+    (
+        PictureText(name=f"a-{name}", title=f"T {name}", caption="Seen.", alt=name, section=name),
+        png(2 * n + 2, 4),
+    )
+    for n, name in enumerate(SECTIONS)
 ]
 
 
-STORY = [
-    Caption("Step one", "It is explained.", "fir"),
-    Caption("Step two", "No figure shows it.", "absent"),
-]
+TUTORIAL = NetworkSettings()
 
 
-def render(
-    facts: Summary, pictures: Sequence[tuple[PictureText, bytes]], live: Parts | None = None
-) -> str:
-    """Render the report with the live network or other given parts."""
-    return render_page(facts, pictures, live or live_parts("{}", "", 28, 28), STORY)
+def render(facts: Summary, network: NetworkSettings = TUTORIAL, **changes: Any) -> str:
+    shape = Shape(height=28, width=28, classes=len(facts.class_names))
+    options = {"pictures": PICTURES, "payload": "{}", "reason": ""} | changes
+    return page.render(facts, shape=shape, network=network, **options)
+
+
+def words(html: str) -> str:
+    """Return the text of a page with single spaces, without scripts."""
+    shown = Page(html)
+    (main,), (header,) = shown.all("main"), shown.all("header")
+    return " ".join((header["text"] + main["text"]).split())
 
 
 @pytest.fixture(scope="module")
 def shown() -> Page:
-    return Page(render(summary(), PICTURES))
+    return Page(render(summary()))
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return words(render(summary()))
 
 
 def test_page_is_self_contained(shown: Page) -> None:
@@ -244,7 +263,6 @@ def test_page_is_self_contained(shown: Page) -> None:
     assert (payload["type"], payload["text"]) == ("application/json", "{}")
     assert script["type"] == "module" and "import " not in script["text"]
     styles = [style["text"] for style in shown.all("style")]
-    assert len(styles) == 2
     assert not any(word in style for style in styles for word in ("url(", "@import"))
     (policy,) = shown.all("meta", **{"http-equiv": "Content-Security-Policy"})
     assert policy["content"].startswith("default-src 'none'")
@@ -252,231 +270,230 @@ def test_page_is_self_contained(shown: Page) -> None:
 
 
 def test_page_without_the_live_network_has_no_script_and_gives_the_reason() -> None:
-    shown = Page(render(summary(), PICTURES, live_parts(None, "It is too <large>.", 28, 28)))
-    assert not shown.all("script")
-    (policy,) = shown.all("meta", **{"http-equiv": "Content-Security-Policy"})
-    assert "script-src 'none'" in policy["content"]
-    assert shown.texts("p", **{"class": "note"})[0].startswith("It is too <large>.")
+    html = render(summary(), payload=None, reason="It is too <large>.")
+    (policy,) = Page(html).all("meta", **{"http-equiv": "Content-Security-Policy"})
+    assert not Page(html).all("script") and "script-src 'none'" in policy["content"]
+    assert "It is too <large>." in words(html)
 
 
-def test_story_links_to_existing_figures(shown: Page) -> None:
-    texts = shown.texts("li")[-2:]
-    assert texts == [
-        "Step one It is explained. See The first.",
-        "Step two No figure shows it.",
-    ]
-    assert shown.texts("a", href="#first") == ["The first"]
+def test_chapters_are_linked_and_headings_are_not_skipped(shown: Page) -> None:
+    names = [e["id"] for e in shown.elements if "id" in e]
+    assert len(names) == len(set(names))
+    links = [a["href"][1:] for a in shown.all("a") if a["href"].startswith("#")]
+    assert set(links) <= set(names) and len(links) == 8 + 8, "a bar of chapters, and a way back"
+    assert {e["aria-labelledby"] for e in shown.elements if "aria-labelledby" in e} <= set(names)
+    levels = [int(e["tag"][1]) for e in shown.elements if e["tag"] in ("h1", "h2", "h3", "h4")]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
-def test_headline_has_accuracy_counts_and_interval(shown: Page) -> None:
-    assert shown.texts("h1") == ["Test accuracy 98.80 %"]
-    assert "98.80" in shown.texts("title")[0]
+def test_the_paragraph_says_what_was_reached_and_against_what(text: str) -> None:
     low, high = wilson_interval(9880, 10_000)
-    (lead,) = shown.texts("p", **{"class": "lead"})
-    assert "9,880 of 10,000" in lead
-    assert f"{100 * low:.2f} % to {100 * high:.2f} %" in lead
-    assert (f"{100 * low:.2f}", f"{100 * high:.2f}") == ("98.57", "99.00")
+    text = text.replace("\N{NO-BREAK SPACE}", " ")
+    for fact in (
+        "handwritten digits",
+        "98.80 %",
+        f"{100 * low:.2f} % to {100 * high:.2f} %",
+        "60,500 images",
+        "11.3 %",
+        "91 %",
+        "99.8 %",
+        "98.62 % of 5,000",
+        "between 0 and 1: 12 times of 120 errors",
+        "6 min 33 s",
+        "31 January 2026, 14:05 UTC",
+        "python flows/pipeline.py --seed 4711 --learning-rate 0.003 --dense 64,32",
+    ):
+        assert fact in text, fact
 
 
-def test_facts_of_the_run_are_listed(shown: Page) -> None:
-    facts = shown.texts("dd")
-    assert "6 min 33 s" in facts
-    assert "4711" in facts
-    assert "CPU, Imaginary 9000" in facts
-    assert "TensorFlow sees no GPU" in facts
-    assert "31 January 2026, 14:05 UTC" in facts
-    assert shown.all("time")[0]["datetime"] == "2026-01-31T14:05:09+00:00"
+@pytest.mark.parametrize(
+    ("correct", "same", "fact"),
+    [
+        (4_919, False, "12 validation images more right (+0.24 percentage points)"),
+        (4_932, False, "1 validation image fewer right (−0.02 percentage points)"),
+        (4_931, True, "every image is classified the same"),
+    ],
+)
+def test_runs_are_compared_by_validation(correct: int, same: bool, fact: str) -> None:
+    before = PreviousRun(
+        number=9,
+        name="slow",
+        validation=Score(**score(correct, 5_000)),
+        finished="2026-01-01T12:00:00+00:00",
+        same_predictions=same,
+    )
+    text = words(render(summary(before=before)))
+    assert fact in text and "run 9 (slow)" in text
+    assert ("compare 9 12" in text) != same
+    assert "pipeline.py compare" not in words(render(summary()))
 
 
-def test_milestones_are_compared_with_the_tutorial(shown: Page) -> None:
+def test_milestones_have_validation_beside_test_and_the_tutorial(shown: Page) -> None:
     table = shown.table("Iterations")
-    assert table[0][:4] == ["Iterations", "Accuracy", "Correct", "Tutorial"]
+    assert table[0] == ["Iterations", "Validation", "Test", "Tutorial", "Trained for"]
     assert [row[:4] for row in table[1:]] == [
-        ["0", "9.77 %", "977", "10.9 % (1,093)"],
-        ["1,000", "93.30 %", "9,330", "93.1 % (9,308)"],
-        ["2,000", "95.00 %", "9,500", "–"],
-        ["10,000", "98.80 %", "9,880", "98.8 % (9,880)"],
+        ["0", "100.00 %", "9.77 %", "10.9 %"],
+        ["1,000", "99.98 %", "93.30 %", "93.1 %"],
+        ["2,000", "99.96 %", "95.00 %", "–"],
+        ["10,000", "99.80 %", "98.80 %", "98.8 %"],
     ]
     assert [row[-1] for row in table[1:]] == ["0.0 s", "40.2 s", "1 min 23 s", "1 h 02 min"]
 
 
-def fashion_matrix() -> list[list[int]]:
-    return [[1000 if i == j else 0 for j in range(10)] for i in range(10)]
+@pytest.mark.parametrize("classes", [2, 10, 62])
+def test_other_data_are_not_compared_with_mnists(classes: int) -> None:
+    names = [f"c{i}" for i in range(classes)]
+    matrix = [[1_000 if i == j else i for j in range(classes)] for i in range(classes)]
+    facts = summary(
+        class_names=names, confusion_matrix=matrix, metrics=metrics(classes), data=data(classes)
+    )
+    html = render(facts)
+    assert "Tutorial" not in Page(html).table("Iterations")[0]
+    assert "a linear model" not in words(html) and "LeCun" not in Page(html).texts("footer")[0]
+    table = Page(html).table("Predicted")
+    assert [row[0] for row in table[2:]] == names
+    assert table[-1][1:] == [str(n) for n in matrix[-1]]
+
+
+DEEP = NetworkSettings(
+    conv_filters=(8, 1, 3),
+    conv_sizes=(3,),
+    conv_strides=(2, 1, 1),
+    pooling=("none", "average", "max"),
+    dense=(),
+    normalisation=True,
+    activation="tanh",
+)
+LINEAR = NetworkSettings(conv_filters=(), dense=())
 
 
 @pytest.mark.parametrize(
-    ("matrix", "total"), [(fashion_matrix(), 10_000), ([[180, 0], [0, 180]], 360)]
-)
-def test_other_data_are_not_compared_with_the_tutorial(matrix: list[list[int]], total: int) -> None:
-    html = render(
-        summary(
-            confusion_matrix=matrix,
-            class_names=DIGITS[: len(matrix)],
-            data=data(len(matrix)),
-            metrics=metrics(len(matrix)),
-            test=Score(**score(total, total)),
-            milestones=[milestone(1_000, total, total)],
+    ("network", "facts"),
+    [
+        (
+            NetworkSettings(),
+            [
+                *("28 × 28 = 784 numbers", "5 × 5 weights", "moves on by 1 pixel", "16 filters"),
+                *("ReLU", "the bias", "28 × 28 become 14 × 14", "14 × 14 become 7 × 7"),
+                *("Each of the 36 filters of conv2 looks at all 16 outputs of conv1",),
+                *("1,764 numbers", "128 neurons", "logit", "Softmax", "The loss", "242,062"),
+                *("10,000 iterations", "64 training images", "977 test images", "after, 9,880"),
+            ],
         ),
-        [],
-    )
-    assert Page(html).table("Iterations") == [
-        ["Iterations", "Accuracy", "Correct", "95 % interval", "Trained for"],
-        ["1,000", "100.00 %", f"{total:,}", Page(html).table("Iterations")[1][3], "0.0 s"],
-    ]
-    assert "9,308" not in html
+        (
+            DEEP,
+            [
+                *("moves on by 2 pixels", "tanh bends", "the mean is kept: 14 × 14 become 7 × 7"),
+                *("The one filter of conv2 looks at all 8 outputs", "at the one output of conv2"),
+            ],
+        ),
+        (LINEAR, ["has no filters", "does not pool", "784 pixels go to the last layer"]),
+    ],
+)
+def test_the_explanation_has_the_numbers_of_the_network(
+    network: NetworkSettings, facts: list[str]
+) -> None:
+    text = words(render(summary(), network))
+    for fact in facts:
+        assert fact in text, fact
 
 
-def test_figures_are_in_order_with_texts_and_sizes(shown: Page) -> None:
+def test_an_untrained_network_is_told_as_such() -> None:
+    assert "has not trained them" in words(render(summary(milestones=[milestone(0, 977)])))
+
+
+def test_each_figure_is_there_once_with_its_texts_and_size(shown: Page) -> None:
     images = shown.all("img")
-    assert [image["alt"] for image in images] == ["Nine digits", "A matrix"]
-    assert [(image["width"], image["height"]) for image in images] == [("1", "1"), ("1000", "20")]
-    for image, (_, data) in zip(images, PICTURES, strict=True):
-        assert image["src"] == page.embedded(data)[0]
-    assert shown.texts("figcaption") == ["The firstSeen first.", "Wide oneWide."]
-    assert [figure["id"] for figure in shown.all("figure")] == ["first", "wide"]
-    assert [figure["class"].split()[1:] for figure in shown.all("figure")] == [[], ["wide"]]
+    assert [image["alt"] for image in images] == list(SECTIONS)
+    assert [figure["id"] for figure in shown.all("figure")] == [f"a-{name}" for name in SECTIONS]
+    for image, (_, content) in zip(images, PICTURES, strict=True):
+        assert (image["src"], int(image["width"]), int(image["height"])) == page.embedded(content)
+    assert not Page(render(summary(), pictures=[])).all("img")
 
 
 def test_data_uri_holds_the_file() -> None:
     uri, width, height = page.embedded(png(30, 10))
-    kind, data = uri.split(",")
-    assert kind == "data:image/png;base64" and b64decode(data) == png(30, 10)
+    kind, content = uri.split(",")
+    assert kind == "data:image/png;base64" and b64decode(content) == png(30, 10)
     assert (width, height) == (15, 5)
     with pytest.raises(ValueError, match="not a PNG"):
         page.embedded(b"GIF89a")
 
 
-def test_page_without_figures_has_no_section_of_figures() -> None:
-    shown = Page(render(summary(), []))
-    assert not shown.all("img")
-    assert "Pictures" not in shown.texts("h2")
-
-
-def test_confusion_matrix_is_a_table_with_headers(shown: Page) -> None:
-    table = shown.table("Predicted")
-    assert table[1] == ["True", *DIGITS]
-    assert table[2:] == [
-        [name, *map(str, row)] for name, row in zip(DIGITS, mnist_matrix(), strict=True)
-    ]
-    assert len(shown.all("td", **{"class": "right"})) == 10
-    at = shown.elements.index(shown.all("details")[-1])
-    inside = [e for e in shown.elements[at:] if e.get("scope")]
-    assert [e["scope"] for e in inside[:12]] == ["colgroup", *["col"] * 11]
-    assert [e["text"] for e in inside[12:22]] == DIGITS
-    assert {e["scope"] for e in inside[12:22]} == {"row"}
-
-
-def test_table_headings_have_a_scope_and_scroll_boxes_a_name(shown: Page) -> None:
+def test_tables_have_scopes_and_their_boxes_names(shown: Page) -> None:
     assert all(element.get("scope") for element in shown.all("th"))
     boxes = [e for e in shown.all("div") if "box" in e.get("class", "").split()]
-    assert len(boxes) == len(shown.all("table")) == 10
+    assert len(boxes) == len(shown.all("table"))
     for box in boxes:
         assert box["tabindex"] == "0" and box["role"] == "region" and box["aria-label"]
 
 
-def test_heading_levels_are_not_skipped(shown: Page) -> None:
-    levels = [int(e["tag"][1]) for e in shown.elements if e["tag"] in ("h1", "h2", "h3", "h4")]
-    assert levels[0] == 1 and levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in pairwise(levels))
-    assert shown.all("html")[0]["lang"] == "en"
-    names = [e["id"] for e in shown.elements if "id" in e]
-    assert len(names) == len(set(names))
-    assert {e["aria-labelledby"] for e in shown.elements if "aria-labelledby" in e} <= set(names)
-
-
-def test_stages_are_listed_with_state_times_and_reason(shown: Page) -> None:
+def test_the_record_has_classes_stages_settings_and_versions(shown: Page) -> None:
+    rows = shown.table("Precision")
+    assert rows[1] == ["0", "1,000", "99.0 %", "98.5 %", "98.8 %"]
+    assert rows[-1] == ["9", "0", "–", "–", "–"]
     assert shown.table("Stage")[1:] == [
         ["download", "cached", "0.0 s", "3.0 s", "unchanged", KEYS[0][:12]],
         ["train", "ran", "2 min 05 s", "2 min 04 s", "no record", KEYS[1][:12]],
     ]
-    assert shown.all("code", title=KEYS[1])
+    settings = shown.table("Setting")
+    assert ["--learning-rate", "0.003"] in settings and ["--dense", "64,32"] in settings
+    component = shown.table("Component")
+    assert ["tensorflow", "2.20.1"] in component
+    assert ["Device", "CPU, Imaginary 9000: TensorFlow sees no GPU"] in component
 
 
-def test_nested_settings_are_listed_by_section(shown: Page) -> None:
-    assert shown.table("Setting")[1:] == [
-        ["run"],
-        ["refresh", "no"],
-        ["training"],
-        ["learning_rate", "0.0001"],
-        ["batch_size", "64"],
-        ["network"],
-        ["conv_filters", "16, 36"],
-        ["extra.deep.er", "default"],
+def test_the_data_in_numbers_and_findings(shown: Page) -> None:
+    table = shown.table("with a doubtful label")
+    assert table[:4] == [
+        ["Split", "train", "validation", "test"],
+        ["Images", "5,000", "400", "800"],
+        ["with a light ground", "0", "0", "0"],
+        ["with a doubtful label", "3", "3", "3"],
     ]
+    assert table[4:-1] == [[name, "500", "40", "80"] for name in DIGITS]
+    doubtful = ["train", "1,234", "7", "0.10 %", "1", "98.76 %"]
+    assert shown.table("Network's answer")[1:] == [doubtful]
+    text = words(render(summary()))
+    assert "No fault was found" not in text and "contradicts 9 labels" in text
+    sound = [label.model_copy(update={"doubtful": 0}) for label in data().labels]
+    facts = data(labels=sound, most_doubtful=[])
+    assert "No fault was found" in words(render(summary(data=facts)))
+    findings = [Finding(severity="warning", text="3 training images are blank")]
+    dropped = [Dropped(kind="duplicates", train=1_200, validation=3)]
+    facts = data(labels=sound, most_doubtful=[], findings=findings, dropped=dropped)
+    text = words(render(summary(data=facts)))
+    assert "No fault" not in text and "warning 3 training images are blank." in text
+    assert "duplicates 1,200 and 3." in text
 
 
-def test_data_device_and_versions_are_listed(shown: Page) -> None:
-    assert shown.table("Component")[1:] == [
-        ["Data", "https://mirror.invalid/mnist/"],
-        ["Device", "CPU, Imaginary 9000"],
-        ["versions"],
-        ["tensorflow", "2.20.1"],
-        ["numpy", "2.4.6"],
-    ]
+NASTY = '<b onclick="x">"\'&amp;</b>'
 
 
-def test_footer_credits_the_authors(shown: Page) -> None:
-    (footer,) = shown.texts("footer")
-    for name in ("Hvass Pedersen", "LeCun", "Corinna Cortes", "Burges"):
-        assert name in footer
+def nasty_summary() -> Summary:
+    outcome = StageOutcome(
+        name=NASTY, key=KEYS[0], state="ran", seconds=1, computed_in=1, reason=NASTY
+    )
+    doubtful = data().most_doubtful[0].model_copy(update={"label": NASTY})
+    return summary(
+        name=NASTY,
+        class_names=[NASTY, *DIGITS[1:]],
+        data_source=NASTY,
+        data=data(findings=[Finding(severity="warning", text=NASTY)], most_doubtful=[doubtful]),
+        versions={NASTY: NASTY},
+        device=Device(kind="GPU", name=NASTY, reason=NASTY),
+        stages=[outcome],
+    )
 
 
 def test_external_texts_are_escaped() -> None:
-    nasty = '<b onclick="x">"\'&amp;</b>'
-    names = [nasty, *DIGITS[1:]]
-    picture = PictureText(name="p", title=nasty, caption=nasty, alt=nasty)
-    html = render(
-        summary(
-            class_names=names,
-            data_source=nasty,
-            data=data(
-                findings=[Finding(severity="warning", text=nasty)],
-                most_doubtful=[data().most_doubtful[0].model_copy(update={"label": nasty})],
-            ),
-            settings={nasty: {nasty: [nasty]}},
-            versions={nasty: nasty},
-            device=Device(kind="GPU", name=nasty, reason=nasty),
-            stages=[
-                StageOutcome(
-                    name=nasty, key=KEYS[0], state="ran", seconds=1, computed_in=1, reason=nasty
-                )
-            ],
-        ),
-        [(picture, png())],
-    )
-    shown = Page(html)
+    picture = PictureText(name="p", title=NASTY, caption=NASTY, alt=NASTY, section="wrong")
+    html = render(nasty_summary(), pictures=[(picture, png())])
     assert "<b " not in html
-    assert not shown.all("b")
-    assert shown.all("img")[0]["alt"] == nasty
-    assert shown.table("Predicted")[1][1] == nasty
-    assert shown.table("Predicted")[2][0] == nasty
-
-
-def test_confusion_matrix_of_2_and_62_classes() -> None:
-    for classes in (2, 62):
-        names = [f"c{i}" for i in range(classes)]
-        matrix = [[i * j for j in range(classes)] for i in range(classes)]
-        shown = Page(
-            render(
-                summary(
-                    class_names=names,
-                    confusion_matrix=matrix,
-                    metrics=metrics(classes),
-                    data=data(classes),
-                ),
-                [],
-            )
-        )
-        table = shown.table("Predicted")
-        assert [row[0] for row in table[2:]] == names
-        assert table[-1][-1] == str((classes - 1) ** 2)
-
-
-def test_undefined_template_variable_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    templates = jinja2.DictLoader({"report.html.j2": "{{ summary.no_such_fact }}"})
-    monkeypatch.setattr(page, "FileSystemLoader", lambda _: templates)
-    with pytest.raises(jinja2.UndefinedError, match="no_such_fact"):
-        render(summary(), [])
+    shown = Page(html)
+    assert shown.all("img")[0]["alt"] == NASTY
+    assert shown.table("Predicted")[1][1] == NASTY
 
 
 def test_page_imports_no_heavy_packages() -> None:
@@ -490,132 +507,32 @@ def test_page_imports_no_heavy_packages() -> None:
     assert printed.strip() == "set()"
 
 
-@pytest.mark.parametrize(
-    ("correct", "same", "text"),
-    [
-        (
-            9_868,
-            False,
-            "12 images more than in the previous run (1 January 2026, 12:00 UTC):"
-            " +0.12 percentage points.",
-        ),
-        (
-            9_881,
-            False,
-            "1 image fewer than in the previous run (1 January 2026, 12:00 UTC):"
-            " −0.01 percentage points.",
-        ),
-        (
-            9_880,
-            False,
-            "As many images are correct as in the previous run (1 January 2026, 12:00 UTC),"
-            " but not the same ones.",
-        ),
-        (
-            9_880,
-            True,
-            "Every image is classified as in the previous run (1 January 2026, 12:00 UTC).",
-        ),
-    ],
-)
-def test_run_is_compared_with_the_previous_run(correct: int, same: bool, text: str) -> None:
+def test_last_lines_have_both_accuracies_and_the_next_command() -> None:
+    lines = closing_lines(summary()).replace("\N{NO-BREAK SPACE}", " ")
+    assert "99.8 %  98.8 %  9,880 / 10,000" in lines and "run 12: 2 stages, 1 ran" in lines
     before = PreviousRun(
-        **score(correct, 10_000), finished="2026-01-01T12:00:00+00:00", same_predictions=same
+        number=9,
+        name="",
+        validation=Score(**score(1, 2)),
+        finished="2026-01-01T12:00:00+00:00",
+        same_predictions=False,
     )
-    (lead,) = Page(render(summary(before=before), [])).texts("p", **{"class": "lead"})
-    assert text in lead
+    assert "compare 9 12" in next_step(summary(before=before), "/a/index.html")
+    assert next_step(summary(), "/a b/index.html").endswith("\nreport: file:///a%20b/index.html")
+    assert next_step(summary(), "s3://b/index.html").endswith("\nreport: s3://b/index.html")
 
 
-def test_first_run_is_not_compared() -> None:
-    (lead,) = Page(render(summary(), [])).texts("p", **{"class": "lead"})
-    assert "previous" not in lead
-
-
-def test_classes_and_confused_pairs_are_listed(shown: Page) -> None:
-    rows = shown.table("Precision")
-    assert rows[1] == ["0", "1,000", "99.0 %", "98.5 %", "98.8 %"]
-    assert rows[-1] == ["9", "0", "–", "–", "–"]
-    assert shown.table("Taken for")[1:] == [["0", "1", "12"]]
-
-
-def test_figures_are_under_the_headings_of_their_sections() -> None:
-    def picture(name: str, section: str) -> tuple[PictureText, bytes]:
-        words = {"title": name, "caption": "", "alt": "x", "section": section}
-        return PictureText(name=name, **words), png()
-
-    pictures = [picture("a", DATA_SECTION), picture("b", "Errors"), picture("c", "Errors")]
-    headings = [
-        " ".join(e["text"].split())
-        for e in Page(render(summary(), pictures)).elements
-        if e["tag"] in ("h2", "h3")
-    ]
-    first = headings.index("a")
-    assert headings[first : first + 4] == ["a", "Errors", "b", "c"]
-    assert headings[first - 2] == DATA_SECTION
-
-
-def data_section(facts: DataFacts) -> tuple[Page, str]:
-    """The page, and the text of the section on the data."""
-    page = Page(render(summary(data=facts), []))
-    (text,) = page.texts("section", **{"aria-labelledby": "data"})
-    return page, text
-
-
-def test_the_numbers_of_the_data(shown: Page) -> None:
-    table = shown.table("with a doubtful label")
-    assert table[:5] == [
-        ["Split", "train", "validation", "test"],
-        ["Images", "5,000", "400", "800"],
-        ["with a light ground", "0", "0", "0"],
-        ["with a doubtful label", "3", "3", "3"],
-        ["Grey values", "0 to 255", "0 to 255", "0 to 255"],
-    ]
-    assert table[6:] == [[name, "500", "40", "80"] for name in DIGITS]
-
-
-def test_a_sound_data_set_has_no_findings() -> None:
-    page, text = data_section(data())
-    assert "No fault was found" in text
-    assert not page.all("span", **{"class": "badge warning"})
-    assert "--drop" not in text
-
-
-def test_findings_are_listed_with_their_severity() -> None:
-    findings = [
-        Finding(severity="warning", text="3 training images are blank"),
-        Finding(severity="note", text="the training file is sorted by class"),
-    ]
-    page, text = data_section(data(findings=findings))
-    assert "warning 3 training images are blank." in text
-    assert "note the training file is sorted by class." in text
-    assert len(page.all("span", **{"class": "badge warning"})) == 1
-    assert "No fault" not in text
-
-
-def test_what_was_dropped_is_counted() -> None:
-    dropped = [
-        Dropped(kind="duplicates", train=1_200, validation=3),
-        Dropped(kind="blank", train=0, validation=1),
-    ]
-    _, text = data_section(data(dropped=dropped))
-    assert "(--drop): duplicates 1,200 and 3; blank 0 and 1." in text
-
-
-def test_doubtful_labels_are_listed_with_a_caution(shown: Page) -> None:
-    assert shown.table("Network's answer")[1:] == [
-        ["train", "1,234", "7", "0.10 %", "1", "98.76 %"]
-    ]
-    (text,) = shown.texts("section", **{"aria-labelledby": "data"})
-    assert "contradicts 9 labels" in text
-    assert "learned wrong ones by heart" in text
-    _, text = data_section(data(most_doubtful=[]))
-    assert "contradicts" not in text
-
-
-def test_classes_without_images_have_no_row() -> None:
-    train, *others = data().splits
-    empty = [
-        split.model_copy(update={"classes": (0, *split.classes[1:])}) for split in (train, *others)
-    ]
-    page, _ = data_section(data(splits=empty))
-    assert [row[0] for row in page.table("with a doubtful label")[6:]] == DIGITS[1:]
+def test_the_artifact_has_numbers_and_no_markup_from_outside() -> None:
+    template = page.make_environment(autoescape=False).get_template("report.md.j2")
+    rows = [{"iterations": "10,000", "validation": "99.80 %"}]
+    made = template.render(
+        summary=nasty_summary(),
+        pictures=[(PICTURES[0][0], "data:,")],
+        page="/page",
+        reason="",
+        options=["--seed 3"],
+        milestones=rows,
+    )
+    assert "<b" not in made.replace("\\<b", "")
+    for fact in ("9,880", "60,500", "run 12".capitalize(), "--seed 3", "`/page`", "| 10,000 |"):
+        assert fact in made, fact

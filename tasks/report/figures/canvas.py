@@ -1,18 +1,18 @@
-"""Drawing functions that all figures share.
+"""What all figures share: sizes, colours, a sheet to draw on, and `save`.
 
-A figure has one `Axes` over its whole area, the sheet. Its coordinates are dots, 160 to the inch,
-from the upper left corner. Small images, bars and texts are drawn directly on the sheet: one
-`Axes` for each of them takes matplotlib twenty times as long. Small images are enlarged by whole
-numbers, so each pixel becomes a square with sharp edges. Only plots with a scale have `Axes` of
-their own. `save` writes the same bytes for the same figure every time.
+Figures of images have one `Axes` over their whole area, the sheet. Its coordinates are dots, 160 to
+the inch, from the upper left corner. Images, bars and texts are drawn directly on it: one `Axes`
+for each of them takes matplotlib twenty times as long. Plots with a scale have `Axes` of their own.
 """
 
 import textwrap
-from collections.abc import Iterator, Sequence
-from math import ceil, sqrt
+from collections.abc import Sequence
+from math import ceil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
@@ -20,10 +20,11 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.image import AxesImage
+from matplotlib.legend import Legend
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -38,8 +39,12 @@ TITLE, LABEL, TICK, SMALL = 13.0, 12.0, 11.0, 9.0
 INK, FRAME, PALE = "0.13", "0.6", "0.75"
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 """Colours of Okabe and Ito's palette, distinct with every kind of colour vision."""
+GREYS, SIGNS = colormaps["binary"], colormaps["seismic"]
+BYTES = Normalize(0, 255)
 NOT_FINITE = "#7fbf7f"
 """Colour of NaN and infinity: green is in neither `binary` nor `seismic`."""
+Box = tuple[float, float, float, float]
+"""Left, top, width, height in dots."""
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -51,6 +56,7 @@ def save(figure: Figure, path: Path) -> None:
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
         text.set_fontfamily(FONT)
+        text.set_parse_math(False)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]
     dots = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
@@ -59,9 +65,22 @@ def save(figure: Figure, path: Path) -> None:
     palette.save(path, format="PNG", optimize=True)
 
 
+def plots(height: int, rows: int = 1, width: int = WIDTH, **options: Any) -> Figure:
+    """Return a figure with axes below each other, laid out by matplotlib; sizes in dots."""
+    figure = Figure((width / DPI, height / DPI), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.subplots(rows, **options)
+    for axes in figure.axes:
+        frame(axes)
+        axes.tick_params(labelsize=TICK, labelcolor=INK, color=FRAME)
+        axes.grid(color="0.9", linewidth=0.8)
+        axes.set_axisbelow(True)
+    return figure
+
+
 def new_figure(width: int, height: int) -> Figure:
     """Return a figure with an empty sheet; width and height in dots."""
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
+    figure = Figure((width / DPI, height / DPI), dpi=DPI)
     FigureCanvasAgg(figure)
     sheet = figure.add_axes((0, 0, 1, 1))
     sheet.set(xlim=(0, width), ylim=(height, 0), zorder=-1)
@@ -71,12 +90,7 @@ def new_figure(width: int, height: int) -> Figure:
     return figure
 
 
-def sheet_of(figure: Figure) -> Axes:
-    """Return the axes that cover the figure."""
-    return figure.axes[0]
-
-
-def scaled_axes(figure: Figure, left: int, top: int, width: int, height: int) -> Axes:
+def scaled_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
     """Add axes with their own scales at a place on the sheet, in dots."""
     across, down = figure.get_size_inches() * DPI
     return figure.add_axes(
@@ -87,21 +101,16 @@ def scaled_axes(figure: Figure, left: int, top: int, width: int, height: int) ->
 def draw_image(
     figure: Figure,
     image: NDArray[np.generic],
-    box: tuple[int, int, int, int],
-    norm: Normalize,
-    colours: Colormap,
+    box: Box,
+    norm: Normalize = BYTES,
+    colours: Colormap = GREYS,
 ) -> None:
-    """Draw an image on the sheet, with sharp pixel edges and a frame.
+    """Draw an image [height, width] on the sheet, with sharp pixel edges and a frame.
 
-    Args:
-        figure: figure of `new_figure`.
-        image: [height, width]; values that are not finite become green.
-        box: left, top, width, height in dots.
-        norm: scale of the values.
-        colours: colour map.
+    Values that are not finite become green.
     """
     left, top, width, height = box
-    sheet = sheet_of(figure)
+    sheet = figure.axes[0]
     shown = AxesImage(
         sheet,
         norm=norm,
@@ -115,26 +124,17 @@ def draw_image(
     rectangle(figure, box, edge=FRAME)
 
 
-def rectangle(
-    figure: Figure, box: tuple[float, float, float, float], *, fill: str = "none", edge: str = ""
-) -> None:
-    """Draw a rectangle (left, top, width, height) on the sheet."""
+def rectangle(figure: Figure, box: Box, *, fill: str = "none", edge: str = "none") -> None:
+    """Draw a rectangle on the sheet."""
     left, top, width, height = box
-    sheet_of(figure).add_artist(
-        Rectangle(
-            (left, top),
-            width,
-            height,
-            facecolor=fill,
-            edgecolor=edge or "none",
-            linewidth=0.8 if edge else 0,
-        )
+    figure.axes[0].add_artist(
+        Rectangle((left, top), width, height, facecolor=fill, edgecolor=edge, linewidth=0.8)
     )
 
 
 def arrow(figure: Figure, start: tuple[float, float], end: tuple[float, float]) -> None:
     """Draw an arrow on the sheet."""
-    sheet_of(figure).add_artist(
+    figure.axes[0].add_artist(
         FancyArrowPatch(
             start, end, arrowstyle="-|>", mutation_scale=9, color=FRAME, shrinkA=0, shrinkB=0
         )
@@ -154,7 +154,7 @@ def write(
 ) -> None:
     """Write text on the sheet; `align` and `vertical` say which point of it (x, y) is."""
     if text:
-        sheet_of(figure).text(
+        figure.axes[0].text(
             x,
             y,
             text,
@@ -167,57 +167,63 @@ def write(
         )
 
 
-def sentence(words: str, heading: str = "") -> Figure:
+def sentence(words: str) -> Figure:
     """Return a figure with a sentence, for data without anything to draw."""
-    top = MARGIN + text_height(heading, TITLE)
-    words = wrapped(words, WIDTH - 2 * MARGIN, LABEL)
-    figure = new_figure(WIDTH, top + 160)
-    write(figure, MARGIN, MARGIN, heading, TITLE)
-    write(figure, WIDTH // 2, top + 40, words, LABEL, align="center")
+    figure = new_figure(WIDTH, 160)
+    write(figure, WIDTH // 2, 50, wrapped(words, WIDTH - 2 * MARGIN, LABEL), LABEL, align="center")
     return figure
 
 
-def colour_bar(
-    axes: Axes,
-    norm: Normalize,
-    colours: Colormap,
-    label: str,
-    ticks: dict[float, str] | None = None,
-) -> None:
-    """Fill axes with a vertical or horizontal colour bar.
+def image_grid(
+    images: NDArray[np.generic],
+    labels: Sequence[str] = (),
+    columns: int = 3,
+    *,
+    width: int = WIDTH,
+    norm: Normalize = BYTES,
+    colours: Colormap = GREYS,
+    scale: str = "",
+) -> Figure:
+    """Return images side by side, each with its label below.
 
     Args:
-        axes: axes of the bar; its longer side is the direction of the scale.
+        images: [n, height, width], at least one.
+        labels: n texts, one line or more each; too long lines are shortened.
+        columns: images in a row.
+        width: of the figure in dots.
         norm: scale of the values.
-        colours: colour map.
-        label: label of the scale.
-        ticks: text of each tick by its value; round numbers by default.
+        colours: colours of the values.
+        scale: what the values are, for a bar with their colours below; none if empty.
     """
-    figure = axes.get_figure()
-    assert isinstance(figure, Figure)
-    box = axes.get_window_extent()
+    gap = 20 if labels else 8
+    cell = (width - 2 * MARGIN - (columns - 1) * gap) // columns
+    across, down = enlarged(images.shape[1:], cell)
+    size = LABEL if text_width("\n".join(labels), LABEL) <= cell else SMALL
+    lines = max((label.count("\n") + 1 for label in labels), default=0)
+    below = ceil(lines * size * 1.25 * DPI / 72) + 14 if labels else 0
+    rows = ceil(len(images) / columns)
+    top = MARGIN + rows * (down + below + gap) - gap
+    figure = new_figure(width, top + (110 if scale else MARGIN // 2))
+    for i, image in enumerate(images):
+        left = MARGIN + i % columns * (cell + gap)
+        y = MARGIN + i // columns * (down + below + gap)
+        draw_image(figure, image, (left + (cell - across) / 2, y, across, down), norm, colours)
+        if labels:
+            text = "\n".join(shortened(labels[i].split("\n"), cell + gap - 4, size))
+            write(figure, left + cell / 2, y + down + 6, text, size, align="center")
+    if scale:
+        colour_bar(figure, (MARGIN, top + 16, width - 2 * MARGIN, 20), norm, colours, scale)
+    return figure
+
+
+def colour_bar(figure: Figure, box: Box, norm: Normalize, colours: Colormap, label: str) -> None:
+    """Draw a horizontal bar of the colours of a scale on the sheet."""
     bar = figure.colorbar(
-        ScalarMappable(norm, colours),
-        cax=axes,
-        orientation="vertical" if box.height > box.width else "horizontal",
+        ScalarMappable(norm, colours), cax=scaled_axes(figure, *box), orientation="horizontal"
     )
-    ticks = ticks or round_numbers(norm, 6 if box.height > 300 else 2)
-    bar.set_ticks(list(ticks), labels=list(ticks.values()))
-    bar.ax.minorticks_off()
-    bar.ax.tick_params(labelsize=TICK, labelcolor=INK, color=FRAME)
-    bar.set_label(label, fontsize=TICK, color=INK)
+    bar.ax.tick_params(labelsize=SMALL, labelcolor=INK, color=FRAME)
+    bar.set_label(label, fontsize=SMALL, color=INK)
     bar.outline.set(edgecolor=FRAME, linewidth=0.8)
-
-
-def round_numbers(norm: Normalize, about: int) -> dict[float, str]:
-    """Return round numbers within a scale as ticks, with their text."""
-    assert norm.vmin is not None and norm.vmax is not None
-    ticks = MaxNLocator(about, steps=[1, 2, 2.5, 5, 10]).tick_values(norm.vmin, norm.vmax)
-    return {
-        tick: f"{tick:g}".replace("-", "\N{MINUS SIGN}")
-        for tick in ticks
-        if norm.vmin <= tick <= norm.vmax
-    }
 
 
 def frame(axes: Axes) -> None:
@@ -226,81 +232,59 @@ def frame(axes: Axes) -> None:
         spine.set(edgecolor=FRAME, linewidth=0.8)
 
 
+def legend_above(axes: Axes) -> Legend:
+    """Put a legend above axes."""
+    return axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        borderaxespad=0.3,
+        ncols=4,
+        frameon=False,
+        fontsize=TICK,
+        labelcolor=INK,
+        handletextpad=0.4,
+        columnspacing=1.2,
+    )
+
+
 def symmetric(values: NDArray[np.floating]) -> Normalize:
     """Return a scale with zero in the middle that covers all finite values."""
-    limit = largest(values)
+    limit = float(np.abs(values[np.isfinite(values)]).max(initial=0)) or 1.0
     return Normalize(-limit, limit)
 
 
-def largest(values: NDArray[np.floating]) -> float:
-    """Return the largest magnitude of the finite values; 1 if there is none above 0."""
-    finite = np.abs(values[np.isfinite(values)])
-    return float(finite.max(initial=0.0)) or 1.0
+def enlarged(shape: tuple[int, ...], box: float) -> tuple[int, int]:
+    """Return width and height in dots of an image [height, width] that fills a square box.
 
-
-def from_zero(values: NDArray[np.floating]) -> Normalize:
-    """Return a scale from zero, or the smallest negative value, to the largest finite value."""
-    finite = values[np.isfinite(values)]
-    low, high = float(finite.min(initial=0.0)), float(finite.max(initial=0.0))
-    return Normalize(low, high if high > low else low + 1)
-
-
-def enlarged(shape: tuple[int, ...], box: int) -> tuple[int, int]:
-    """Return width and height in dots of an image [height, width] that fills a square box."""
-    height, width = shape
-    return scaled(height, width, box / max(height, width))
-
-
-def scaled(height: int, width: int, scale: float) -> tuple[int, int]:
-    """Return width and height in dots of an image [height, width], enlarged by a whole number."""
-    scale = int(scale) if scale >= 1 else scale
-    return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def columns_of(count: int, height: float, width: float, proportion: float = 1.0) -> int:
-    """Return the columns of a grid of tiles; the grid is `proportion` times as wide as high."""
-    return min(count, max(1, ceil(sqrt(proportion * count * height / width))))
+    It is enlarged by a whole number, so that each pixel becomes a square with sharp edges.
+    """
+    scale = box / max(shape)
+    scale = int(scale) or scale
+    return max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
 
 
 def text_width(text: str, size: float) -> int:
     """Return the width of the widest line in dots."""
     font = FontProperties(family=FONT, size=100)
-    widths: Iterator[float] = (
+    widths = (
         text_to_path.get_text_width_height_descent(line, font, False)[0]
         for line in text.splitlines()
     )
     return ceil(max(widths, default=0.0) * size / 100 * DPI / 72)
 
 
-def text_height(text: str, size: float) -> int:
-    """Return the height of lines of text in dots, with a margin below; 0 for no text."""
-    return ceil(len(text.splitlines()) * 1.25 * size * DPI / 72) + 10 if text else 0
-
-
 def wrapped(text: str, width: int, size: float) -> str:
     """Return text wrapped to a width in dots, at most three lines for each given line."""
     lines: list[str] = []
     for line in text.splitlines():
-        if (needed := text_width(line, size)) <= width:
-            lines.append(line)
-        else:
-            letters = max(1, int(len(line) * width / needed * 0.95))
-            lines += textwrap.wrap(line, letters, max_lines=3, placeholder="…")
+        letters = max(1, int(len(line) * width / max(1, text_width(line, size)) * 0.95))
+        lines += textwrap.wrap(line, max(letters, 1), max_lines=3, placeholder="…")
     return "\n".join(lines)
 
 
-def shortened(names: Sequence[str], width: int, size: float) -> list[str]:
-    """Return names cut to a width in dots, with an ellipsis."""
-    return [_shortened(name, width, size) for name in names]
-
-
-def fitting_size(texts: Sequence[str], width: int) -> float:
-    """Return the usual size of text, or the small one if a text is wider than so many dots."""
-    return TICK if all(text_width(text, TICK) <= width for text in texts) else SMALL
-
-
-def _shortened(name: str, width: int, size: float) -> str:
-    """Return a name cut to a width in dots."""
-    while len(name) > 2 and text_width(name, size) > width:
-        name = name.removesuffix("…")[:-1].rstrip() + "…"
-    return name
+def shortened(names: Sequence[str], width: float, size: float) -> list[str]:
+    """Return names cut to about a width in dots, with an ellipsis."""
+    return [
+        name if wide <= width else name[: max(1, int(len(name) * width / wide) - 1)] + "…"
+        for name, wide in ((name, text_width(name, size)) for name in names)
+    ]

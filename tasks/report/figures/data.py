@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tasks.data.dataset import SplitArrays
-from tasks.report.figures.images import image_grid
+from tasks.report.figures.canvas import image_grid
 from tasks.report.figures.report_figure import ReportFigure
 from tasks.words import percent
 

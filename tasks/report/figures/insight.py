@@ -1,112 +1,130 @@
 """Figures of the insights: exciting inputs, attribution maps, map of the test images."""
 
 from collections.abc import Mapping, Sequence
-from math import cos, sin
+from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, to_rgba_array
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from tasks.records import Attribution
 from tasks.report.figures.canvas import (
     FRAME,
-    INK,
     LABEL,
     MARGIN,
+    SIGNS,
     SMALL,
     TICK,
     WIDTH,
     colour_bar,
     draw_image,
     enlarged,
-    fitting_size,
-    frame,
+    image_grid,
+    legend_above,
     new_figure,
-    scaled_axes,
+    plots,
     sentence,
     shortened,
     symmetric,
-    text_height,
-    text_width,
     write,
 )
-from tasks.report.figures.images import BYTES, GREYS, NO_ERRORS, image_grid
+from tasks.report.figures.images import NO_ERRORS
 from tasks.report.figures.report_figure import Predictions, ReportFigure
 from tasks.words import percent
 
+ATTRIBUTED = 6
+"""Maximum number of errors whose attribution is shown."""
+
 
 def exciting_inputs(
-    images: NDArray[np.floating], probabilities: NDArray[np.floating], class_names: Sequence[str]
-) -> Figure:
-    """Return the input that excites each class most, with its probability.
+    images: NDArray[np.floating],
+    logits: NDArray[np.floating],
+    probabilities: NDArray[np.floating],
+    names: Sequence[str],
+) -> ReportFigure:
+    """Draw the input that excites each class most.
 
     Args:
         images: [classes, height, width], from 0 (white) to 1 (black).
+        logits: [classes], logit of the class for its own image.
         probabilities: [classes], probability of the class for its own image, from 0 to 1.
-        class_names: name of each class.
+        names: name of each class.
     """
-    titles = [
-        f"{name}: {percent(p, 0)}" for name, p in zip(class_names, probabilities, strict=True)
-    ]
-    columns = 5 if len(images) > 4 else 3
-    return image_grid(images, titles, columns if len(images) <= 30 else 7, norm=Normalize(0, 1))
+    columns = 5 if len(images) <= 30 else 7
+    labels = [f"{name}: {percent(p, 0)}" for name, p in zip(names, probabilities, strict=True)]
+    return ReportFigure(
+        figure=image_grid(images, labels, columns, norm=Normalize(0, 1)),
+        name="exciting-inputs",
+        title="Exciting inputs",
+        caption="For each class an input that raises its logit, found from noise by gradient ascent"
+        " with a blurred gradient and a price on ink, and the probability that the network gives"
+        " the class for it. It shows what the network looks for with little ink; it need not look"
+        " like the class to a human, and images of the data may score higher.",
+        alt=f"{len(images)} generated images with logits of their own class from"
+        f" {logits.min():.1f} to {logits.max():.1f}.",
+    )
 
 
 def attributions(
-    images: NDArray[np.uint8],
-    true: Sequence[int],
-    predicted: Sequence[int],
-    maps: Sequence[tuple[str, NDArray[np.floating], NDArray[np.floating]]],
-    class_names: Sequence[str],
-) -> Figure:
-    """Return maps of the pixels that speak for the predicted and for the true class.
+    data: Predictions, attribution: Attribution, tensors: Mapping[str, NDArray[np.floating]]
+) -> ReportFigure:
+    """Draw which pixels speak for the predicted and for the true class, for the first errors.
 
     Args:
-        images: [n, height, width], from 0 (white) to 255 (black).
-        true: n indices into `class_names`.
-        predicted: n indices into `class_names`.
-        maps: for each method its name, and maps [n, rows, columns] for the predicted and for the
-            true class, on one colour scale: red speaks for the class, blue against it.
-        class_names: name of each class.
+        data: test split with its predictions.
+        attribution: images and predictions of the maps.
+        tensors: maps [n, rows, columns] by method and class, e.g. `gradient/predicted`.
     """
-    if len(images) == 0:
-        return sentence("No errors")
-    pairs = [
-        (f"True: {class_names[t]}", f"Pred: {class_names[p]}")
-        for t, p in zip(true, predicted, strict=True)
-    ]
-    size = fitting_size([text for pair in pairs for text in pair], 150)
-    words_wide, gap = 150 if size == TICK else 180, 12
-    columns = 1 + 2 * len(maps)
-    cell = (WIDTH - 2 * MARGIN - words_wide - columns * gap) // columns
-    width, height = enlarged(images.shape[1:], cell)
-    labels = ["\n".join(shortened(pair, words_wide, size)) for pair in pairs]
-    line = max(height, text_height(labels[0], TICK)) + gap
-    top, down = MARGIN + 72, line * len(images)
-    figure = new_figure(WIDTH, top + down + 120)
-    places = [MARGIN + words_wide + gap + k * (cell + gap) for k in range(columns)]
-    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
-        y = top + i * line
-        write(figure, MARGIN, y + height / 2, label, size, vertical="center")
-        draw_image(figure, image, (places[0], y, width, height), BYTES, GREYS)
-    write(figure, places[0] + width / 2, MARGIN + 34, "the image", SMALL, align="center")
-    for k, (name, *pair) in enumerate(maps):
-        norm = symmetric(np.stack(pair))
-        left, right = places[1 + 2 * k], places[2 + 2 * k]
-        write(figure, (left + right + width) / 2, MARGIN, name, TICK, align="center")
-        for x, shown, heading in zip(
-            (left, right), pair, ("for predicted", "for true"), strict=True
-        ):
-            write(figure, x + width / 2, MARGIN + 34, heading, SMALL, align="center")
-            for i, tile in enumerate(shown):
-                box = (x, top + i * line, width, height)
-                draw_image(figure, tile, box, norm, colormaps["seismic"])
-        bar = scaled_axes(figure, left, top + down + 12, right + width - left, 20)
-        colour_bar(bar, norm, colormaps["seismic"], "Logit")
+    rows, side = np.array(attribution.test_images[:ATTRIBUTED], int), attribution.patch
+    return ReportFigure(
+        figure=_draw_attributions(data, rows, side, tensors) if len(rows) else sentence(NO_ERRORS),
+        name="attributions",
+        title="Attribution of errors",
+        caption="Red pixels speak for the predicted class (left of each pair) or the true class"
+        " (right), blue pixels against it. The first pair is gradient × input, the second the"
+        f" decrease of the logit when {side} × {side} pixels around the place are covered."
+        if len(rows)
+        else NO_ERRORS,
+        alt=f"Maps of the first {len(rows)} errors: {data.described(rows)}.",
+    )
+
+
+def _draw_attributions(
+    data: Predictions,
+    rows: NDArray[np.intp],
+    side: int,
+    tensors: Mapping[str, NDArray[np.floating]],
+) -> Figure:
+    """Return a row for each image: its classes, the image, and two maps of each method."""
+    columns, gap, words = 5, 12, 150
+    cell = (WIDTH - 2 * MARGIN - words - columns * gap) // columns
+    width, height = enlarged(data.images.shape[1:], cell)
+    line, top = max(height, 60) + gap, MARGIN + 72
+    foot = top + line * len(rows)
+    figure = new_figure(WIDTH, foot + 110)
+    places = [MARGIN + words + gap + k * (cell + gap) for k in range(columns)]
+
+    def column(k: int, heading: str, images: NDArray[np.generic], *colours: Any) -> None:
+        write(figure, places[k] + width / 2, MARGIN + 34, heading, SMALL, align="center")
+        for i, image in enumerate(images):
+            draw_image(figure, image, (places[k], top + i * line, width, height), *colours)
+
+    for i, row in enumerate(rows):
+        pair = f"True: {data.names[data.true[row]]}", f"Pred: {data.names[data.predicted[row]]}"
+        label = "\n".join(shortened(pair, words, SMALL))
+        write(figure, MARGIN, top + i * line + height / 2, label, SMALL, vertical="center")
+    column(0, "the image", data.images[rows])
+    methods = {"gradient": "gradient × input", "occlusion": f"{side} × {side} pixels covered"}
+    for k, (method, title) in enumerate(methods.items()):
+        maps = [tensors[f"{method}/{c}"][: len(rows)] for c in ("predicted", "true")]
+        norm, first = symmetric(np.stack(maps)), 1 + 2 * k
+        middle = (places[first] + places[first + 1] + width) / 2
+        write(figure, middle, MARGIN, title, TICK, align="center")
+        column(first, "for predicted", maps[0], norm, SIGNS)
+        column(first + 1, "for true", maps[1], norm, SIGNS)
+        box = (places[first], foot + 12, places[first + 1] + width - places[first], 20)
+        colour_bar(figure, box, norm, SIGNS, "Logit")
     return figure
 
 
@@ -117,183 +135,27 @@ COLOURS = to_rgba_array(
     ]
 )
 """Ten colours, distinct with every kind of colour vision: M. A. Petroff, "Accessible
-color sequences for data visualization", arXiv:2107.02270."""
+color sequences for data visualization", arXiv:2107.02270. They repeat after ten classes."""
 
 
-def embedding_map(
-    places: NDArray[np.floating],
-    true: NDArray[np.integer],
-    predicted: NDArray[np.integer],
-    class_names: Sequence[str],
-) -> Figure:
-    """Return a map of images as points, coloured by true class, with errors marked.
-
-    The name of each class is written near the median of its points. Colours repeat after ten
-    classes.
-
-    Args:
-        places: [n, 2], coordinates of the points.
-        true: [n], indices into `class_names`.
-        predicted: [n], indices into `class_names`.
-        class_names: name of each class.
-    """
-    if not np.isfinite(places).all():
-        return sentence("The outputs of the network are not finite: there is nothing to map.")
-    side = WIDTH - 2 * MARGIN
-    figure = new_figure(WIDTH, side + 2 * MARGIN + 44)
-    axes = scaled_axes(figure, MARGIN, MARGIN + 44, side, side)
-    middle = (places.max(axis=0) + places.min(axis=0)) / 2
-    reach = 0.54 * float(np.ptp(places, axis=0).max()) or 1.0
-    axes.set(xlim=middle[0] + [-reach, reach], ylim=middle[1] + [-reach, reach])
-    axes.set(xticks=[], yticks=[])
-    frame(axes)
-    x, y = places.T
-    right = true == predicted
-    axes.scatter(
-        x[right], y[right], s=7, c=COLOURS[true[right] % len(COLOURS)], lw=0, label="right"
-    )
-    axes.scatter(
-        x[~right],
-        y[~right],
-        s=26,
-        c=COLOURS[true[~right] % len(COLOURS)],
-        marker="X",
-        lw=0.6,
-        edgecolors="black",
-        label="wrong",
-    )
-    _name_classes(axes, places, true, class_names)
-    legend = axes.legend(
-        loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.3, ncols=2, frameon=False,
-        fontsize=TICK, labelcolor=INK, handletextpad=0.2,
-    )  # fmt: skip
-    for handle in legend.legend_handles:
-        assert handle is not None
-        handle.set(facecolor=FRAME)
-    return figure
-
-
-def _name_classes(
-    axes: Axes,
-    places: NDArray[np.floating],
-    true: NDArray[np.integer],
-    class_names: Sequence[str],
-) -> None:
-    """Write the name of each class at the median of its points, or at a free place nearby."""
-    box = axes.get_window_extent()
-    taken: list[tuple[float, float, float, float]] = []
-    names = shortened(class_names, 200, LABEL)
-    for c in np.unique(true):
-        x, y = axes.transData.transform(np.median(places[true == c], axis=0))
-        wide, high = text_width(names[c], LABEL) / 2 + 6, 20
-        for k in range(4000):
-            # Search outwards along a spiral for the first free place.
-            at = x + 1.5 * k**0.75 * cos(0.7 * k), y + 1.5 * k**0.75 * sin(0.7 * k)
-            inside = box.x0 + wide < at[0] < box.x1 - wide and box.y0 + high < at[1] < box.y1 - high
-            if inside and not any(
-                abs(at[0] - u) < wide + w and abs(at[1] - v) < high + h for u, v, w, h in taken
-            ):
-                break
-        taken.append((*at, wide, high))
-        u, v = axes.transData.inverted().transform(at)
-        axes.text(
-            u,
-            v,
-            names[c],
-            ha="center",
-            va="center",
-            fontsize=LABEL,
-            color=INK,
-            parse_math=False,
-            path_effects=[withStroke(linewidth=3, foreground="white")],
-        )
-
-
-def exciting_inputs_figure(
-    images: NDArray[np.floating],
-    logits: NDArray[np.floating],
-    probabilities: NDArray[np.floating],
-    names: Sequence[str],
+def similarity_map(
+    columns: Mapping[str, NDArray[Any]], names: Sequence[str], layer: str, total: int
 ) -> ReportFigure:
-    """Return the input that excites each class most.
+    """Draw a map of the test images by the outputs of a layer.
 
     Args:
-        images: [classes, height, width], from 0 (white) to 1 (black).
-        logits: [classes], logit of the class for its own image.
-        probabilities: [classes], probability of the class for its own image, from 0 to 1.
-        names: name of each class.
-    """
-    return ReportFigure(
-        figure=exciting_inputs(images, probabilities, names),
-        name="exciting-inputs",
-        title="Exciting inputs",
-        caption="For each class the input that maximises its logit, and its probability. Gradient"
-        " ascent starts from noise; the gradient is smoothed, and ink has a small cost. The input"
-        " need not look like the class to a human.",
-        alt=f"{len(images)} generated images with logits of their own class from"
-        f" {logits.min():.1f} to {logits.max():.1f}.",
-    )
-
-
-def attributions_figure(
-    data: Predictions, attribution: Attribution, tensors: Mapping[str, NDArray[np.floating]]
-) -> ReportFigure:
-    """Return the attribution maps of the first errors.
-
-    Args:
-        data: test split with its predictions.
-        attribution: images and predictions of the maps.
-        tensors: maps [n, rows, columns] by method and class, e.g. `gradient/predicted`.
-    """
-    rows = np.array(attribution.test_images, int)
-    side = attribution.patch
-    methods = (("gradient", "gradient × input"), ("occlusion", f"{side} × {side} pixels covered"))
-    maps = [
-        (title, tensors[f"{method}/predicted"], tensors[f"{method}/true"])
-        for method, title in methods
-        if len(rows)
-    ]
-    return ReportFigure(
-        figure=attributions(
-            data.images[rows], data.true[rows].tolist(), attribution.predicted, maps, data.names
-        ),
-        name="attributions",
-        title="Attribution of errors",
-        caption="Red pixels speak for the predicted class (left of each pair) or the true class"
-        " (right), blue pixels against it. The first pair is gradient × input, the second the"
-        f" decrease of the logit when {side} × {side} pixels around the place are covered."
-        if len(rows)
-        else NO_ERRORS,
-        alt=f"Maps of the first {len(rows)} errors: {data.described(rows)}."
-        if len(rows)
-        else "No errors.",
-    )
-
-
-def map_figure(
-    places: NDArray[np.floating],
-    true: NDArray[np.integer],
-    predicted: NDArray[np.integer],
-    names: Sequence[str],
-    layer: str,
-    total: int,
-) -> ReportFigure:
-    """Return a map of the test images by the outputs of a layer.
-
-    Args:
-        places: [n, 2], coordinates of the points.
-        true: [n], indices into `names`.
-        predicted: [n], indices into `names`.
+        columns: `x`, `y`, `label` and `predicted` of each point; see `Embedding.file`.
         names: name of each class.
         layer: name of the layer.
-        total: number of test images, n or more.
+        total: number of test images, as many as points or more.
     """
-    count, wrong = len(places), int((true != predicted).sum())
+    true, predicted = columns["label"], columns["predicted"]
+    count, wrong = len(true), int((true != predicted).sum())
     sample = f"{count:,} of {total:,} test images, errors first"
     if count == total:
         sample = f"All {total:,} test images"
     return ReportFigure(
-        figure=embedding_map(places, true, predicted, names),
+        figure=_draw_map(columns, names),
         name="map",
         title=f"Map of the test images by {layer}",
         caption=f"{sample}: images with similar outputs of {layer} are close to each other (PCA,"
@@ -302,3 +164,46 @@ def map_figure(
         alt=f"A map of {count:,} points of {len(np.unique(true))} classes, {wrong:,} of them"
         " marked as errors.",
     )
+
+
+def _draw_map(columns: Mapping[str, NDArray[Any]], names: Sequence[str]) -> Figure:
+    """Return points coloured by true class, with the name of each class at their median."""
+    x, y, true = columns["x"].astype(float), columns["y"].astype(float), columns["label"]
+    if not np.isfinite([x, y]).all():
+        return sentence("The outputs of the network are not finite: there is nothing to map.")
+    figure = plots(WIDTH)
+    (axes,) = figure.axes
+    axes.set(xticks=[], yticks=[], aspect="equal", adjustable="datalim")
+    colours, right = COLOURS[true.astype(int) % len(COLOURS)], true == columns["predicted"]
+    axes.scatter(x[right], y[right], s=7, c=colours[right], lw=0, label="right")
+    axes.scatter(
+        x[~right],
+        y[~right],
+        s=26,
+        c=colours[~right],
+        marker="X",
+        lw=0.6,
+        edgecolors="black",
+        label="wrong",
+    )
+    for c in np.unique(true):
+        axes.text(
+            np.median(x[true == c]),
+            np.median(y[true == c]),
+            shortened([names[c]], 200, LABEL)[0],
+            ha="center",
+            va="center",
+            fontsize=LABEL if len(names) <= 30 else SMALL,
+            bbox={
+                "boxstyle": "round,pad=0.15",
+                "fc": "white",
+                "ec": "0.6",
+                "lw": 0.6,
+                "alpha": 0.85,
+            },
+            parse_math=False,
+        )
+    for handle in legend_above(axes).legend_handles:
+        assert handle is not None
+        handle.set(facecolor=FRAME)
+    return figure

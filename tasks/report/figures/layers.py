@@ -1,312 +1,384 @@
-"""Figures of the layers: weights, outputs, and all outputs for one image."""
+"""Figures of the layers: how a convolution works, weights, and all outputs for one image."""
 
 from collections.abc import Sequence
-from math import ceil
+from math import ceil, sqrt
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.colors import Colormap, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from tasks.report.figures.canvas import (
     BLUE,
-    FRAME,
+    BYTES,
+    INK,
     LABEL,
     MARGIN,
     ORANGE,
     PALE,
+    SIGNS,
     SMALL,
-    TITLE,
     WIDTH,
     arrow,
-    colour_bar,
-    columns_of,
     draw_image,
-    from_zero,
-    largest,
+    enlarged,
+    frame,
+    image_grid,
     new_figure,
     rectangle,
-    scaled,
     scaled_axes,
     shortened,
-    text_height,
+    symmetric,
     text_width,
-    wrapped,
     write,
 )
-from tasks.report.figures.images import BYTES, GREYS, SHOWN_CLASSES, most_probable
 from tasks.report.figures.report_figure import Predictions, ReportFigure
 from tasks.words import percent
 
-
-def conv_weights(weights: NDArray[np.floating], channel: int, limit: float) -> Figure:
-    """Return the filters of a convolutional layer for one input channel.
-
-    Args:
-        weights: [height, width, input channels, filters].
-        channel: input channel, from 0.
-        limit: end of the colour scale from -limit (blue) over 0 (white) to limit (red);
-            `largest(weights)` gives all channels the same scale.
-    """
-    filters = np.moveaxis(weights[:, :, channel, :], -1, 0)
-    title = f"Filters for input channel {channel}"
-    return _tiles(filters, title, Normalize(-limit, limit), colormaps["seismic"], "Weight")
+PLACES = 4
+"""Number of places at which the filter is shown."""
+ARROW = 44
+"""Dots that an arrow takes with the air around it."""
+ALL_CLASSES, SOME_CLASSES = 30, 10
+"""Number of classes up to which each has a bar, and number of bars if there are more."""
 
 
-def output_grid(outputs: NDArray[np.floating], title: str) -> Figure:
-    """Return the outputs of a layer for one image, on one scale from white to black.
+def convolve(
+    pixels: NDArray[np.floating], weights: NDArray[np.floating], stride: int = 1
+) -> NDArray[np.float64]:
+    """Compute the sums of products of one filter at all its places, with "same" padding.
 
     Args:
-        outputs: [height, width, filters].
-        title: heading above the outputs.
+        pixels: [height, width].
+        weights: [size, size].
+        stride: from one place to the next.
+
+    Returns:
+        [height / stride, width / stride], rounded up; no bias is added.
     """
-    tiles = np.moveaxis(outputs, -1, 0)
-    return _tiles(tiles, title, from_zero(outputs), colormaps["binary"], "Output")
+    size = len(weights)
+    tops, lefts = (patch_starts(length, size, stride) for length in pixels.shape)
+    padded = np.pad(pixels.astype(np.float64), size)
+    patches = np.lib.stride_tricks.sliding_window_view(padded, (size, size))
+    chosen = patches[np.ix_(tops + size, lefts + size)]
+    sums: NDArray[np.float64] = np.einsum("yxij,ij->yx", chosen, weights.astype(np.float64))
+    return sums
 
 
-def _tiles(
-    tiles: NDArray[np.floating], title: str, norm: Normalize, colours: Colormap, unit: str
-) -> Figure:
-    """Return tiles [n, height, width] in a nearly square grid, with a colour bar."""
-    count, height, width = tiles.shape
-    columns = columns_of(count, height, width)
-    rows = ceil(count / columns)
-    gap = 10
-    scale = min(
-        240 / max(height, width),
-        (720 - (columns - 1) * gap) / columns / width,
-        (720 - (rows - 1) * gap) / rows / height,
+def patch_starts(length: int, size: int, stride: int) -> NDArray[np.intp]:
+    """Return the first row (or column) under the filter at each place; below 0 is padding."""
+    count = -(-length // stride)
+    before = max((count - 1) * stride + size - length, 0) // 2
+    return np.arange(count) * stride - before
+
+
+def telling_filter(pixels: NDArray[np.floating], weights: NDArray[np.floating], stride: int) -> int:
+    """Return the filter [size, size, 1, filters] whose sums differ most over an image."""
+    spreads = [convolve(pixels, w, stride).std() for w in np.moveaxis(weights[:, :, 0], -1, 0)]
+    return int(np.argmax(np.nan_to_num(spreads)))
+
+
+def telling_places(
+    pixels: NDArray[np.floating], sums: NDArray[np.floating], size: int, stride: int
+) -> list[tuple[int, int]]:
+    """Choose four places (row, column) of the output to look at, in reading order.
+
+    The largest sum, the smallest, the one nearest to zero among those with much ink under the
+    filter, and one with the least ink. Where there is room, the filter lies inside the image, and
+    its places do not overlap.
+    """
+    ink = convolve(pixels, np.ones((size, size)), stride)
+    rows, columns = (
+        (starts >= 0) & (starts + size <= length)
+        for length in pixels.shape
+        for starts in [patch_starts(length, size, stride)]
     )
-    width, height = scaled(height, width, max(2.0, scale) if scale >= 1 else scale)
-    across = columns * (width + gap) - gap
-    down = max(rows * (height + gap) - gap, 160)
+    inside = np.logical_and.outer(rows, columns)
+    allowed = np.flatnonzero(inside if inside.sum() >= PLACES else np.ones_like(inside))
+    values, ink = np.nan_to_num(sums.ravel()[allowed]), ink.ravel()[allowed]
+    some = ink[ink > 0]
+    much = ink >= (np.median(some) if some.size else 0)
+    wishes = [-values, values, np.where(much, np.abs(values), np.inf), ink]
+    at = np.stack(np.unravel_index(allowed, sums.shape), axis=1)
+    chosen: list[int] = []
+    for wish in wishes:
+        order = [int(k) for k in np.argsort(wish, kind="stable") if k not in chosen]
+        apart = (k for k in order if all(max(abs(at[k] - at[c])) >= size for c in chosen))
+        chosen.append(next(apart, order[0]))
+    return sorted((int(y), int(x)) for y, x in at[chosen])
 
-    title = wrapped(title, across + 200, TITLE)
-    top = MARGIN + text_height(title, TITLE)
-    figure = new_figure(MARGIN + across + 32 + 28 + 180, top + down + MARGIN)
-    write(figure, MARGIN, MARGIN, title, TITLE)
-    for i, tile in enumerate(tiles):
-        row, column = divmod(i, columns)
-        left, y = MARGIN + column * (width + gap), top + row * (height + gap)
-        draw_image(figure, tile, (left, y, width, height), norm, colours)
-    if not np.isfinite(tiles).all():
-        unit += " (green: not finite)"
-    bar = scaled_axes(figure, MARGIN + across + 32, top, 28, down)
-    colour_bar(bar, norm, colours, unit)
+
+def convolution(
+    data: Predictions, row: int, all_weights: NDArray[np.floating], stride: int
+) -> ReportFigure:
+    """Draw how a filter of conv1 works on a test image.
+
+    Args:
+        data: the test split.
+        row: row of the test image.
+        all_weights: weights of conv1, [size, size, 1, filters].
+        stride: stride of conv1, in pixels.
+    """
+    pixels = data.images[row] / 255
+    number = telling_filter(pixels, all_weights, stride)
+    return ReportFigure(
+        figure=draw_convolution(data.images[row], all_weights[:, :, 0, number], stride),
+        name=f"convolution-{row}",
+        title=f"How a convolution works: filter {number} of conv1 at four places",
+        caption=f"The filter lies over a patch of test image {row}: red weights are positive, blue"
+        " ones negative. The ink of each pixel times the weight on it, all added up, is one pixel"
+        " of the output, before the bias is added. The four numbers show where each sum stands"
+        " among the sums at all places.",
+        alt=f"Test image {row}, a {data.names[data.true[row]]}, four times, with the filter at"
+        " another place each time; below each the products and their sum, and at the bottom the"
+        " sums at all places.",
+    )
+
+
+def draw_convolution(
+    image: NDArray[np.uint8], weights: NDArray[np.floating], stride: int
+) -> Figure:
+    """Return a filter over four places of an image, the products, their sums, and all sums."""
+    pixels, size, gap, line = image / 255, len(weights), 32, 34
+    sums = convolve(pixels, weights, stride)
+    places = telling_places(pixels, sums, size, stride)
+    starts = [
+        [patch_starts(n, size, stride)[p] for p in at]
+        for n, at in zip(image.shape, zip(*places, strict=True), strict=True)
+    ]
+    padded = np.pad(pixels, size)
+    products = [
+        padded[top + size :, left + size :][:size, :size] * weights
+        for top, left in zip(*starts, strict=True)
+    ]
+    product_scale, sum_scale = symmetric(np.stack(products)), symmetric(sums)
+    cell = (WIDTH - 2 * MARGIN - (PLACES - 1) * gap) // PLACES
+    width, height = enlarged(image.shape, cell)
+    small = enlarged((size, size), 110)[0]
+    across, down = enlarged(sums.shape, 340)
+    second = MARGIN + height + ARROW
+    third = second + line + small + ARROW
+    last = third + 90 + ARROW + line
+    figure = new_figure(WIDTH, last + down + MARGIN)
+    for n, (place, top, left, product) in enumerate(zip(places, *starts, products, strict=True)):
+        middle = MARGIN + n * (cell + gap) + cell // 2
+        draw_patch(figure, image, weights, (top, left), (middle - width / 2, MARGIN, width, height))
+        arrow(figure, (middle, second - ARROW + 6), (middle, second - 6))
+        write(figure, middle, second, "Ink × weights", SMALL, align="center")
+        box = (middle - small / 2, second + line, small, small)
+        draw_image(figure, product, box, product_scale, SIGNS)
+        arrow(figure, (middle, third - ARROW + 6), (middle, third - 6))
+        value = float(sums[place])
+        draw_image(figure, np.array([[value]]), (middle - 25, third, 50, 50), sum_scale, SIGNS)
+        words = f"{n + 1}: {value:.2f}".replace("-", "\N{MINUS SIGN}")
+        write(figure, middle, third + 56, words, SMALL, align="center")
+        target = WIDTH / 2 + (n - (PLACES - 1) / 2) * across / (PLACES + 1)
+        arrow(figure, (middle, third + 90), (target, last - line - 4))
+    write(figure, WIDTH // 2, last - line, "The sums at all places", LABEL, align="center")
+    output = ((WIDTH - across) / 2, last, across, down)
+    draw_image(figure, sums, output, sum_scale, SIGNS)
+    for n, place in enumerate(places):
+        mark(figure, output, sums.shape, place, str(n + 1))
     return figure
 
 
-STEP = 96
-"""Dots between two rows of the flow, for the arrow and the next label."""
-
-
-def flow(
-    image: NDArray[np.uint8],
-    layers: Sequence[tuple[str, NDArray[np.floating]]],
-    probabilities: NDArray[np.floating],
-    true: int,
-    class_names: Sequence[str],
-) -> Figure:
-    """Return one image, the outputs of each layer and the probabilities, from top to bottom.
-
-    Args:
-        image: [height, width], from 0 (white) to 255 (black).
-        layers: name and outputs of each layer before the logits, in order: [height, width,
-            filters] or [neurons], each layer with a grey scale of its own.
-        probabilities: [classes], from 0 to 1.
-        true: true class, an index into `class_names`.
-        class_names: name of each class.
-    """
-    rows: list[tuple[str, Grid, Normalize]] = [
-        (f"Image, {image.shape[0]} × {image.shape[1]}", _maps(image[..., np.newaxis]), BYTES)
-    ]
-    for name, outputs in layers:
-        grid = _maps(outputs) if outputs.ndim == 3 else _neurons(outputs)
-        rows.append((_described(name, outputs, len(grid)), grid, from_zero(outputs)))
-    heights = [max(y + height for _, (_, y, _, height) in grid) for _, grid, _ in rows]
-    classes = _shown_classes(probabilities, true)
-    names = shortened([class_names[c] for c in classes], 160, SMALL)
-    figure = new_figure(
-        WIDTH, MARGIN + sum(heights) + (STEP + 32) * len(rows) + _bars_high(names) + MARGIN
-    )
-    top = MARGIN
-    for (label, grid, norm), high in zip(rows, heights, strict=True):
-        write(figure, WIDTH // 2, top, label, LABEL, align="center")
-        left = (WIDTH - max(x + width for _, (x, _, width, _) in grid)) // 2
-        for tile, (x, y, width, height) in grid:
-            draw_image(figure, tile, (left + x, top + 32 + y, width, height), norm, GREYS)
-        top += 32 + high
-        arrow(figure, (WIDTH / 2, top + 10), (WIDTH / 2, top + STEP - 10))
-        top += STEP
-    part = (
-        f" of the {len(classes)} most probable classes" if len(classes) < len(class_names) else ""
-    )
-    write(figure, WIDTH // 2, top, f"Probabilities{part}", LABEL, align="center")
-    shares = np.nan_to_num(probabilities[classes], nan=0.0)
-    _bars(figure, top + 32, shares, classes.index(true), names)
-    return figure
-
-
-Grid = list[tuple[NDArray[np.generic], tuple[int, int, int, int]]]
-"""Tiles, each with its box: left, top, width, height in dots."""
-
-
-def _maps(outputs: NDArray[np.generic]) -> Grid:
-    """Return the outputs of a convolutional layer [height, width, filters] in a few long rows.
-
-    Tiles are as large as the height of the rows allows. Tiles that do not fit are left out.
-    """
-    height, width, filters = outputs.shape
-    gap, across, down = 6, WIDTH - 2 * MARGIN, 190
-    largest_scale = 140 / max(height, width)
-    scales = [float(s) for s in range(int(largest_scale), 0, -1)] or [largest_scale]
-    for scale in scales:
-        w, h = scaled(height, width, scale)
-        columns = min(filters, (across + gap) // (w + gap))
-        rows = ceil(filters / columns)
-        if rows * (h + gap) - gap <= max(down, h):
-            break
-    rows = min(rows, max(1, (down + gap) // (h + gap)))
-    columns = ceil(filters / rows) if rows * columns >= filters else columns
-    return [
-        (outputs[..., i], (i % columns * (w + gap), i // columns * (h + gap), w, h))
-        for i in range(min(filters, rows * columns))
-    ]
-
-
-def _neurons(outputs: NDArray[np.floating]) -> Grid:
-    """Return the outputs of a dense layer [neurons] as one strip of squares."""
-    rows = ceil(len(outputs) / 64) if len(outputs) <= 256 else ceil(len(outputs) / 114)
-    columns = ceil(len(outputs) / rows)
-    cell = min(20, (WIDTH - 2 * MARGIN) // columns)
-    filler = np.zeros(rows * columns - len(outputs), outputs.dtype)
-    strip = np.concatenate([outputs, filler]).reshape(rows, columns)
-    return [(strip, (0, 0, columns * cell, rows * cell))]
-
-
-def _described(name: str, outputs: NDArray[np.floating], shown: int) -> str:
-    """Return the label of a layer in the flow."""
-    if outputs.ndim == 1:
-        return f"{name}: {len(outputs)} neurons"
-    height, width, filters = outputs.shape
-    part = f"the first {shown} of " if shown < filters else ""
-    return f"{name}: {part}{filters} outputs of {height} × {width}"
-
-
-BARS = 130
-"""Height in dots of the bar of probability 1."""
-ALL_CLASSES = 30
-"""Maximum number of classes for which every class has a bar."""
-
-
-def _shown_classes(probabilities: NDArray[np.floating], true: int) -> list[int]:
-    """Return the classes that have a bar in the flow."""
-    classes = len(probabilities)
-    return most_probable(probabilities, true, classes if classes <= ALL_CLASSES else SHOWN_CLASSES)
-
-
-def _slot(names: Sequence[str]) -> int:
-    """Return the distance between two bars in dots."""
-    return min(90, (WIDTH - 2 * MARGIN) // len(names))
-
-
-def _turned(names: Sequence[str]) -> bool:
-    """Return whether names are rotated because they do not fit side by side."""
-    return max(text_width(name, SMALL) for name in names) > _slot(names) - 4
-
-
-def _bars_high(names: Sequence[str]) -> int:
-    """Return the height of the bars with their labels in dots."""
-    below = max(text_width(name, SMALL) for name in names) if _turned(names) else 24
-    return 32 + 30 + BARS + 8 + below
-
-
-def _bars(
+def draw_patch(
     figure: Figure,
-    top: int,
-    shares: NDArray[np.floating],
-    true: int,
-    names: Sequence[str],
+    image: NDArray[np.uint8],
+    weights: NDArray[np.floating],
+    start: tuple[int, int],
+    box: tuple[float, float, float, float],
 ) -> None:
-    """Draw a bar for each class: blue for the true one, orange for a wrong prediction."""
-    slot = _slot(names)
-    left, foot = (WIDTH - slot * len(names)) // 2, top + 30 + BARS
-    best = int(shares.argmax())
-    rectangle(figure, (left, foot, slot * len(names), 1), fill=FRAME)
-    for c, (name, share) in enumerate(zip(names, shares, strict=True)):
-        middle, high = left + (c + 0.5) * slot, max(1.0, BARS * float(share))
-        colour = BLUE if c == true else ORANGE if c == best else PALE
-        rectangle(figure, (middle - 0.35 * slot, foot - high, 0.7 * slot, high), fill=colour)
-        if share >= 0.005 and (slot >= 64 or c == best):
-            write(figure, middle, foot - high - 26, percent(share, 0), SMALL, align="center")
-        rotation = 90 if _turned(names) else 0
-        write(figure, middle, foot + 8, name, SMALL, align="center", rotation=rotation)
+    """Draw an image with a filter over it; what of the filter lies outside is not drawn.
+
+    Args:
+        figure: with a sheet.
+        image: [height, width].
+        weights: [size, size].
+        start: row and column of the image under the filter's first weight.
+        box: of the image.
+    """
+    left, top, width, height = box
+    draw_image(figure, image, box)
+    rows, columns = (
+        np.arange(max(first, 0), min(first + len(weights), length))
+        for first, length in zip(start, image.shape, strict=True)
+    )
+    across, down = width / image.shape[1], height / image.shape[0]
+    part = weights[np.ix_(rows - start[0], columns - start[1])]
+    over = (
+        left + columns[0] * across,
+        top + rows[0] * down,
+        len(columns) * across,
+        len(rows) * down,
+    )
+    draw_image(figure, part, over, symmetric(weights), SIGNS)
+    rectangle(figure, over, edge=INK)
 
 
-def weights_figure(layer: str, weights: NDArray[np.floating], channel: int) -> ReportFigure:
-    """Return the filters of a convolutional layer for one input channel.
+def mark(
+    figure: Figure,
+    box: tuple[float, float, float, float],
+    shape: tuple[int, ...],
+    at: tuple[int, int],
+    number: str,
+) -> None:
+    """Draw a frame around a pixel of an image on the sheet, and its number beside it."""
+    left, top, width, height = box
+    across, down = width / shape[1], height / shape[0]
+    x, y = left + at[1] * across, top + at[0] * down
+    for grow, colour in ((3, "white"), (1, INK)):
+        rectangle(figure, (x - grow, y - grow, across + 2 * grow, down + 2 * grow), edge=colour)
+    beside = x + across + 14 if at[1] < shape[1] / 2 else x - 14
+    rectangle(figure, (beside - 9, y + down / 2 - 12, 18, 24), fill="white")
+    write(figure, beside, y + down / 2, number, SMALL, align="center", vertical="center")
+
+
+def weights(layer: str, values: NDArray[np.floating], channel: int) -> ReportFigure:
+    """Draw the filters of a convolutional layer for one input channel.
 
     Args:
         layer: name of the layer.
-        weights: [height, width, input channels, filters].
+        values: [height, width, input channels, filters].
         channel: input channel, from 0.
     """
-    height, width, channels, filters = weights.shape
-    limit = largest(weights)
+    height, width, channels, filters = values.shape
+    scale = symmetric(values)
     where = "" if channels == 1 else f" for input channel {channel}"
+    tiles = np.moveaxis(values[:, :, channel, :], -1, 0)
     return ReportFigure(
-        figure=conv_weights(weights, channel, limit),
+        figure=image_grid(
+            tiles,
+            columns=columns_for(filters),
+            width=NARROW,
+            norm=scale,
+            colours=SIGNS,
+            scale="Weight",
+        ),
         name=f"{layer}-weights-{channel}",
         title=f"Filters of {layer}{where}",
         caption=f"The {filters} filters{where}: red is positive, blue negative, one scale for all"
         f" filters of {layer}.",
-        alt=f"{filters} filters of {height} × {width} weights between -{limit:.2f} and"
-        f" {limit:.2f}.",
+        alt=f"{filters} filters of {height} × {width} weights between -{scale.vmax:.2f} and"
+        f" {scale.vmax:.2f}.",
     )
 
 
-def outputs_figure(
-    data: Predictions, row: int, layer: str, output: NDArray[np.floating]
-) -> ReportFigure:
-    """Return the outputs of a convolutional layer for one test image.
-
-    Args:
-        data: test split with its predictions.
-        row: row of the image.
-        layer: name of the layer.
-        output: [height, width, filters].
-    """
-    height, width, filters = output.shape
-    return ReportFigure(
-        figure=output_grid(output, f"Output of {layer} for test image {row}"),
-        name=f"{layer}-outputs-{row}",
-        title=f"Outputs of {layer} for test image {row}",
-        caption=f"{filters} outputs of {height} × {width} pixels; darker is larger.",
-        alt=f"{filters} small images, the output of each filter of {layer} for a"
-        f" {data.names[data.true[row]]}.",
-    )
+NARROW = 720
+"""Width in dots of a figure of filters."""
 
 
-def flow_figure(
+def columns_for(count: int) -> int:
+    """Return the number of columns of a square of tiles."""
+    return max(3, ceil(sqrt(count)))
+
+
+def flow(
     data: Predictions, row: int, outputs: Sequence[tuple[str, NDArray[np.floating]]]
 ) -> ReportFigure:
-    """Return the outputs of all layers for one test image.
+    """Draw one test image, the outputs of each layer and the probabilities, from top to bottom.
 
     Args:
-        data: test split with its predictions.
+        data: the test split with its predictions.
         row: row of the image.
-        outputs: name and output of each layer, in order; the last one's are the logits, which the
-            probabilities replace.
+        outputs: name and output of each layer, [height, width, filters] or [neurons]; the last
+            one's are the logits, which the probabilities replace.
     """
     hidden = outputs[:-1]
     true, predicted = data.names[data.true[row]], data.names[data.predicted[row]]
     return ReportFigure(
-        figure=flow(data.images[row], hidden, data.probabilities[row], data.true[row], data.names),
+        figure=draw_flow(data, row, hidden),
         name=f"flow-{row}",
-        title=f"Test image {row} in all layers",
+        title=f"Test image {row}, a {true}, in all layers",
         caption="From top to bottom: the image, the outputs of each layer (darker is larger, each"
         " layer on its own scale), and the probability of each class, blue for the true one.",
         alt=f"Test image {row}, a {true}, goes through {', '.join(name for name, _ in hidden)}"
-        f" and is taken for a {predicted} with {percent(data.probabilities[row].max(), 1)}.",
+        f" and is taken for a {predicted} with {percent(float(data.probabilities[row].max()), 1)}.",
     )
+
+
+def draw_flow(
+    data: Predictions, row: int, layers: Sequence[tuple[str, NDArray[np.floating]]]
+) -> Figure:
+    """Return the figure of `flow`."""
+    image = data.images[row]
+    bands = [(f"Test image {row}", image[np.newaxis], BYTES)]
+    for name, outputs in layers:
+        bands.append((*described(name, outputs), from_zero(outputs)))
+    grids = [placed(tiles) for _, tiles, _ in bands]
+    names, probabilities, colours = bars_of(data, row)
+    below = max(text_width(name, SMALL) for name in names)
+    tall = round(sum(grid[-1][1] + grid[-1][3] for grid in grids))
+    figure = new_figure(WIDTH, tall + len(bands) * (34 + ARROW) + 230 + below + 2 * MARGIN)
+    top = MARGIN
+    for (label, tiles, norm), grid in zip(bands, grids, strict=True):
+        write(figure, WIDTH // 2, top, label, LABEL, align="center")
+        for tile, (x, y, width, height) in zip(tiles, grid, strict=False):
+            draw_image(figure, tile, (x, top + 34 + y, width, height), norm)
+        top += 34 + round(grid[-1][1] + grid[-1][3]) + ARROW
+        arrow(figure, (WIDTH / 2, top - ARROW + 6), (WIDTH / 2, top - 6))
+    write(figure, WIDTH // 2, top, "Probabilities", LABEL, align="center")
+    axes = scaled_axes(figure, 80, top + 50, WIDTH - 160, 150)
+    bars = axes.bar(range(len(names)), probabilities, color=colours)
+    axes.bar_label(
+        bars, [percent(p, 0) if p >= 0.005 else "" for p in probabilities], fontsize=SMALL
+    )
+    turned = below > (WIDTH - 160) / len(names) - 8
+    axes.set_xticks(range(len(names)), names, rotation=90 if turned else 0, parse_math=False)
+    axes.set(yticks=[], ylim=(0, 1.2))
+    axes.tick_params(length=0, labelsize=SMALL, labelcolor=INK)
+    frame(axes)
+    for side in ("top", "left", "right"):
+        axes.spines[side].set_visible(False)
+    return figure
+
+
+def described(name: str, outputs: NDArray[np.floating]) -> tuple[str, NDArray[np.floating]]:
+    """Return the label of a layer's outputs, and their tiles [n, height, width]."""
+    if outputs.ndim == 1:
+        rows = ceil(len(outputs) / 64)
+        strip = np.zeros(rows * ceil(len(outputs) / rows), outputs.dtype)
+        strip[: len(outputs)] = outputs
+        return f"{name}: {len(outputs)} neurons", strip.reshape(1, rows, -1)
+    height, width, filters = outputs.shape
+    shown = min(filters, MOST_TILES)
+    part = f"the first {shown} of " if shown < filters else ""
+    label = f"{name}: {part}{filters} outputs of {height} × {width}"
+    return label, np.moveaxis(outputs, -1, 0)[:shown]
+
+
+ROW_OF_TILES, MOST_TILES = 18, 54
+"""Maximum number of a layer's outputs in a row, and in all."""
+
+
+def placed(tiles: NDArray[np.generic]) -> list[tuple[float, float, int, int]]:
+    """Return a box for each tile [n, height, width], in rows in the middle of the sheet."""
+    count, gap = len(tiles), 8
+    columns = ceil(count / ceil(count / ROW_OF_TILES))
+    room = (WIDTH - 2 * MARGIN - (columns - 1) * gap) / columns
+    is_strip = count == 1 and tiles.shape[2] > 2 * tiles.shape[1]
+    width, height = enlarged(tiles.shape[1:], room if is_strip else min(room, 140))
+    left = (WIDTH - columns * (width + gap) + gap) / 2
+    return [
+        (left + i % columns * (width + gap), i // columns * (height + gap), width, height)
+        for i in range(count)
+    ]
+
+
+def bars_of(data: Predictions, row: int) -> tuple[list[str], NDArray[np.floating], list[str]]:
+    """Return name, probability and colour of each bar: of all classes, or the most probable."""
+    probabilities, true = np.nan_to_num(data.probabilities[row]), int(data.true[row])
+    classes = list(range(len(probabilities)))
+    if len(classes) > ALL_CLASSES:
+        first = np.argsort(-probabilities, kind="stable")[:SOME_CLASSES].tolist()
+        classes = first if true in first else [*first[:-1], true]
+    best = int(probabilities.argmax())
+    colours = [BLUE if c == true else ORANGE if c == best else PALE for c in classes]
+    return shortened([data.names[c] for c in classes], 160, SMALL), probabilities[classes], colours
+
+
+def from_zero(values: NDArray[np.floating]) -> Normalize:
+    """Return a scale from zero, or the smallest negative value, to the largest finite value."""
+    finite = values[np.isfinite(values)]
+    low, high = float(finite.min(initial=0.0)), float(finite.max(initial=0.0))
+    return Normalize(low, high if high > low else low + 1)

@@ -1,4 +1,4 @@
-"""The live network as parts of the report page: its section, script, style and their digests.
+"""Script and style of the live network, and the policy of a page that holds nothing else.
 
 The script stands in the page itself, so that the page is one file that opens from disk. Its
 modules are joined into one, since modules inside a page cannot import each other.
@@ -8,60 +8,12 @@ import hashlib
 import re
 from base64 import b64encode
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 HERE = Path(__file__).parent
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w-]+\.js)";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:async )?function |const |class )", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Parts of the live network for the report page."""
-
-    section: str
-    """HTML, with the payload in it."""
-    style: str
-    """All text of a `<style>` element."""
-    script: str
-    """All text of a `<script type="module">` element after the section; empty if there is no
-    live network."""
-
-
-def live_parts(payload: str | None, reason: str, height: int, width: int) -> Parts:
-    """Return the live network as parts of the page.
-
-    Args:
-        payload: what the script reads, as from `pack`; None if there is none.
-        reason: why there is none, a whole sentence.
-        height: of the images, in pixels.
-        width: of the images, in pixels.
-    """
-    return Parts(
-        section(payload, reason, height, width), style(), "" if payload is None else script()
-    )
-
-
-def section(payload: str | None, reason: str, height: int, width: int) -> str:
-    """Return the section of the page as HTML; see `live_parts`."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=lambda _: payload is None,  # the payload has no `<`
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("section.html.j2").render(
-        payload=payload,
-        reason=reason if payload is None else "",
-        height=height,
-        width=width,
-        box=max(1, round(min(height, width) * 20 / 28)),  # BOX in mnist-form.js
-    )
 
 
 @cache
@@ -109,15 +61,9 @@ def content_security_policy(styles: Iterable[str], scripts: Iterable[str]) -> st
         styles: all text between the tags of each `<style>`, to the last line break.
         scripts: the same of each `<script>`.
     """
-    return "; ".join(
-        [
-            "default-src 'none'",
-            "img-src data:",
-            f"style-src {allowed(styles)}",
-            f"script-src {allowed(scripts)}",
-            "base-uri 'none'",
-            "form-action 'none'",
-        ]
+    return (
+        f"default-src 'none'; img-src data:; style-src {allowed(styles)};"
+        f" script-src {allowed(scripts)}; base-uri 'none'; form-action 'none'"
     )
 
 

@@ -1,8 +1,8 @@
 // Live network: connects the parts of the page.
 
+import { answerTo } from "./answer.js";
 import { makeExplorer } from "./explorer.js";
 import { asDrawn, inMnistForm } from "./mnist-form.js";
-import { forward, pixelsFor, softmax } from "./network.js";
 import { find, percent } from "./page-parts.js";
 import { paletteOf } from "./paint.js";
 import { readPayload } from "./payload.js";
@@ -12,13 +12,16 @@ import { makeView } from "./view.js";
 
 /** Milliseconds without a change before the prediction is announced to screen readers. */
 const QUIET = 700;
+const FITTED =
+  "Your drawing in the form of MNIST's digits, as the training images have it: in a box of 20 × 20" +
+  " pixels, strokes of usual width, the centre of mass in the middle.";
 
 /** @param {import("./payload.js").Payload} payload */
 function start(payload) {
-  const { network, names, shape, images, rows, labels } = payload;
+  const { network, names, shape, images, rows, labels, fits } = payload;
   const app = find("live-app", HTMLElement);
   const input = find("live-input", HTMLElement);
-  const form = find("live-form", HTMLInputElement);
+  const formNote = find("live-form-note", HTMLElement);
   const source = find("live-source", HTMLElement);
   const spoken = find("live-spoken", HTMLElement);
   const narrow = window.matchMedia("(max-width: 60rem)");
@@ -70,17 +73,18 @@ function start(payload) {
 
   function update() {
     const ink = surface.read();
-    pixels = (form.checked ? inMnistForm : asDrawn)(ink, shape.height, shape.width);
-    const probabilities = softmax(forward(network, pixels));
-    const winner = probabilities.indexOf(Math.max(...probabilities));
-    const best = winner < 0 ? 0 : winner;
-    const label = image === null ? null : labels[image];
-    const speaking = pixelsFor(network, pixels, best);
-    view.render({ pixels, probabilities, winner: best, pixelsFor: speaking, label }, palette);
+    // The data set's own images have its form already.
+    const fitted = fits && image === null;
+    pixels = (fitted ? inMnistForm : asDrawn)(ink, shape.height, shape.width);
+    formNote.textContent = fitted ? FITTED : `${shape.height} × ${shape.width} numbers from 0 to 1.`;
+    const answer = answerTo(payload, pixels);
+    view.render({ ...answer, pixels, label: image === null ? null : labels[image] }, palette);
     showReason();
     clearTimeout(quiet);
     quiet = window.setTimeout(() => {
-      spoken.textContent = `${source.textContent}: ${names[best]}, ${percent(probabilities[best])}`;
+      const { mark, winner, probabilities } = answer;
+      const words = mark || `${names[winner]}, ${percent(probabilities[winner])}`;
+      spoken.textContent = `${source.textContent}: ${words}`;
     }, QUIET);
   }
 
@@ -103,7 +107,6 @@ function start(payload) {
   /** @param {number} chosen index of an image */
   function showImage(chosen) {
     image = chosen;
-    form.checked = false; // the data set's images have their form
     surface.show(images[chosen]);
     source.textContent = imageName(chosen);
     explorer.mark(chosen);
@@ -112,7 +115,6 @@ function start(payload) {
 
   function clear() {
     image = null;
-    form.checked = true;
     surface.clear();
     source.textContent = "Your drawing";
     explorer.mark(null);
@@ -120,7 +122,6 @@ function start(payload) {
   }
 
   find("live-clear", HTMLButtonElement).addEventListener("click", clear);
-  form.addEventListener("change", later);
   for (const tool of document.querySelectorAll("input[name=live-tool]")) {
     tool.addEventListener("change", () => {
       surface.erasing = find("live-erase", HTMLInputElement).checked;
@@ -136,6 +137,7 @@ function start(payload) {
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
 
   app.hidden = false;
+  find("live-explorer", HTMLElement).hidden = false;
   find("live-off", HTMLElement).hidden = true;
   recolour();
   if (images.length > 0) showImage(0);

@@ -1,4 +1,4 @@
-// The network's forward pass, and the gradient of a logit by the pixels. Pure functions, without the page.
+// The network's forward pass. Pure functions, without the page.
 //
 // Arrays are Float32Array in the order of Keras: [height, width, channels], and
 // [height, width, inputs, filters] for the weights of a convolution.
@@ -23,8 +23,6 @@
  * @property {Float32Array} weights of a convolution or dense layer; else empty
  * @property {Float32Array} bias zeros where there is none
  * @property {(input: Float32Array) => Float32Array} forward
- * @property {(gradient: Float32Array) => Float32Array} backward from the gradient by the output
- *   to the gradient by the input, at the input of the latest `forward`
  */
 
 /**
@@ -33,8 +31,7 @@
  * @typedef {{name: string, steps: Step[], shape: Shape}} Layer
  */
 
-/** @typedef {{image: Shape, steps: Step[], layers: Layer[], logits: number}} Network
- *  `logits` is the index of the step that computes them. */
+/** @typedef {{image: Shape, steps: Step[], layers: Layer[]}} Network */
 
 /** @param {Shape} shape */
 export const sizeOf = (shape) => shape.height * shape.width * shape.channels;
@@ -56,12 +53,10 @@ export function makeNetwork(image, facts, weights) {
   /** @type {Layer[]} */
   const layers = [];
   let shape = image;
-  let logits = -1;
   for (const fact of facts) {
     const step = makeStep(fact, shape, take);
     shape = step.shape;
     if (fact.step === "convolution" || fact.step === "dense") {
-      logits = steps.length;
       layers.push({ name: fact.layer, steps: [], shape });
     }
     const layer = layers[layers.length - 1];
@@ -70,7 +65,7 @@ export function makeNetwork(image, facts, weights) {
     steps.push(step);
   }
   if (used !== weights.length) throw new Error(`${weights.length} weights, ${used} used`);
-  return { image, steps, layers, logits };
+  return { image, steps, layers };
 }
 
 /**
@@ -93,23 +88,6 @@ export function softmax(logits) {
   const powers = Array.from(logits, (logit) => Math.exp(logit - most));
   const sum = powers.reduce((a, b) => a + b, 0);
   return powers.map((power) => power / sum);
-}
-
-/**
-* Return the contribution of each pixel to a logit, to first order: gradient times input.
- *
- * @param {Network} network after `forward`
- * @param {Float32Array} image the same as there
- * @param {number} wanted the class
- * @returns {Float32Array} one value for each pixel
- */
-export function pixelsFor(network, image, wanted) {
-  const steps = network.steps.slice(0, network.logits + 1);
-  /** @type {Float32Array} */
-  let gradient = new Float32Array(sizeOf(steps[network.logits].shape));
-  gradient[wanted] = 1;
-  for (const step of steps.reverse()) gradient = step.backward(gradient);
-  return gradient.map((value, i) => value * image[i]);
 }
 
 /**
@@ -201,15 +179,11 @@ function convolution(facts, input, take) {
   };
   const weights = take(size * size * channels * filters);
   const bias = facts.bias ? take(filters) : new Float32Array(filters);
-  const turned = swapped(weights, size * size, channels, filters);
   const top = paddingBefore(height, size, stride);
   const left = paddingBefore(width, size, stride);
   const output = new Float32Array(sizeOf(shape));
-  const gradients = new Float32Array(sizeOf(input));
   const terms = makeTerms(size * size * channels);
-  const termsBack = makeTerms(size * size * filters);
   const sums = new Float64Array(filters);
-  const sumsBack = new Float64Array(channels);
 
   return {
     facts,
@@ -239,28 +213,6 @@ function convolution(facts, input, take) {
       }
       return output;
     },
-    backward(gradient) {
-      for (let y = 0, at = 0; y < height; y++) {
-        for (let x = 0; x < width; x++, at += channels) {
-          sumsBack.fill(0);
-          termsBack.count = 0;
-          for (let row = 0; row < size; row++) {
-            const to = (y + top - row) / stride;
-            if (to < 0 || to >= shape.height || to !== Math.floor(to)) continue;
-            for (let column = 0; column < size; column++) {
-              const target = (x + left - column) / stride;
-              if (target < 0 || target >= shape.width || target !== Math.floor(target)) continue;
-              const place = (row * size + column) * channels * filters;
-              const source = (to * shape.width + target) * filters;
-              gather(gradient, source, filters, place, channels, termsBack);
-            }
-          }
-          addProducts(sumsBack, termsBack, turned);
-          gradients.set(sumsBack, at);
-        }
-      }
-      return gradients;
-    },
   };
 }
 
@@ -288,23 +240,6 @@ function gather(values, from, count, place, apart, terms) {
 }
 
 /**
- * [n, rows, columns] as [n, columns, rows].
- *
- * @param {Float32Array} matrices
- * @param {number} n
- * @param {number} rows
- * @param {number} columns
- */
-function swapped(matrices, n, rows, columns) {
-  const result = new Float32Array(matrices.length);
-  for (let k = 0, at = 0; k < n * rows; k++) {
-    const start = Math.floor(k / rows) * rows * columns + (k % rows);
-    for (let j = 0; j < columns; j++) result[start + j * rows] = matrices[at++];
-  }
-  return result;
-}
-
-/**
  * @param {DenseStep} facts
  * @param {Shape} input taken as one row
  * @param {(count: number) => Float32Array} take
@@ -317,7 +252,6 @@ function dense(facts, input, take) {
   const weights = take(inputs * neurons);
   const bias = facts.bias ? take(neurons) : new Float32Array(neurons);
   const output = new Float32Array(neurons);
-  const gradients = new Float32Array(inputs);
   const terms = makeTerms(inputs);
   const sums = new Float64Array(neurons);
   return {
@@ -335,14 +269,6 @@ function dense(facts, input, take) {
       output.set(sums);
       return output;
     },
-    backward(gradient) {
-      for (let i = 0, at = 0; i < inputs; i++) {
-        let sum = 0;
-        for (let j = 0; j < neurons; j++) sum += gradient[j] * weights[at++];
-        gradients[i] = sum;
-      }
-      return gradients;
-    },
   };
 }
 
@@ -357,8 +283,6 @@ function pooling(facts, input) {
   const channels = input.channels;
   const shape = { height: input.height >> 1, width: input.width >> 1, channels };
   const output = new Float32Array(sizeOf(shape));
-  const gradients = new Float32Array(sizeOf(input));
-  const largest = new Int32Array(output.length);
   const largestOnly = facts.kind === "max";
   const row = input.width * channels;
 
@@ -385,27 +309,12 @@ function pooling(facts, input) {
           let best = values[b] > values[a] ? b : a;
           if (values[c] > values[best]) best = c;
           if (values[d] > values[best]) best = d;
-          largest[at] = best;
           output[at] = values[best];
         } else {
           output[at] = (values[a] + values[b] + values[c] + values[d]) / 4;
         }
       }
       return output;
-    },
-    backward(gradient) {
-      gradients.fill(0);
-      for (let at = 0; at < output.length; at++) {
-        if (largestOnly) {
-          gradients[largest[at]] += gradient[at];
-        } else {
-          const a = firstOf(at);
-          for (const i of [a, a + channels, a + row, a + row + channels]) {
-            gradients[i] = gradient[at] / 4;
-          }
-        }
-      }
-      return gradients;
     },
   };
 }
@@ -423,7 +332,6 @@ function scaling(facts, input, take) {
   const weights = take(channels);
   const bias = take(channels);
   const output = new Float32Array(sizeOf(input));
-  const gradients = new Float32Array(output.length);
   return {
     facts,
     input,
@@ -437,35 +345,14 @@ function scaling(facts, input, take) {
       }
       return output;
     },
-    backward(gradient) {
-      for (let i = 0; i < output.length; ) {
-        for (let c = 0; c < channels; c++, i++) gradients[i] = gradient[i] * weights[c];
-      }
-      return gradients;
-    },
   };
 }
 
-/** Each activation, and its slope from its value. */
+/** @type {Record<string, (x: number) => number>} */
 const ACTIVATIONS = {
-  relu: {
-    /** @param {number} x */
-    value: (x) => (x < 0 ? 0 : x),
-    /** @param {number} y */
-    slope: (y) => (y > 0 ? 1 : 0),
-  },
-  sigmoid: {
-    /** @param {number} x */
-    value: (x) => 1 / (1 + Math.exp(-x)),
-    /** @param {number} y */
-    slope: (y) => y * (1 - y),
-  },
-  tanh: {
-    /** @param {number} x */
-    value: (x) => Math.tanh(x),
-    /** @param {number} y */
-    slope: (y) => 1 - y * y,
-  },
+  relu: (x) => (x < 0 ? 0 : x),
+  sigmoid: (x) => 1 / (1 + Math.exp(-x)),
+  tanh: Math.tanh,
 };
 
 /**
@@ -474,9 +361,8 @@ const ACTIVATIONS = {
  * @returns {Step}
  */
 function activation(facts, input) {
-  const { value, slope } = ACTIVATIONS[facts.kind];
+  const value = ACTIVATIONS[facts.kind];
   const output = new Float32Array(sizeOf(input));
-  const gradients = new Float32Array(output.length);
   return {
     facts,
     input,
@@ -487,10 +373,6 @@ function activation(facts, input) {
     forward(values) {
       for (let i = 0; i < output.length; i++) output[i] = value(values[i]);
       return output;
-    },
-    backward(gradient) {
-      for (let i = 0; i < output.length; i++) gradients[i] = gradient[i] * slope(output[i]);
-      return gradients;
     },
   };
 }

@@ -112,23 +112,6 @@ export function paintInk(context, values, palette) {
 }
 
 /**
- * Paint signed values, red above zero and blue below, over faint ink.
- *
- * @param {CanvasRenderingContext2D} context of a canvas of one pixel for each
- * @param {ArrayLike<number>} values
- * @param {ArrayLike<number>} ink from 0 to 1
- * @param {Palette} palette
- */
-export function paintSigns(context, values, ink, palette) {
-  const limit = largest(values);
-  paint(context, values.length, (i) => {
-    const share = Math.sqrt(Math.abs(values[i]) / limit);
-    if (!(share > 0.15)) return [palette.ink, 0.15 * ink[i]];
-    return [values[i] > 0 ? palette.plus : palette.minus, share];
-  });
-}
-
-/**
  * @param {CanvasRenderingContext2D} context
  * @param {number} count
  * @param {(i: number) => [Colour, number]} colourOf pixel i, and how much of it, from 0 to 1

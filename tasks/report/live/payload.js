@@ -17,6 +17,10 @@ import { makeNetwork, sizeOf } from "./network.js";
  * @property {number[]} predicted
  * @property {Groups} groups
  * @property {number[][]} confusion rows true, columns predicted
+ * @property {boolean} fits whether the images have the form of MNIST's digits
+ * @property {number} temperature that logits are divided by
+ * @property {string} familiar base64 of int8 [n, neurons], features of training images; or empty
+ * @property {number} limit largest distance of a familiar image
  */
 
 /** @param {string} text JSON as payload.py writes it */
@@ -33,6 +37,7 @@ export function readPayload(text) {
       facts.steps,
       new Float32Array(bytesOf(facts.weights).buffer),
     ),
+    familiar: new Int8Array(bytesOf(facts.familiar).buffer),
     images: facts.rows.map((_, i) => pixels.subarray(i * size, (i + 1) * size)),
   };
 }

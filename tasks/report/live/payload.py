@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.data.mnist_form import has_mnist_form
 from tasks.records import Shape
 from tasks.report.live.steps import Step, count_weights, network_steps
 from tasks.settings import NetworkSettings
@@ -133,6 +134,9 @@ def pack(
         )
     steps = network_steps(settings, shape)
     place = {row: i for i, row in enumerate(rows)}
+    fits = (
+        bool(has_mnist_form(images[: groups.first[-1] + 1]).mean() > 0.9) if groups.first else False
+    )
     confusion = np.zeros((shape.classes, shape.classes), int)
     np.add.at(confusion, (true, predicted), 1)
     facts = {
@@ -150,6 +154,10 @@ def pack(
             "leastCertain": [place[row] for row in groups.least_certain],
         },
         "confusion": confusion.tolist(),
+        "fits": fits,
+        "temperature": 1.0,
+        "familiar": "",
+        "limit": 2.0,
     }
     # A `<` could end the script element around the text.
     return Payload(json.dumps(facts, separators=(",", ":")).replace("<", "\\u003c"))

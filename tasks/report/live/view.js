@@ -2,7 +2,7 @@
 
 import { lastOutput } from "./explain.js";
 import { counted, find, make, percent } from "./page-parts.js";
-import { contextOf, paintChannels, paintInk, paintSigns, tilesOf } from "./paint.js";
+import { contextOf, paintChannels, paintInk, tilesOf } from "./paint.js";
 
 /** @typedef {import("./network.js").Layer} Layer */
 /** @typedef {{layer: number, channel: number, y: number, x: number}} Place of one output */
@@ -12,7 +12,7 @@ import { contextOf, paintChannels, paintInk, paintSigns, tilesOf } from "./paint
  * @property {Float32Array} pixels that the network was given
  * @property {number[]} probabilities
  * @property {number} winner
- * @property {Float32Array} pixelsFor what each pixel adds to the winner's logit
+ * @property {string} mark why there is no answer; empty if there is one
  * @property {number | null} label the true class, if it is known
  */
 
@@ -27,7 +27,6 @@ const BARS = 10;
  */
 export function makeView({ network, names, shape }, pointed) {
   const seen = fieldCanvas("live-seen", shape);
-  const speaks = fieldCanvas("live-speaks", shape);
   // The last layer's outputs are the logits; the probabilities say the same.
   const shown = network.layers.slice(0, -1);
   const figures = shown.map((layer, i) => layerFigure(layer, i, pointed));
@@ -36,8 +35,6 @@ export function makeView({ network, names, shape }, pointed) {
   find("live-bars", HTMLElement).append(...bars.map((bar) => bar.element));
   const winner = find("live-winner", HTMLElement);
   const sure = find("live-sure", HTMLElement);
-  const legend = find("live-speaks-note", HTMLElement);
-
   const patch = find("live-patch", HTMLElement);
 
   return {
@@ -65,17 +62,15 @@ export function makeView({ network, names, shape }, pointed) {
     render(state, palette) {
       const { probabilities, pixels } = state;
       paintInk(seen, pixels, palette);
-      paintSigns(speaks, state.pixelsFor, pixels, palette);
       figures.forEach(({ context }, i) => {
         paintChannels(context, lastOutput(shown[i]), shown[i].shape, palette);
       });
-      winner.textContent = names[state.winner];
-      sure.textContent = percent(probabilities[state.winner]);
-      legend.textContent = `Red ink speaks for ${names[state.winner]}, blue ink against it.`;
+      winner.textContent = state.mark || names[state.winner];
+      sure.textContent = state.mark ? "" : percent(probabilities[state.winner]);
       shownClasses(probabilities).forEach((c, i) => {
         const role = c === state.label ? "true" : c === state.winner ? "predicted" : "other";
         setBar(bars[i], names[c], probabilities[c], state.label === null ? "other" : role);
-        bars[i].element.classList.toggle("live-best", c === state.winner);
+        bars[i].element.classList.toggle("live-best", !state.mark && c === state.winner);
       });
     },
   };

@@ -31,13 +31,6 @@ def test_script_that_cannot_be_joined_is_refused(
         assemble.joined("odd.js", [])
 
 
-def test_section_has_no_inline_styles_or_handlers() -> None:
-    html = assemble.section("{}", "", 28, 28)
-    tags = re.findall(r"<[a-z][^>]*>", html)
-    assert not [tag for tag in tags if re.search(r"\s(style|on\w+)=", tag)]
-    assert "url(" not in assemble.style() and "@import" not in assemble.style()
-
-
 def test_content_security_policy_lists_a_digest_for_each_text() -> None:
     policy = assemble.content_security_policy(["", "a"], ["b"])
     empty = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
