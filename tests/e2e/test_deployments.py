@@ -132,53 +132,6 @@ def test_next_run_is_scheduled_for_monday_morning(site: Site, worker: Process) -
     assert datetime.timedelta(0) < away <= datetime.timedelta(days=7, hours=1)
 
 
-def deployed(site: Site) -> dict[str, int]:
-    """How much there is on the server."""
-    kinds = ("deployments", "work_pools", "work_queues", "automations", "block_documents")
-    with site.client() as client:
-        return {kind: len(client._client.post(f"/{kind}/filter", json={}).json()) for kind in kinds}
-
-
-def test_second_deployment_updates_edited_parts_only(
-    site: Site, worker: Process, tmp_path: Path
-) -> None:
-    before = deployed(site)
-    with site.client() as client:
-        retraining = client.read_deployment_by_name(RETRAINING)
-        client.update_deployment_schedule(retraining.id, retraining.schedules[0].id, active=False)
-        queue = client.read_work_queue_by_name("score-batch", **QUEUE)
-        client.update_work_queue(queue.id, concurrency_limit=3)
-        paused, other = client.read_automations()
-        client.pause_automation(paused.id)
-    project = copy_project(tmp_path / "project")
-    for name, old, new in (
-        ("prefect.yaml", "Trains and reports,", "Trains, reports,"),
-        ("prefect.yaml", 'cron: "0 5 * * 1"', 'cron: "0 6 * * 1"'),
-        ("automations.yaml", "description: Sends", "description: Edited. Sends"),
-    ):
-        text = (project / name).read_text()
-        assert old in text
-        (project / name).write_text(text.replace(old, new))
-    try:
-        done = site.deploy(project=project)
-        assert f"updated automation: {paused.name} (paused)" in done.stdout
-        assert deployed(site) == before
-        with site.client() as client:
-            assert "Trains, reports," in client.read_deployment_by_name(TRAINING).description
-            (schedule,) = client.read_deployment_by_name(RETRAINING).schedules
-            assert (schedule.active, schedule.schedule.cron) == (False, "0 6 * * 1")
-            queue = client.read_work_queue_by_name("score-batch", **QUEUE)
-            assert queue.concurrency_limit == 3
-            automations = {found.id: found for found in client.read_automations()}
-            assert automations[paused.id].description.startswith("Edited. ")
-            assert not automations[paused.id].enabled
-            assert automations[other.id].enabled
-            client.resume_automation(paused.id)
-    finally:
-        site.deploy()
-    assert deployed(site) == before
-
-
 def test_invalid_parameters_are_refused_before_a_run_is_created(
     site: Site, worker: Process
 ) -> None:
@@ -271,3 +224,46 @@ def test_settings_of_the_form_are_trained(
     settings = json.loads((root / "latest/report/metrics.json").read_text())["settings"]
     assert settings["schedule"]["iterations"] == 20
     assert settings["training"]["rate_schedule"] == "one-cycle"
+
+
+def deployed(site: Site) -> dict[str, int]:
+    """How much there is on the server."""
+    kinds = ("deployments", "work_pools", "work_queues", "automations", "block_documents")
+    with site.client() as client:
+        return {kind: len(client._client.post(f"/{kind}/filter", json={}).json()) for kind in kinds}
+
+
+def test_second_deployment_updates_edited_parts_only(
+    site: Site, worker: Process, tmp_path: Path
+) -> None:
+    """The last test: the runs of what it deploys would start in an edited copy of this project."""
+    before = deployed(site)
+    with site.client() as client:
+        retraining = client.read_deployment_by_name(RETRAINING)
+        client.update_deployment_schedule(retraining.id, retraining.schedules[0].id, active=False)
+        queue = client.read_work_queue_by_name("score-batch", **QUEUE)
+        client.update_work_queue(queue.id, concurrency_limit=3)
+        paused, other = client.read_automations()
+        client.pause_automation(paused.id)
+    project = copy_project(tmp_path / "project")
+    for name, old, new in (
+        ("prefect.yaml", "Trains and reports,", "Trains, reports,"),
+        ("prefect.yaml", 'cron: "0 5 * * 1"', 'cron: "0 6 * * 1"'),
+        ("automations.yaml", "description: Sends", "description: Edited. Sends"),
+    ):
+        text = (project / name).read_text()
+        assert old in text
+        (project / name).write_text(text.replace(old, new))
+    done = site.deploy(project=project)
+    assert f"updated automation: {paused.name} (paused)" in done.stdout
+    assert deployed(site) == before
+    with site.client() as client:
+        assert "Trains, reports," in client.read_deployment_by_name(TRAINING).description
+        (schedule,) = client.read_deployment_by_name(RETRAINING).schedules
+        assert (schedule.active, schedule.schedule.cron) == (False, "0 6 * * 1")
+        queue = client.read_work_queue_by_name("score-batch", **QUEUE)
+        assert queue.concurrency_limit == 3
+        automations = {found.id: found for found in client.read_automations()}
+        assert automations[paused.id].description.startswith("Edited. ")
+        assert not automations[paused.id].enabled
+        assert automations[other.id].enabled
