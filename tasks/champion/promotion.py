@@ -2,12 +2,7 @@
 
 from dataclasses import dataclass
 
-from tasks.champion.data import (
-    DataChange,
-    check_comparable,
-    differences,
-    training_data,
-)
+from tasks.champion.data import DataChange, check_comparable, differences, training_data
 from tasks.champion.records import Accuracy, Champion, Facts, TrainingData
 from tasks.champion.registry import Champions, best_on, withdrawn
 from tasks.champion.rule import Decision, count_discordant, decide, decide_first

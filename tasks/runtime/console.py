@@ -13,13 +13,7 @@ from contextvars import ContextVar
 
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, TextColumn
 
 from tasks.runtime.errors import PipelineError, is_lost_server, without_secrets
 
@@ -70,13 +64,7 @@ def track(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
 @contextmanager
 def bar(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
     """Show a live bar on the terminal, removed at the end."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
+    columns = (*Progress.get_default_columns(), TextColumn("{task.fields[note]}"))
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(label, total=total if total >= 0 else None, note="")
 

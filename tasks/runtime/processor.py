@@ -5,13 +5,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-LEVELS = {
-    "avx512f": "AVX-512",
-    "avx2": "AVX2",
-    "avx": "AVX",
-    "sve": "SVE",
-    "asimd": "NEON",
-}
+LEVELS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "sve": "SVE", "asimd": "NEON"}
 """Names in /proc/cpuinfo → instruction sets, the widest first."""
 
 BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
