@@ -4,6 +4,7 @@ Nothing here knows of Prefect: the executor decides what a call of a stage does.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from tasks.data.audit import audit
 from tasks.data.convert import convert
@@ -115,6 +116,7 @@ def evaluate_on(
     checkpoint: Checkpoint,
     *,
     iteration: int,
+    what: Literal["evaluate", "validate"] = "evaluate",
 ) -> Evaluation:
     """Classify the images of a split with the network of a checkpoint."""
     return evaluate(
@@ -126,7 +128,7 @@ def evaluate_on(
         settings=settings.evaluation,
         iteration=iteration,
         class_names=splits.class_names,
-        what="validate" if split == splits.validation else "evaluate",
+        what=what,
     )
 
 
@@ -156,20 +158,27 @@ def train_to_milestones(
     """Train from one milestone to the next, and evaluate test and validation split at each."""
     network = settings.network
 
-    def evaluate_at(split: Split, checkpoint: Checkpoint, iteration: int) -> Evaluation:
-        return evaluate_on(executor, settings, splits, split, checkpoint, iteration=iteration)
+    def evaluate_at(checkpoint: Checkpoint, iteration: int) -> Evaluation:
+        return evaluate_on(executor, settings, splits, splits.test, checkpoint, iteration=iteration)
+
+    def validate_at(checkpoint: Checkpoint, iteration: int) -> Evaluation:
+        return evaluate_on(
+            *(executor, settings, splits, splits.validation, checkpoint),
+            iteration=iteration,
+            what="validate",
+        )
 
     checkpoint = initialise(
         executor, shape=splits.shape, network=network, seed=settings.training.seed
     )
-    segments, evaluations = [], [evaluate_at(splits.test, checkpoint, 0)]
-    validations = [evaluate_at(splits.validation, checkpoint, 0)]
+    segments, evaluations = [], [evaluate_at(checkpoint, 0)]
+    validations = [validate_at(checkpoint, 0)]
     for iterations in settings.schedule.stops[1:]:
         segment = train_to(executor, settings, images, splits.shape, checkpoint, iterations)
         checkpoint = segment.checkpoint
         segments.append(segment)
-        evaluations.append(evaluate_at(splits.test, checkpoint, iterations))
-        validations.append(evaluate_at(splits.validation, checkpoint, iterations))
+        evaluations.append(evaluate_at(checkpoint, iterations))
+        validations.append(validate_at(checkpoint, iterations))
     return TrainedNetwork(
         network, checkpoint, tuple(segments), tuple(evaluations), tuple(validations)
     )
@@ -333,7 +342,9 @@ def train_and_score(
 
     def evaluate_at(split: Split, checkpoint: Checkpoint) -> Evaluation:
         return evaluate_on(
-            executor, settings, splits, split, checkpoint, iteration=checkpoint.iteration
+            *(executor, settings, splits, split, checkpoint),
+            iteration=checkpoint.iteration,
+            what="validate" if split is splits.validation else "evaluate",
         )
 
     checkpoint = initialise(executor, shape=splits.shape, network=network, seed=weights_seed)
