@@ -101,11 +101,7 @@ def put_webhook(url: str) -> str | None:
 
 
 def deploy(project: Path) -> int:
-    """Put on the server what the folder's `prefect.yaml` and `automations.yaml` describe.
-
-    Returns:
-        Exit code.
-    """
+    """Put on the server what two files of the folder describe; return the exit code."""
     content: dict[str, Any] = yaml.safe_load((project / "prefect.yaml").read_text("utf-8"))
     pools = [deployment["work_pool"] for deployment in content["deployments"]]
     put_pool_and_queues([pool["work_queue_name"] for pool in pools if pool["name"] == POOL])

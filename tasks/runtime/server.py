@@ -48,11 +48,10 @@ HOW_TO_SEE_RUNS = (
 
 @contextmanager
 def server_for_this_run() -> Iterator[None]:
-    """Use the configured server, or a temporary one for the time of the block.
+    """Use the configured server, or a temporary one, for the time of the block.
 
     Raises:
-        PipelineError: the configured server does not answer or refuses this client, or the
-            temporary one does not start.
+        PipelineError: the server does not answer, refuses this client, or does not start.
     """
     if server_is_configured():
         check_server()
@@ -120,15 +119,12 @@ def ui_location() -> str:
 def temporary_server(password: str, home: Path) -> Iterator[str]:
     """Run a Prefect server on a free port of this machine, and yield the URL of its API.
 
-    The port is bound here and handed to the server, so nobody else can take it.
+    The port is bound here and handed to the server, so nobody else can take it. Servers that start
+    in one home take turns, since a first one creates the database.
 
     Args:
         password: `user:password` that clients must send.
-        home: Prefect's home; servers that start in it take turns, since a first one creates the
-            database.
-
-    Raises:
-        PipelineError: it does not start.
+        home: Prefect's home.
     """
     check_home(home)
     starting = FileLock(home / "start.lock")
@@ -177,11 +173,7 @@ def start_server(
 
 
 def check_home(home: Path) -> None:
-    """Check that Prefect can keep its database.
-
-    Raises:
-        PipelineError: the folder cannot be created or written to.
-    """
+    """Check that Prefect can keep its database there."""
     try:
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home):
@@ -204,11 +196,8 @@ def wait_until_ready(
     Args:
         server: its process.
         url: address of its API.
-        messages: its standard error.
+        messages: its standard error, for the reason if it ends.
         verify: whether to check its certificate.
-
-    Raises:
-        PipelineError: it has ended, or does not answer in time.
     """
     until = time.monotonic() + START_SECONDS
     # One client for all requests: a new one loads all certificates, which takes 20 ms.
@@ -240,11 +229,9 @@ def last_message(messages: IO[bytes]) -> str:
 
 
 def serve(listener: int, owner: int) -> None:
-    """Run the server until it is terminated or its owner has ended.
+    """Run the server on a bound socket until it is terminated or its owner has ended.
 
-    Args:
-        listener: file descriptor of the bound socket.
-        owner: process id of the run.
+    `listener` is the socket's file descriptor, `owner` the process id of the run.
     """
     import uvicorn
     from prefect.server.database import provide_database_interface
