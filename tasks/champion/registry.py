@@ -68,17 +68,17 @@ class Champions:
     def content(self) -> bytes | None:
         """Return the content of the history, or None if there is none yet."""
         content = self.read(HISTORY)
-        if content is None and (names := self.names()):
+        if not content and (names := self.names()):
             raise PipelineError(
-                f"{self.address}/{HISTORY} is missing, but there are champions; put one into use"
-                f" with {self.command(f'rollback --to {names[-1]}')}"
+                f"{self.address}/{HISTORY} is missing or empty, but there are champions; put one"
+                f" into use with {self.command(f'rollback --to {names[-1]}')}"
             )
         return content
 
     def parse(self, content: bytes | None) -> list[Champion | KeptOut]:
         """Return the decisions in the content of a history, oldest first."""
         try:
-            return [LINE.validate_json(line) for line in (content or b"").splitlines()]
+            return [LINE.validate_json(line) for line in (content or b"").splitlines() if line]
         except ValidationError as error:
             raise PipelineError(
                 f"{self.address}/{HISTORY}: damaged, or of another version; move it away, and put a"
@@ -153,7 +153,7 @@ class Champions:
         Raises:
             PipelineError: there is no such champion, or it is damaged.
         """
-        if to and self.read(HISTORY) is None and (names := self.names()):
+        if to and not self.read(HISTORY) and (names := self.names()):
             return self.restore(resolve(to, names))
         champions = {champion.id: champion for champion in self.champions()}
         if not champions:
@@ -185,12 +185,10 @@ class Champions:
         """Bring back the history in the folder of a champion."""
         content = self.read(f"{name}/{HISTORY}")
         if not (found := only_champions(self.parse(content))):
-            raise PipelineError(
-                f"{self.address}/{name}: no champion of this version; choose another with"
-                " --to ID, or move the folder away"
-            )
+            raise PipelineError(f"{self.address}/{name}: no champion of this version; move it away")
         with disk_errors("champion", self.store.root / self.path), writing(self.store, self.path):
-            if not replace(self.store, f"{self.path}/{HISTORY}", content or b"", None):
+            path = f"{self.path}/{HISTORY}"
+            if not replace(self.store, path, content or b"", self.read(HISTORY)):
                 raise overtaken(name)
         return found[-1]
 
@@ -216,8 +214,9 @@ class Champions:
             current = next((entry.id for entry in reversed(only_champions(entries))), None)
             if current != expected:
                 raise overtaken(current)
-            if before is None:  # there is a history before there is a champion
-                replace(store, path, before := b"", None)
+            if not before:  # there is a history before there is a champion
+                replace(store, path, b"\n", before)
+                before = b"\n"
             number = 1 + number_of(entries[-1].id) if entries else 1
             id = f"{number:04}-{digest[:12]}"
             copies = {

@@ -137,7 +137,7 @@ def test_lost_history_stops_everything_until_a_rollback_names_a_champion(
     second = promote("second")
     third = champions.rollback(first, by="me").id
     remove(store, HISTORY)
-    line = f"is missing, but there are champions; .*`python flows/retrain.py rollback --to {second}"
+    line = f"is missing or empty, .*`python flows/retrain.py rollback --to {second}`"
     for command in (
         champions.current,
         champions.history,
@@ -153,9 +153,12 @@ def test_lost_history_stops_everything_until_a_rollback_names_a_champion(
     assert champions.rollback(second[:4], by="me").id == second
     assert [entry.id[:4] for entry in champions.history()] == ["0001", "0002", "0003"]
     assert in_use(champions) == second
-    remove(store, HISTORY)
+    put(store, HISTORY, b"")
+    with pytest.raises(PipelineError, match="missing or empty"):
+        champions.current()
     assert champions.rollback("1", by="me").id == first
     assert in_use(champions) == first
+    assert promote("fourth").startswith("0002-")
 
 
 @pytest.mark.parametrize("content", [b'{"id": ', b'{"id": "0001-aaaaaaaaaaaa"}\n', b"\xff\n"])
@@ -171,7 +174,7 @@ def test_damaged_history_is_one_line(
 def test_registry_of_another_version_is_refused(champions: Champions, store: Store) -> None:
     put(store, "champion/0001-aaaaaaaaaaaa/record.json", b'{"id": "0001-aaaaaaaaaaaa"}')
     (store.root / "champion/current").symlink_to("0001-aaaaaaaaaaaa")
-    with pytest.raises(PipelineError, match=r"history\.jsonl is missing"):
+    with pytest.raises(PipelineError, match=r"history\.jsonl is missing or empty"):
         champions.current()
     with pytest.raises(PipelineError, match="0001-aaaaaaaaaaaa: no champion of this version"):
         champions.rollback("1", by="me")
