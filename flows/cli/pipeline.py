@@ -11,6 +11,7 @@ from flows.cli.common import (
     parse,
     run_to_exit_code,
 )
+from flows.cli.runs import register
 from tasks.engine import CacheOnlyExecutor, DryRunExecutor, NotCachedError, open_store, prune
 from tasks.engine.explain import leaves
 from tasks.report.summary import keys_of_latest
@@ -31,6 +32,7 @@ def pipeline_app() -> App:
     """Return the command line of `python flows/pipeline.py`."""
     app = make_app("pipeline.py")
     app.command(cache_app())
+    register(app)
 
     @app.default
     def run(*, settings: SettingsOption = Settings(), status: bool = False) -> int:

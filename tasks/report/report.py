@@ -255,12 +255,17 @@ def milestone_cells(milestone: Milestone) -> list[str]:
 
 def next_step(summary: Summary, page: str) -> str:
     """Return the last log lines: the page as a link, and a useful command."""
-    address = Path(page).absolute().as_uri() if "://" not in page else page
+    address = clickable(page)
     before = summary.before
     if before and before.number != summary.number:
         command = f"compare {before.number} {summary.number}"
         return f"next: python flows/pipeline.py {command}\nreport: {address}"
     return f"next: python flows/predict.py DRAWING.png --model latest\nreport: {address}"
+
+
+def clickable(address: str) -> str:
+    """Return a path as the URL that terminals make a link of; URLs stay."""
+    return address if "://" in address else Path(address).absolute().as_uri()
 
 
 def as_columns(rows: list[list[str]]) -> list[str]:

@@ -7,7 +7,7 @@ comparison needs but the images.
 import difflib
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -18,7 +18,8 @@ from tasks.engine.models import FileRef
 from tasks.report.summary import FrozenModel, Summary
 from tasks.runtime.errors import PipelineError
 from tasks.settings import Settings
-from tasks.words import joined
+from tasks.statistics import wilson_interval
+from tasks.words import duration, joined, percent, percent_interval
 
 FILE = re.compile(r"(\d{6,})\.json")
 
@@ -46,6 +47,11 @@ class KeptRun(FrozenModel):
         """Number and name."""
         summary = self.summary
         return f"run {summary.number}{f' ({summary.name})' if summary.name else ''}"
+
+    @property
+    def options(self) -> list[str]:
+        """Options that differ from the defaults."""
+        return changed_options(self.summary.settings)
 
 
 def kept_numbers(store: Store) -> list[int]:
@@ -127,7 +133,7 @@ def changed_options(settings: Mapping[str, Any]) -> list[str]:
         base = {}
     found = [f"--preset {preset}"] if preset != "tutorial" else []
     for name, value in flat(settings):
-        if name != "preset" and value != base.get(name) and value is not None:
+        if name != "preset" and name in base and value != base[name] and value is not None:
             found.append(as_option(name, value))
     return found
 
@@ -144,3 +150,27 @@ def shown(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ",".join(map(str, value)) or "none"
     return "default" if value is None else str(value)
+
+
+def listing(runs: Sequence[KeptRun]) -> list[str]:
+    """Return runs as lines of a table for a terminal."""
+    rows = [("run", "finished", "validation", "test, 95 % interval", "training", "name, settings")]
+    for run in runs:
+        summary = run.summary
+        low, high = wilson_interval(summary.test.correct, summary.test.total)
+        what = " ".join([*([summary.name] if summary.name else []), *run.options])
+        rows.append(
+            (
+                str(summary.number),
+                summary.finished[:16].replace("T", " "),
+                percent(summary.validation.accuracy),
+                f"{percent(summary.test.accuracy)} ({percent_interval(low, high)})",
+                duration(summary.train_seconds),
+                what or "the defaults",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

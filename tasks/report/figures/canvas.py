@@ -7,6 +7,7 @@ for each of them takes matplotlib twenty times as long. Plots with a scale have 
 
 import textwrap
 from collections.abc import Sequence
+from io import BytesIO
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,12 @@ Box = tuple[float, float, float, float]
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write `figure` as PNG with at most 256 colours.
+    """Write a figure as PNG; see `save_bytes`."""
+    path.write_bytes(save_bytes(figure))
+
+
+def save_bytes(figure: Figure) -> bytes:
+    """Return a figure as PNG with at most 256 colours.
 
     The same figure gives the same bytes: no date, no software version, a font that comes with
     matplotlib.
@@ -62,7 +68,9 @@ def save(figure: Figure, path: Path) -> None:
     dots = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
     image = Image.fromarray(dots).convert("RGB")
     palette = image.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    palette.save(path, format="PNG", optimize=True)
+    file = BytesIO()
+    palette.save(file, format="PNG", optimize=True)
+    return file.getvalue()
 
 
 def plots(height: int, rows: int = 1, width: int = WIDTH, **options: Any) -> Figure:

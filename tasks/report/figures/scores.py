@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
+from matplotlib.figure import Figure
 from matplotlib.ticker import (
     FuncFormatter,
     LogLocator,
@@ -31,6 +32,8 @@ from tasks.report.figures.canvas import (
     shortened,
 )
 from tasks.report.figures.report_figure import ReportFigure
+from tasks.report.runs import Curve
+from tasks.report.summary import Milestone
 from tasks.statistics import wilson_interval
 from tasks.words import percent
 
@@ -116,6 +119,33 @@ def learning_curve(
         alt=f"Test accuracy rises from {percent(first.correct / first.total, 1)} at iteration"
         f" {first.iteration:,} to {percent(last.correct / last.total, 1)} at {last.iteration:,}.",
     )
+
+
+def compared_curves(runs: Sequence[tuple[str, Curve, Sequence[Milestone]]]) -> Figure:
+    """Draw validation accuracy and loss of several runs on one axis.
+
+    Args:
+        runs: title, measured batches and milestones of each.
+    """
+    figure = plots(900, rows=2, sharex=True, height_ratios=(3, 2))
+    upper, lower = figure.axes
+    for (title, curve, milestones), colour in zip(runs, (BLUE, ORANGE), strict=True):
+        steps = [m.iteration for m in milestones]
+        shares = [m.validation.accuracy for m in milestones]
+        upper.plot(
+            steps, shares, "o-", color=colour, lw=1, ms=4, label=shortened([title], 330, TICK)[0]
+        )
+        lower.plot(
+            curve.iteration, [x or np.nan for x in curve.loss], color=colour, lw=0.9, alpha=0.8
+        )
+    upper.set_ylim(0, 1.02)
+    upper.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    upper.set_ylabel("Validation accuracy", fontsize=LABEL, color=INK)
+    lower.set_ylabel("Loss (log scale)", fontsize=LABEL, color=INK)
+    loss_axis(lower)
+    iteration_axis(lower, max(m.iteration for _, _, milestones in runs for m in milestones))
+    legend_above(upper)
+    return figure
 
 
 def draw_batches(axes: Axes, steps: NDArray[np.generic], values: NDArray[np.generic]) -> None:
