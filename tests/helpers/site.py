@@ -38,24 +38,14 @@ class Site:
     def root(self) -> Path:
         return self.folder / "artifacts"
 
-    def prefect(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
-        """Run `prefect …`; standard input is closed to questions."""
-        return self.python("-m", "prefect", "--no-prompt", *arguments, check=check)
-
     def deploy(
-        self, check: bool = True, project: Path = PROJECT, **environment: str
+        self, project: Path = PROJECT, **environment: str
     ) -> "subprocess.CompletedProcess[str]":
-        """Run what `make deploy` runs."""
-        environment = {"PYTHONPATH": str(project), **environment}
-        return self.python("-m", "tasks.runtime.deploy", check=check, cwd=project, **environment)
-
-    def python(
-        self, *arguments: str, check: bool = True, cwd: Path = PROJECT, **environment: str
-    ) -> "subprocess.CompletedProcess[str]":
+        """Run what `make deploy` runs; standard input is closed to questions."""
         done = subprocess.run(
-            [sys.executable, *arguments],
-            cwd=cwd,
-            env={**self.environment, **environment},
+            [sys.executable, "-m", "tasks.runtime.deploy"],
+            cwd=project,
+            env={**self.environment, "PYTHONPATH": str(project), **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -63,7 +53,7 @@ class Site:
             timeout=120,
             check=False,
         )
-        assert not check or done.returncode == 0, done.stdout
+        assert done.returncode == 0, done.stdout
         return done
 
     def start(self, name: str, *arguments: str, **environment: str) -> Process:
@@ -151,10 +141,6 @@ class Site:
                 found.id, parameters=parameters, job_variables={"env": delay | tries}
             ).id
             return run_id
-
-    def state(self, run_id: UUID) -> Any:
-        with self.client() as client:
-            return client.read_flow_run(run_id).state
 
     def wait(self, run_id: UUID, wanted: Callable[[Any], bool], seconds: float = 120) -> Any:
         """Wait until a run's state is as wanted."""
