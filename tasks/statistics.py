@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import combinations
 from math import comb, sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tasks.engine.models import Record
 
@@ -218,3 +218,21 @@ def wilson_interval(correct: int, total: int) -> tuple[float, float]:
     centre = (p + z2 / (2 * total)) / (1 + z2 / total)
     half = Z_95 * sqrt(p * (1 - p) / total + z2 / (4 * total**2)) / (1 + z2 / total)
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def mcnemar(
+    only_first: int, only_second: int, alternative: Literal["two-sided", "less"] = "two-sided"
+) -> float:
+    """Return the exact p-value of McNemar's test: chance alone would give such counts so often.
+
+    Args:
+        only_first: images that only the first of two models has right.
+        only_second: images that only the second one has right.
+        alternative: `less` if only a first model that is worse counts.
+    """
+    from scipy.stats import binomtest
+
+    discordant = only_first + only_second
+    if discordant == 0:
+        return 1.0
+    return float(binomtest(only_first, discordant, alternative=alternative).pvalue)

@@ -1,6 +1,7 @@
 """Tests of intervals and hypothesis tests, with SciPy and Holm's example as reference."""
 
 import warnings
+from math import comb
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from tasks.statistics import (
     clopper_pearson,
     deviation_interval,
     holm,
+    mcnemar,
     permutation_p,
     sign_flip_interval,
     sign_flip_means,
@@ -152,3 +154,11 @@ def test_wilson_interval_stays_between_0_and_1_and_refuses_impossible_counts() -
     for total in (1, 7, 10_000, 10**9):
         assert wilson_interval(0, total)[0] >= 0
         assert wilson_interval(total, total)[1] <= 1
+
+
+@pytest.mark.parametrize(("a", "b"), [(0, 0), (0, 1), (3, 9), (10, 10), (60, 20)])
+def test_mcnemars_p_values_are_sums_of_binomial_coefficients(a: int, b: int) -> None:
+    less = sum(comb(a + b, k) for k in range(a + 1)) / 2 ** (a + b)
+    assert mcnemar(a, b, "less") == pytest.approx(less)
+    few = sum(comb(a + b, k) for k in range(min(a, b) + 1)) / 2 ** (a + b)
+    assert mcnemar(a, b) == pytest.approx(min(1, 2 * few)) == mcnemar(b, a)

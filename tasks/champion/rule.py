@@ -24,6 +24,7 @@ import numpy as np
 from tasks.engine.models import Record
 from tasks.records import Classification
 from tasks.settings import RetrainSettings
+from tasks.statistics import mcnemar
 from tasks.words import percent
 
 
@@ -58,20 +59,6 @@ def count_discordant(
     return int((a & ~b).sum()), int((b & ~a).sum())
 
 
-def mcnemar_worse(only_challenger: int, only_champion: int) -> float:
-    """Return the one-sided exact p-value of McNemar's test.
-
-    It is the probability of so few images, or fewer, for the challenger alone if both models are
-    equally good.
-    """
-    from scipy.stats import binomtest
-
-    discordant = only_challenger + only_champion
-    if discordant == 0:
-        return 1.0
-    return float(binomtest(only_challenger, discordant, 0.5, alternative="less").pvalue)
-
-
 def decide_first(
     challenger: Classification, settings: RetrainSettings, situation: str = "no champion yet"
 ) -> Decision:
@@ -101,7 +88,7 @@ def decide(
     `discordant` are the numbers of images that only the challenger, and only the champion,
     classifies correctly; `best` is the number that the best champion so far did.
     """
-    p_value, total = mcnemar_worse(*discordant), challenger.total
+    p_value, total = mcnemar(*discordant, "less"), challenger.total
     scores = f"{challenger.correct:,} to {champion.correct:,} of {total:,} images right"
     best = max(best, champion.correct)
     promoted = False

@@ -22,7 +22,7 @@ from tasks.report.live.assemble import content_security_policy
 from tasks.report.page import TEMPLATES, embedded, make_environment, read_css
 from tasks.report.runs import KeptRun, flat, kept_numbers, read_run, shown
 from tasks.runtime.errors import PipelineError
-from tasks.statistics import SIGNIFICANT, Z_95
+from tasks.statistics import SIGNIFICANT, Z_95, mcnemar
 
 MOST_FLIPS = 60
 """Maximum number of images of each kind on the page."""
@@ -85,12 +85,9 @@ def compare_pairs(images: int, only_first: int, only_second: int) -> Paired:
     The interval is Bonett and Price's ("Adjusted Wald confidence interval for a difference of
     binomial proportions based on paired data", 2012).
     """
-    from scipy.stats import binomtest
-
     first, second = ((n + 1) / (images + 2) for n in (only_first, only_second))
     middle = second - first
     half = Z_95 * sqrt((first + second - middle**2) / (images + 2))
-    differing = only_first + only_second
     return Paired(
         images=images,
         only_first=only_first,
@@ -98,7 +95,7 @@ def compare_pairs(images: int, only_first: int, only_second: int) -> Paired:
         difference=(only_second - only_first) / images,
         low=middle - half,
         high=middle + half,
-        p=float(binomtest(only_second, differing).pvalue) if differing else 1.0,
+        p=mcnemar(only_first, only_second),
     )
 
 
