@@ -1,10 +1,10 @@
 """Records that stages pass to each other: facts and references to files, no arrays.
 
     Download → Splits → Audit; Splits × Audit → Splits, if rows are to be dropped
-    Splits → Checkpoint (0) → Checkpoint (1) → … , each × test → Evaluation
-    last Evaluation → Metrics; last Checkpoint × Splits → LabelIssues
-    last Checkpoint → LayerOutputs, Excitation, Attribution, Embedding; all of them → Pictures
-    last Checkpoint × last Evaluation → LiveNetwork
+    Splits → Network (0) → Network (1) → … , each × validation and test → Evaluation
+    last Evaluation → Metrics; last Network × Splits → LabelIssues
+    last Network → LayerOutputs, Excitation, Attribution, Embedding; all of them → Pictures
+    last Network × last Evaluation → LiveNetwork
 
 Facts are part of the keys of later stages, except those marked `NotInKey`, which differ from
 run to run. Code in this module does not influence results.
@@ -152,19 +152,22 @@ class Device(Record):
     precision: Literal["float32", "bfloat16"] = "float32"
 
 
-class Checkpoint(Record):
-    """State of training after a number of iterations."""
+class Network(Record):
+    """A network with its weights after a number of iterations."""
 
     iteration: int
-    file: FileRef
+    checkpoint: FileRef
     """Safetensors: weights, Adam's moments and the iteration; see model/checkpoint.py."""
+    layers: NetworkSettings
+    shape: Shape
+    """Size of its images and number of classes."""
 
 
 class Segment(Record):
     """One uninterrupted stretch of training."""
 
-    checkpoint: Checkpoint
-    """Checkpoint at its end."""
+    network: Network
+    """The network at its end."""
     curve: FileRef
     """Parquet: iteration int32, accuracy and loss float32 of the batches reported."""
     device: Annotated[Device, NotInKey]
@@ -174,17 +177,25 @@ class Segment(Record):
     """Processor time of the iterations; a better measure on a shared machine."""
 
 
-class Evaluation(Record):
-    """Evaluation of a checkpoint on a split."""
+class Classification(Record):
+    """Predictions for a split."""
 
-    iteration: int
     correct: int
     total: int
     confusion: tuple[tuple[int, ...], ...]
     """Images by class: rows true, columns predicted."""
     predictions: FileRef
-    """Parquet: index int32, label uint8, predicted uint8, probabilities p0 … float32; and
-    label_name, predicted_name if the classes have names."""
+    """Parquet, in the order of the split: index int32, label uint8, predicted uint8; of a network,
+    not of an exported model, also probabilities p0 … float32, and label_name, predicted_name if
+    the classes have names."""
+
+
+class Evaluation(Record):
+    """Evaluation of a network on the images that it is not trained on."""
+
+    iteration: int
+    validation: Classification
+    test: Classification
 
 
 class ClassMetrics(Record):
@@ -344,9 +355,7 @@ class Results:
     """Layers of the trained network."""
     segments: tuple[Segment, ...]
     evaluations: tuple[Evaluation, ...]
-    """Evaluations of the test split: before training, then after each segment."""
-    validations: tuple[Evaluation, ...]
-    """The same of the validation split."""
+    """Before training, then after each segment."""
     images: Split
     """The images trained on, drawn ones included."""
     metrics: Metrics
@@ -369,17 +378,6 @@ class Probe(Record):
     """Names of the layers with weights, from the first."""
     gradients: tuple[float, ...]
     """Root mean square of the loss's gradient over the weights of each layer."""
-
-
-class Classification(Record):
-    """Predictions of an exported model for a split."""
-
-    correct: int
-    total: int
-    confusion: tuple[tuple[int, ...], ...]
-    """Images by class: rows true, columns predicted."""
-    predictions: FileRef
-    """Parquet, in the order of the split: index int32, label uint8, predicted uint8."""
 
 
 class ChartRow(Record):

@@ -1,4 +1,4 @@
-"""Stage: checkpoint × splits → labels that the network contradicts with confidence."""
+"""Stage: network × splits → labels that the network contradicts with confidence."""
 
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,9 @@ from tasks.model.compiled import reuse_compiled
 from tasks.model.device import load_tensorflow
 from tasks.model.prediction_table import class_probabilities, read_predictions
 from tasks.model.predictions import make_classifier, predict
-from tasks.records import Checkpoint, LabelCheck, LabelIssues, Shape, Splits
+from tasks.records import LabelCheck, LabelIssues, Network, Splits
 from tasks.runtime.console import log
-from tasks.settings import EvaluationSettings, NetworkSettings
+from tasks.settings import EvaluationSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,10 +109,10 @@ SCHEMA = pa.schema(
 def check_labels(
     work: Workspace,
     splits: Splits,
-    checkpoint: Checkpoint,
-    network: NetworkSettings,
+    network: Network,
     settings: EvaluationSettings,
-    predictions: FileRef,
+    validation: FileRef,
+    test: FileRef,
 ) -> LabelIssues:
     """Find labels that the network contradicts with confidence: candidates for wrong labels.
 
@@ -122,33 +122,34 @@ def check_labels(
     Args:
         work: inputs and outputs.
         splits: images and labels.
-        checkpoint: weights of the network.
-        network: layers.
+        network: the trained network.
         settings: images per batch.
-        predictions: of the test split by the same network; see `Evaluation.predictions`.
+        validation: its predictions for the validation split; see `Evaluation.predictions`.
+        test: its predictions for the test split.
     """
     import pandas as pd
 
     load_tensorflow()
-    shape: Shape = splits.shape
+    with reuse_compiled(make_classifier, network.layers, network.shape) as (model, classify):
+        set_weights(model, read_tensors(work.input(network.checkpoint)))
+        data = read_split(work.input(splits.train.file))
+        trained = predict(classify, data, settings.evaluation_batch, "checking train")
+    predictions = {
+        "train": trained,
+        "validation": read_predictions(work.input(validation)),
+        "test": read_predictions(work.input(test)),
+    }
     tables, checks = [], []
-    with reuse_compiled(make_classifier, network, shape) as (model, classify):
-        set_weights(model, read_tensors(work.input(checkpoint.file)))
-        for name in ("train", "validation", "test"):
-            if name == "test":
-                table = read_predictions(work.input(predictions))
-            else:
-                data = read_split(work.input(getattr(splits, name).file))
-                table = predict(classify, data, settings.evaluation_batch, f"checking {name}")
-            tables.append(doubtful_labels(name, table))
-            checks.append(
-                LabelCheck(
-                    name=name,
-                    images=len(table),
-                    correct=int((table["label"] == table["predicted"]).sum()),
-                    doubtful=len(tables[-1]),
-                )
+    for name, table in predictions.items():
+        tables.append(doubtful_labels(name, table))
+        checks.append(
+            LabelCheck(
+                name=name,
+                images=len(table),
+                correct=int((table["label"] == table["predicted"]).sum()),
+                doubtful=len(tables[-1]),
             )
+        )
     found = pd.concat(tables, ignore_index=True)
     margin = found["label_probability"] - found["suggested_probability"]
     found = found.iloc[np.argsort(margin.to_numpy(), kind="stable")]

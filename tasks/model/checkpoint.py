@@ -16,8 +16,7 @@ import numpy as np
 from safetensors.numpy import load_file, save
 
 from tasks.model.network import build_network
-from tasks.records import Shape
-from tasks.settings import NetworkSettings
+from tasks.records import Network
 
 if TYPE_CHECKING:
     import keras
@@ -108,8 +107,8 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
     return tensors
 
 
-def restore_network(path: Path, settings: NetworkSettings, shape: Shape) -> "keras.Sequential":
-    """Build a network with the weights of a checkpoint file."""
-    network = build_network(settings, shape, seed=0)  # the initial weights are replaced
-    set_weights(network, read_tensors(path))
-    return network
+def restore_network(network: Network, path: Path) -> "keras.Sequential":
+    """Build a network with the weights of its checkpoint, which lies at a path."""
+    model = build_network(network.layers, network.shape, seed=0)  # the weights are replaced
+    set_weights(model, read_tensors(path))
+    return model

@@ -1,4 +1,4 @@
-"""Stage: checkpoint → `model.keras` and `model.onnx`, for use outside the pipeline."""
+"""Stage: network → `model.keras` and `model.onnx`, for use outside the pipeline."""
 
 import json
 import zipfile
@@ -10,8 +10,7 @@ from tasks.engine.store import Workspace
 from tasks.model.checkpoint import LIBRARIES, restore_network
 from tasks.model.device import load_tensorflow
 from tasks.model.onnx_graph import write_onnx
-from tasks.records import Checkpoint, Model, Shape
-from tasks.settings import NetworkSettings
+from tasks.records import Model, Network
 
 NEWER_SETTINGS = {
     "quantization_config": None,
@@ -55,12 +54,10 @@ def write_reproducibly(archive: Path, result: Path) -> None:
 
 
 @stage(libraries=(*LIBRARIES, "onnx"))
-def export(
-    work: Workspace, shape: Shape, checkpoint: Checkpoint, network: NetworkSettings
-) -> Model:
+def export(work: Workspace, network: Network) -> Model:
     """Export the network in Keras's own format and as ONNX; equal weights give equal bytes."""
     load_tensorflow()
-    model = restore_network(work.input(checkpoint.file), network, shape)
+    model = restore_network(network, work.input(network.checkpoint))
     dated = work.output("dated.keras")
     model.save(dated)
     write_reproducibly(dated, work.output("model.keras"))

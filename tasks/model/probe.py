@@ -11,8 +11,7 @@ from tasks.engine.store import Workspace
 from tasks.model.checkpoint import LIBRARIES, restore_network
 from tasks.model.device import load_tensorflow
 from tasks.model.trainer import mean_loss
-from tasks.records import Checkpoint, Probe, Shape, Split
-from tasks.settings import NetworkSettings
+from tasks.records import Network, Probe, Split
 
 if TYPE_CHECKING:
     import keras
@@ -50,22 +49,18 @@ def weight_gradients(
 
 
 @stage(libraries=(*LIBRARIES, "pyarrow"))
-def probe(
-    work: Workspace, split: Split, shape: Shape, checkpoint: Checkpoint, network: NetworkSettings
-) -> Probe:
+def probe(work: Workspace, split: Split, network: Network) -> Probe:
     """Compute the logits of some images, and the gradients of all weights.
 
     Args:
         work: inputs and outputs.
         split: images and labels.
-        shape: size of the images and number of classes.
-        checkpoint: weights of the network.
-        network: layers.
+        network: the network.
     """
     load_tensorflow()
     data = read_split(work.input(split.file))
     images = data.images[:IMAGES, ..., np.newaxis].astype(np.float32) / 255
-    model = restore_network(work.input(checkpoint.file), network, shape)
+    model = restore_network(network, work.input(network.checkpoint))
     logits = np.asarray(model(images), np.float32)
     gradients = weight_gradients(model, images, data.labels[:IMAGES].astype(np.int32))
     return Probe(

@@ -35,7 +35,7 @@ from tasks.model.resume import (
     save_progress,
 )
 from tasks.model.trainer import Trainer, make_trainer
-from tasks.records import Checkpoint, Segment, Shape, Split
+from tasks.records import Network, Segment, Shape, Split
 from tasks.runtime.console import log, track
 from tasks.settings import NetworkSettings, TrainingSettings
 
@@ -148,42 +148,39 @@ def write_curve(reports: list[Report], work: Workspace) -> FileRef:
 
 
 @stage(libraries=LIBRARIES)
-def initialise(work: Workspace, shape: Shape, network: NetworkSettings, seed: int) -> Checkpoint:
+def initialise(work: Workspace, layers: NetworkSettings, shape: Shape, seed: int) -> Network:
     """Write the checkpoint of iteration 0: the network before training.
 
     Raises:
         PipelineError: the network cannot be built for images of this size.
     """
-    check_size(network, shape)  # before TensorFlow is imported
+    check_size(layers, shape)  # before TensorFlow is imported
     load_tensorflow()
-    model = build_network(network, shape, seed)
+    model = build_network(layers, shape, seed)
     # Adam's moments start at zero, whatever its settings.
     state = get_state(model, make_optimizer(model, TrainingSettings()), iteration=0)
     write_tensors(state, work.output("checkpoint.safetensors"))
-    return Checkpoint(iteration=0, file=work.finished("checkpoint.safetensors"))
+    checkpoint = work.finished("checkpoint.safetensors")
+    return Network(iteration=0, checkpoint=checkpoint, layers=layers, shape=shape)
 
 
 @stage(libraries=(*LIBRARIES, "pyarrow"), label="train-{iterations}")
 def train(
     work: Workspace,
     split: Split,
-    shape: Shape,
-    checkpoint: Checkpoint,
-    network: NetworkSettings,
+    network: Network,
     training: TrainingSettings,
     iterations: int,
     cycle: int | None = None,
 ) -> Segment:
-    """Train from a checkpoint up to a total number of iterations.
+    """Train a network up to a total number of iterations.
 
     Args:
         work: inputs and outputs.
         split: the training split.
-        shape: size of the images and number of classes.
-        checkpoint: checkpoint to start from.
-        network: layers.
+        network: the network to start from.
         training: optimizer, batches, augmentation, device.
-        iterations: total iterations of the resulting checkpoint.
+        iterations: total iterations of the resulting network.
         cycle: iterations of the one-cycle learning rate; None for a constant rate.
 
     Raises:
@@ -193,26 +190,27 @@ def train(
     data = read_split(work.input(split.file))
     with (
         concurrency_slot("gpu") if device.kind == "GPU" else nullcontext(),
-        reuse_compiled(make_trainer, network, shape, training, cycle, device) as trainer,
+        reuse_compiled(
+            make_trainer, network.layers, network.shape, training, cycle, device
+        ) as trainer,
         load_tensorflow().device(f"/{device.kind}:0"),
     ):
         log.info(f"training on {describe(device)}")
         saved = load_progress(work.scratch)
-        progress = saved or Progress(read_tensors(work.input(checkpoint.file)))
+        progress = saved or Progress(read_tensors(work.input(network.checkpoint)))
         iteration = trainer.set_state(progress.state)
-        if iteration > checkpoint.iteration:
+        if iteration > network.iteration:
             log.info(f"resumed at iteration {iteration}, where an earlier run was interrupted")
         images = resident(data.images[..., np.newaxis], device.kind)
         labels = resident(data.labels, device.kind)
         run = TrainingRun(trainer, training, images, labels, progress, iteration)
-        run_until(run, checkpoint.iteration, iterations, work.scratch)
+        run_until(run, network.iteration, iterations, work.scratch)
         trained = trainer.get_state(run.iteration)
 
     write_tensors(trained, work.output("checkpoint.safetensors"))
+    checkpoint = work.finished("checkpoint.safetensors")
     return Segment(
-        checkpoint=Checkpoint(
-            iteration=run.iteration, file=work.finished("checkpoint.safetensors")
-        ),
+        network=network.model_copy(update={"iteration": run.iteration, "checkpoint": checkpoint}),
         curve=write_curve(progress.reports, work),
         device=device,
         seconds=round(progress.seconds, 3),

@@ -37,7 +37,6 @@ def draw(
     audit: Audit,
     label_issues: LabelIssues,
     evaluations: tuple[Evaluation, ...],
-    validations: tuple[Evaluation, ...],
     curves: tuple[FileRef, ...],
     metrics: Metrics,
     network: NetworkSettings,
@@ -54,8 +53,7 @@ def draw(
         splits: all images; the figures show those of the test split, and findings.
         audit: findings about the splits.
         label_issues: labels that the last checkpoint contradicts.
-        evaluations: evaluation of the test split at each milestone.
-        validations: evaluation of the validation split at each milestone.
+        evaluations: of validation and test split, at each milestone.
         curves: Parquet file of batch accuracy and loss of each training segment.
         metrics: metrics of the last evaluation.
         network: settings of the network.
@@ -85,7 +83,7 @@ def draw(
     names = list(splits.class_names)
 
     def predictions(evaluation: Evaluation) -> Predictions:
-        table = read_predictions(work.input(evaluation.predictions))
+        table = read_predictions(work.input(evaluation.test.predictions))
         return Predictions(
             names=names,
             images=data.images,
@@ -102,7 +100,7 @@ def draw(
             pq.read_table(work.input(label_issues.file)),
         ),
         curve=read_columns([work.input(curve) for curve in curves]) or NO_CURVE,
-        evaluations={"validation": validations, "test": evaluations},
+        evaluations=evaluations,
         predictions=[predictions(evaluation) for evaluation in evaluations],
         metrics=metrics,
         layers=layers,

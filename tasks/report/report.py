@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from tasks.engine.executors import StageOutcome
 from tasks.engine.models import FileRef, file_refs
 from tasks.engine.store import Store
-from tasks.records import Device, Evaluation, Results, Segment
+from tasks.records import Classification, Device, Results, Segment
 from tasks.report.page import render
 from tasks.report.runs import Curve, KeptRun, keep, kept_numbers, last_run
 from tasks.report.summary import DataFacts, LabelIssue, Milestone, PreviousRun, Score, Summary
@@ -31,7 +31,7 @@ MOST_LABELS = 20
 """Maximum number of doubtful labels in metrics.json and on the page."""
 
 
-def evaluation_score(evaluation: Evaluation) -> Score:
+def evaluation_score(evaluation: Classification) -> Score:
     """Return the accuracy of an evaluation with its counts."""
     return Score(
         correct=evaluation.correct,
@@ -47,14 +47,12 @@ def milestones(results: Results) -> list[Milestone]:
         seconds.append(round(seconds[-1] + segment.seconds, 3))
     return [
         Milestone(
-            **evaluation_score(test).model_dump(),
-            iteration=test.iteration,
-            validation=evaluation_score(validation),
+            **evaluation_score(made.test).model_dump(),
+            iteration=made.iteration,
+            validation=evaluation_score(made.validation),
             train_seconds=trained,
         )
-        for test, validation, trained in zip(
-            results.evaluations, results.validations, seconds, strict=True
-        )
+        for made, trained in zip(results.evaluations, seconds, strict=True)
     ]
 
 
@@ -75,7 +73,7 @@ def previous_run(last: KeptRun | None, results: Results) -> PreviousRun | None:
         name=then.name,
         validation=then.validation,
         finished=then.finished,
-        same_predictions=then.predictions_sha256 == results.evaluations[-1].predictions.sha256,
+        same_predictions=then.predictions_sha256 == results.evaluations[-1].test.predictions.sha256,
     )
 
 
@@ -114,10 +112,10 @@ def summarise(
         name=settings.name,
         number=max(kept_numbers(store), default=0) + 1,
         validation=reached[-1].validation,
-        test=evaluation_score(results.evaluations[-1]),
+        test=evaluation_score(results.evaluations[-1].test),
         before=previous_run(last, results),
         milestones=reached,
-        confusion_matrix=[list(row) for row in results.evaluations[-1].confusion],
+        confusion_matrix=[list(row) for row in results.evaluations[-1].test.confusion],
         class_names=names,
         metrics=results.metrics,
         training_images=results.images.rows,
@@ -135,7 +133,7 @@ def summarise(
         stages=list(outcomes),
         validation_sha256=results.splits.validation.file.sha256,
         test_sha256=results.splits.test.file.sha256,
-        predictions_sha256=results.evaluations[-1].predictions.sha256,
+        predictions_sha256=results.evaluations[-1].test.predictions.sha256,
         finished=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
     )
     if last and is_repeated(last.summary, summary):
@@ -156,7 +154,7 @@ def keep_run(store: Store, summary: Summary, results: Results) -> None:
     """Keep numbers, learning curve and validation errors of a run for comparisons."""
     curves = [pq.ParquetFile(store.path(segment.curve)).read() for segment in results.segments]
     curve = pa.concat_tables(curves).to_pydict() if curves else {}
-    table = pq.ParquetFile(store.path(results.validations[-1].predictions)).read(
+    table = pq.ParquetFile(store.path(results.evaluations[-1].validation.predictions)).read(
         ["label", "predicted"]
     )
     wrong = pc.not_equal(table["label"], table["predicted"]).to_pylist()
@@ -211,7 +209,7 @@ def write_report(store: Store, summary: Summary, settings: Settings, results: Re
         for split in (results.splits.train, results.splits.validation, results.splits.test):
             link(split.file, folder / split.file.name)
         for file in (
-            results.evaluations[-1].predictions,
+            results.evaluations[-1].test.predictions,
             results.audit.file,
             results.label_issues.file,
         ):

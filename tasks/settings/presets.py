@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 Preset = Literal["tutorial", "fast", "best"]
 
-PRESETS: dict[Preset, dict[str, dict[str, Any]]] = {
+PRESETS: dict[Preset, dict[str, Any]] = {
     # The defaults.
     "tutorial": {},
     # The same network in a small part of the time: one cycle with a peak learning rate a hundred
@@ -20,8 +20,8 @@ PRESETS: dict[Preset, dict[str, dict[str, Any]]] = {
             "beta_1": 0.7,
             "beta_2": 0.9,
             "label_smoothing": 0.1,
-            "drawn": 0.1,
         },
+        "drawn": 0.1,
     },
     # One more layer, wider layers, normalisation, and eighteen epochs of augmented images.
     # Chosen on the validation split; what else was tried: benchmarks/NOTES.md.
@@ -43,7 +43,7 @@ PRESETS: dict[Preset, dict[str, dict[str, Any]]] = {
             "shift": 2,
             "rotation": 10,
             "zoom": 0.1,
-            "drawn": 0.1,
         },
+        "drawn": 0.1,
     },
 }

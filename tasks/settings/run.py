@@ -140,6 +140,11 @@ class Settings(StageSettings):
     audit: AuditSettings = AuditSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     figures: FigureSettings = FigureSettings()
+    drawn: Share = Field(
+        0.0,
+        description="Digits drawn from strokes, in forms that people outside the United States"
+        " write, are added to MNIST's training images: this share of their number.",
+    )
     artifacts: Root | None = Field(
         None,
         description="Folder that results are kept in, or a URL such as s3://bucket/mnist. Default:"
@@ -168,7 +173,10 @@ class Settings(StageSettings):
         if not isinstance(values, dict) or values.get("preset", "tutorial") not in PRESETS:
             return values
         preset = PRESETS[values.get("preset", "tutorial")]
-        return values | {name: own | given(values.get(name)) for name, own in preset.items()}
+        return values | {
+            name: own | given(values.get(name)) if isinstance(own, dict) else values.get(name, own)
+            for name, own in preset.items()
+        }
 
     @model_validator(mode="after")
     def network_fits_the_images(self) -> Self:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
-from tasks.settings.base import BatchSize, Number, Numbers, Share, StageSettings
+from tasks.settings.base import BatchSize, Number, Numbers, StageSettings
 
 Seed = Annotated[int, Field(ge=0, lt=2**64)]
 Rate = Annotated[float, Field(gt=0)]
@@ -34,11 +34,6 @@ class TrainingSettings(StageSettings):
         0.0, le=180, description="… and rotated by up to so many degrees."
     )
     zoom: float = Field(0.0, ge=0, lt=1, description="… and zoomed by up to this share.")
-    drawn: Share = Field(
-        0.0,
-        description="Digits drawn from strokes, in forms that people outside the United States"
-        " write, are added to MNIST's training images: this share of their number.",
-    )
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="Processor to train on; auto takes a GPU where TensorFlow sees one."
     )

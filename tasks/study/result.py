@@ -9,7 +9,7 @@ import numpy as np
 from tasks.engine.models import Record
 from tasks.engine.store import Store
 from tasks.model.prediction_table import class_probabilities, read_predictions
-from tasks.records import Checkpoint, Device, Evaluation, Probe, Segment
+from tasks.records import Device, Evaluation, Network, Probe, Segment
 
 
 class CurvePoint(Record):
@@ -94,44 +94,42 @@ def work_seconds(segment: Segment) -> float:
 
 def summarise_run(
     store: Store,
-    checkpoint: Checkpoint,
+    network: Network,
     segments: Sequence[Segment],
-    validations: Sequence[Evaluation],
-    test: Evaluation,
+    evaluations: Sequence[Evaluation],
     probed: Probe | None = None,
-    training: Evaluation | None = None,
 ) -> RunResult:
     """Return the numbers of a run from the records of its stages.
 
     Args:
         store: where the files of the records are.
-        checkpoint: the trained weights.
+        network: the trained network.
         segments: the stretches of training; none if nothing is trained.
-        validations: evaluation of the validation split after each segment.
-        test: evaluation of the test split after the last one.
+        evaluations: after each segment.
         probed: outputs and gradients before training.
-        training: evaluation of the training images after the last segment.
     """
+    validation, test = evaluations[-1].validation, evaluations[-1].test
     predictions = read_predictions(store.path(test.predictions))
-    validation, last = validations[-1], segments[-1] if segments else None
+    last = segments[-1] if segments else None
     return RunResult(
         test=test.correct / test.total,
         test_images=test.total,
         validation=validation.correct / validation.total,
-        iterations=test.iteration,
+        iterations=network.iteration,
         train_seconds=round(sum(segment.seconds for segment in segments), 3),
         work_seconds=round(sum(map(work_seconds, segments)), 3),
         device=last.device if last else None,
-        weights=checkpoint.file.sha256,
-        folder=str(PurePosixPath(checkpoint.file.path).parent),
-        trained="" if store.remote else written_at(store.path(checkpoint.file)),
+        weights=network.checkpoint.sha256,
+        folder=str(PurePosixPath(network.checkpoint.path).parent),
+        trained="" if store.remote else written_at(store.path(network.checkpoint)),
         predictions=test.predictions.sha256,
         lowest_classes=lowest_classes(class_probabilities(predictions)),
         never_predicted=never_predicted(validation.confusion),
-        training=training.correct / training.total if training else None,
         curve=tuple(
-            CurvePoint(iteration=one.iteration, validation=one.correct / one.total)
-            for one in validations
+            CurvePoint(
+                iteration=one.iteration, validation=one.validation.correct / one.validation.total
+            )
+            for one in evaluations
         ),
         probe=probed,
     )

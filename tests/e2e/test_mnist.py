@@ -77,7 +77,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Live:
         root,
         root / "latest/report/index.html",
         store.path(live.file).read_text(encoding="utf-8"),
-        read_predictions(store.path(evaluation.predictions)),
+        read_predictions(store.path(evaluation.test.predictions)),
     )
 
 

@@ -52,10 +52,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     executor = LocalExecutor(open_store(folder / "artifacts"))
     data = prepare_data(executor, settings)
     splits = data.splits
-    shape, network = splits.shape, settings.network
-    start = initialise(executor, shape=shape, network=network, seed=0)
-    segment = train_to(executor, settings, splits.train, shape, start, 400)
-    model = export(executor, shape=shape, checkpoint=segment.checkpoint, network=network)
+    shape = splits.shape
+    start = initialise(executor, layers=settings.network, shape=shape, seed=0)
+    network = train_to(executor, settings, splits.train, start, 400).network
+    model = export(executor, network=network)
     calibration = calibrate(
         executor, train=splits.train, validation=splits.validation, shape=shape, model=model
     )

@@ -18,7 +18,7 @@ from tasks.engine.digests import sha256
 from tasks.engine.models import FileRef
 from tasks.engine.stage import Stage
 from tasks.engine.store import Store
-from tasks.records import Checkpoint, IdxFiles, Segment, Split, Splits
+from tasks.records import IdxFiles, Network, Segment, Split, Splits
 from tasks.settings import ConvertSettings, NetworkSettings, TrainingSettings
 
 
@@ -94,11 +94,11 @@ def initial(
     splits: Splits,
     network: NetworkSettings,
     training: TrainingSettings,
-) -> Checkpoint:
+) -> Network:
     """The small network before training."""
     from tasks.model.train import initialise
 
-    result: Checkpoint = run_stage(initialise, splits.shape, network, training.seed)
+    result: Network = run_stage(initialise, network, splits.shape, training.seed)
     return result
 
 
@@ -108,21 +108,19 @@ def train_on(
     splits: Splits,
     network: NetworkSettings,
     training: TrainingSettings,
-) -> Callable[[Checkpoint, int], Segment]:
+) -> Callable[[Network, int], Segment]:
     """Return a function that trains the small network from a checkpoint to an iteration."""
     from tasks.model.train import train
 
-    def run(checkpoint: Checkpoint, iterations: int) -> Segment:
-        result: Segment = run_stage(
-            train, splits.train, splits.shape, checkpoint, network, training, iterations
-        )
+    def run(checkpoint: Network, iterations: int) -> Segment:
+        result: Segment = run_stage(train, splits.train, checkpoint, training, iterations)
         return result
 
     return run
 
 
 @pytest.fixture(scope="session")
-def trained(train_on: Callable[[Checkpoint, int], Segment], initial: Checkpoint) -> Segment:
+def trained(train_on: Callable[[Network, int], Segment], initial: Network) -> Segment:
     """Return the small network after 240 iterations in one segment."""
     return train_on(initial, 240)
 

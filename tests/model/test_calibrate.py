@@ -35,7 +35,7 @@ def test_limit_and_temperature_are_those_of_the_validation_split(
     network: NetworkSettings,
     arrays: Arrays,
 ) -> None:
-    model = run_stage(export, splits.shape, trained.checkpoint, network)
+    model = run_stage(export, trained.network)
     arguments = splits.train, splits.validation, splits.shape, model
     first, again = (run_stage(calibrate, *arguments) for _ in range(2))
     assert first.file.sha256 == again.file.sha256

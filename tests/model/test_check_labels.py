@@ -100,17 +100,10 @@ def issues(
         file=FileRef(path="test.parquet", sha256=sha256(file), size=file.stat().st_size),
     )
     splits = splits.model_copy(update={"test": split})
-    evaluation = run_stage(
-        evaluate, split, splits.shape, trained.checkpoint, network, EvaluationSettings(), 240, ()
-    )
-    found = run_stage(
-        check_labels,
-        splits,
-        trained.checkpoint,
-        network,
-        EvaluationSettings(),
-        evaluation.predictions,
-    )
+    settings = EvaluationSettings()
+    made = run_stage(evaluate, splits.validation, split, trained.network, settings, (), 240)
+    predictions = made.validation.predictions, made.test.predictions
+    found = run_stage(check_labels, splits, trained.network, settings, *predictions)
     return found, pq.read_table(root.path(found.file)).to_pandas()
 
 

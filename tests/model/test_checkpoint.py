@@ -4,13 +4,13 @@ import pytest
 
 from tasks.engine.store import Store
 from tasks.model.checkpoint import read_tensors
-from tasks.records import Checkpoint
+from tasks.records import Network
 
 pytestmark = pytest.mark.tensorflow
 
 
-def test_checkpoint_holds_the_documented_tensors(root: Store, initial: Checkpoint) -> None:
-    state = read_tensors(root.path(initial.file))
+def test_checkpoint_holds_the_documented_tensors(root: Store, initial: Network) -> None:
+    state = read_tensors(root.path(initial.checkpoint))
     shapes = {
         "conv1/kernel": (3, 3, 1, 4),
         "conv1/bias": (4,),

@@ -10,7 +10,7 @@ import pytest
 from tasks.model.compiled import cache, reuse_compiled
 from tasks.model.evaluate import evaluate
 from tasks.model.train import initialise, train
-from tasks.records import Checkpoint, Evaluation, Segment, Splits
+from tasks.records import Evaluation, Network, Segment, Splits
 from tasks.settings import EvaluationSettings, NetworkSettings, TrainingSettings
 
 RunStage = Callable[..., Any]
@@ -54,15 +54,14 @@ def test_reuse_does_not_change_results(
         conv_filters=(4,), conv_sizes=(3,), dense=(16,), normalisation=True, dropout=0.5
     )
 
-    def compute(start: Checkpoint) -> tuple[str, str]:
-        segment: Segment = run_stage(train, splits.train, splits.shape, start, network, training, 8)
-        checkpoint = segment.checkpoint
-        scores: Evaluation = run_stage(
-            evaluate, splits.test, splits.shape, checkpoint, network, EvaluationSettings(), 8, ()
-        )
-        return checkpoint.file.sha256, scores.predictions.sha256
+    def compute(start: Network) -> tuple[str, str]:
+        segment: Segment = run_stage(train, splits.train, start, training, 8)
+        trained = segment.network
+        arguments = splits.validation, splits.test, trained, EvaluationSettings(), (), 8
+        scores: Evaluation = run_stage(evaluate, *arguments)
+        return trained.checkpoint.sha256, scores.test.predictions.sha256
 
-    start: Checkpoint = run_stage(initialise, splits.shape, network, training.seed)
+    start: Network = run_stage(initialise, network, splits.shape, training.seed)
     fresh = compute(start)
     assert {maker.__name__ for maker in cache} >= {"make_trainer", "make_classifier"}
     assert compute(start) == fresh

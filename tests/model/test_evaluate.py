@@ -18,12 +18,12 @@ from tasks.engine.store import Store
 from tasks.model.checkpoint import get_state, restore_network, write_tensors
 from tasks.model.evaluate import evaluate
 from tasks.model.optimizer import make_optimizer
-from tasks.records import Checkpoint, Evaluation, Segment, Split, Splits
+from tasks.records import Classification, Network, Segment, Split, Splits
 from tasks.settings import EvaluationSettings, NetworkSettings, TrainingSettings
 
 if TYPE_CHECKING:
     Arrays = Callable[[Split], SplitArrays]
-    Evaluate = Callable[..., Evaluation]
+    Evaluate = Callable[..., Classification]
 
 pytestmark = pytest.mark.tensorflow
 
@@ -33,31 +33,30 @@ def evaluate_on(
     run_stage: Callable[..., Any], splits: Splits, network: NetworkSettings
 ) -> Evaluate:
     def run(
-        split: Split, checkpoint: Checkpoint, batch: int = 256, class_names: tuple[str, ...] = ()
-    ) -> Evaluation:
+        split: Split, network: Network, batch: int = 256, class_names: tuple[str, ...] = ()
+    ) -> Classification:
         settings = EvaluationSettings(evaluation_batch=batch)
-        result: Evaluation = run_stage(
+        result = run_stage(
             evaluate,
-            split=split,
-            shape=splits.shape,
-            checkpoint=checkpoint,
+            validation=splits.validation,
+            test=split,
             network=network,
             settings=settings,
-            iteration=checkpoint.iteration,
             class_names=class_names,
+            iteration=network.iteration,
         )
-        return result
+        return result.test
 
     return run
 
 
 @pytest.fixture(scope="module")
-def evaluation(evaluate_on: Evaluate, splits: Splits, trained: Segment) -> Evaluation:
-    return evaluate_on(splits.test, trained.checkpoint)
+def evaluation(evaluate_on: Evaluate, splits: Splits, trained: Segment) -> Classification:
+    return evaluate_on(splits.test, trained.network)
 
 
 @pytest.fixture(scope="module")
-def predictions(root: Store, evaluation: Evaluation) -> pd.DataFrame:
+def predictions(root: Store, evaluation: Classification) -> pd.DataFrame:
     return pd.read_parquet(root.path(evaluation.predictions))
 
 
@@ -65,7 +64,7 @@ def probabilities(frame: pd.DataFrame) -> np.ndarray:
     return frame[[f"p{c}" for c in range(10)]].to_numpy()
 
 
-def test_columns_and_types(root: Store, evaluation: Evaluation) -> None:
+def test_columns_and_types(root: Store, evaluation: Classification) -> None:
     schema = pq.read_schema(root.path(evaluation.predictions))
     assert [(field.name, field.type) for field in schema] == [
         ("index", pa.int32()),
@@ -79,7 +78,7 @@ def test_table_has_the_names_of_the_classes(
     root: Store, evaluate_on: Evaluate, splits: Splits, trained: Segment, predictions: pd.DataFrame
 ) -> None:
     names = tuple("abcdefghij")
-    named = evaluate_on(splits.test, trained.checkpoint, class_names=names)
+    named = evaluate_on(splits.test, trained.network, class_names=names)
     frame = pd.read_parquet(root.path(named.predictions))
     for number in ("label", "predicted"):
         assert frame[f"{number}_name"].tolist() == [names[c] for c in predictions[number]]
@@ -95,7 +94,7 @@ def test_table_has_every_image_with_its_label(
 
 
 def test_index_is_the_row_in_the_original_file(
-    root: Store, evaluate_on: Evaluate, splits: Splits, initial: Checkpoint
+    root: Store, evaluate_on: Evaluate, splits: Splits, initial: Network
 ) -> None:
     found = []
     for split, rows in ((splits.validation, 125), (splits.train, 1375)):
@@ -122,7 +121,7 @@ def test_probabilities_equal_softmax_of_the_logits(
     network: NetworkSettings,
     arrays: Arrays,
 ) -> None:
-    model = restore_network(root.path(trained.checkpoint.file), network, splits.shape)
+    model = restore_network(trained.network, root.path(trained.network.checkpoint))
     pixels = arrays(splits.test).images[..., np.newaxis].astype(np.float32) / np.float32(255)
     exponentials = np.exp(np.asarray(model(pixels), np.float64))
     expected = exponentials / exponentials.sum(axis=1, keepdims=True)
@@ -135,11 +134,11 @@ def test_predictions_do_not_depend_on_the_batch_size(
     evaluate_on: Evaluate,
     splits: Splits,
     trained: Segment,
-    evaluation: Evaluation,
+    evaluation: Classification,
     predictions: pd.DataFrame,
     batch: int,
 ) -> None:
-    other = evaluate_on(splits.test, trained.checkpoint, batch)
+    other = evaluate_on(splits.test, trained.network, batch)
     frame = pd.read_parquet(root.path(other.predictions))
     np.testing.assert_array_equal(frame["predicted"], predictions["predicted"])
     np.testing.assert_allclose(probabilities(frame), probabilities(predictions), atol=1e-5)
@@ -147,17 +146,16 @@ def test_predictions_do_not_depend_on_the_batch_size(
 
 
 def test_file_is_reproducible(
-    evaluate_on: Evaluate, splits: Splits, trained: Segment, evaluation: Evaluation
+    evaluate_on: Evaluate, splits: Splits, trained: Segment, evaluation: Classification
 ) -> None:
-    again = evaluate_on(splits.test, trained.checkpoint)
+    again = evaluate_on(splits.test, trained.network)
     assert again.predictions.path != evaluation.predictions.path
     assert again.predictions.sha256 == evaluation.predictions.sha256
 
 
 def test_record_counts_correct_predictions(
-    evaluation: Evaluation, predictions: pd.DataFrame
+    evaluation: Classification, predictions: pd.DataFrame
 ) -> None:
-    assert evaluation.iteration == 240
     assert evaluation.total == 297
     assert evaluation.correct == (predictions["label"] == predictions["predicted"]).sum()
     assert 0.8 < evaluation.correct / evaluation.total < 1  # with some errors
@@ -167,21 +165,18 @@ def test_record_counts_correct_predictions(
 
 
 @pytest.fixture(scope="module")
-def always_3(
-    root: Store, initial: Checkpoint, splits: Splits, network: NetworkSettings
-) -> Checkpoint:
+def always_3(root: Store, initial: Network, splits: Splits, network: NetworkSettings) -> Network:
     """Return a checkpoint that classifies every image as 3."""
-    model = restore_network(root.path(initial.file), network, splits.shape)
+    model = restore_network(initial, root.path(initial.checkpoint))
     model.get_layer("fc2").set_weights([np.zeros((16, 10)), np.eye(10)[3]])
     state = get_state(model, make_optimizer(model, TrainingSettings()), iteration=5)
     write_tensors(state, root.root / "always-3.safetensors")
-    return Checkpoint(
-        iteration=5, file=FileRef(path="always-3.safetensors", sha256="0" * 64, size=0)
-    )
+    file = FileRef(path="always-3.safetensors", sha256="0" * 64, size=0)
+    return initial.model_copy(update={"iteration": 5, "checkpoint": file})
 
 
 def test_confusion_matrix_has_true_classes_as_rows(
-    evaluate_on: Evaluate, splits: Splits, always_3: Checkpoint, arrays: Arrays
+    evaluate_on: Evaluate, splits: Splits, always_3: Network, arrays: Arrays
 ) -> None:
     evaluation = evaluate_on(splits.test, always_3)
     counts = np.bincount(arrays(splits.test).labels, minlength=10)
@@ -189,11 +184,10 @@ def test_confusion_matrix_has_true_classes_as_rows(
     np.testing.assert_array_equal(matrix[:, 3], counts)
     assert matrix.sum() == counts.sum()
     assert evaluation.correct == counts[3]
-    assert evaluation.iteration == 5
 
 
 def test_class_without_images_has_a_row_and_a_column(
-    root: Store, evaluate_on: Evaluate, always_3: Checkpoint
+    root: Store, evaluate_on: Evaluate, always_3: Network
 ) -> None:
     images, labels = np.zeros((4, 8, 8), np.uint8), np.array([3, 7, 7, 1], np.uint8)
     write_parquet(to_table(images, labels, first=0), root.root / "four.parquet")

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.tensorflow
 def exported(
     run_stage: Callable[..., Any], splits: Splits, trained: Segment, network: NetworkSettings
 ) -> Model:
-    result: Model = run_stage(export, splits.shape, trained.checkpoint, network)
+    result: Model = run_stage(export, trained.network)
     return result
 
 
@@ -64,7 +64,7 @@ def test_keras_loads_the_model_without_this_project(
     pixels = arrays(splits.test).images[..., np.newaxis].astype(np.float32) / np.float32(255)
     np.save(tmp_path / "pixels.npy", pixels)
     python(PLAIN_KERAS, root.path(exported.file), tmp_path / "pixels.npy", tmp_path / "logits.npy")
-    model = restore_network(root.path(trained.checkpoint.file), network, splits.shape)
+    model = restore_network(trained.network, root.path(trained.network.checkpoint))
     np.testing.assert_allclose(
         np.load(tmp_path / "logits.npy"), np.asarray(model(pixels)), rtol=1e-4, atol=1e-4
     )
@@ -137,17 +137,11 @@ from pathlib import Path
 from tasks.model.export import export, write_reproducibly
 from tasks.model.network import build_network
 from tasks.model.predictions import load_classifier
-from tasks.records import Checkpoint, Shape
-from tasks.settings import NetworkSettings
+from tasks.records import Network
 from tasks.engine.store import PROJECT, Store
 
 with Store(Path(sys.argv[1])).workspace("elsewhere", "2" * 64) as work:
-    model = export.function(
-        work,
-        Shape.model_validate_json(sys.argv[2]),
-        Checkpoint.model_validate_json(sys.argv[3]),
-        NetworkSettings.model_validate_json(sys.argv[4]),
-    )
+    model = export.function(work, Network.model_validate_json(sys.argv[2]))
 print(model.model_dump_json())
 """
 
@@ -160,8 +154,8 @@ def test_other_process_writes_the_same_bytes(
     network: NetworkSettings,
     python: Python,
 ) -> None:
-    models = [m.model_dump_json() for m in (splits.shape, trained.checkpoint, network)]
-    other = Model.model_validate(json.loads(python(SCRIPT, root.root, *models).stdout))
+    printed = python(SCRIPT, root.root, trained.network.model_dump_json()).stdout
+    other = Model.model_validate(json.loads(printed))
     assert other.file.path != exported.file.path
     assert other.file.sha256 == exported.file.sha256
     assert other.onnx
@@ -176,7 +170,7 @@ def test_same_process_writes_the_same_bytes(
     trained: Segment,
     network: NetworkSettings,
 ) -> None:
-    again = run_stage(export, splits.shape, trained.checkpoint, network)
+    again = run_stage(export, trained.network)
     assert again.file.sha256 == exported.file.sha256
 
 

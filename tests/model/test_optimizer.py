@@ -15,7 +15,7 @@ from tasks.model.checkpoint import read_tensors, restore_network
 from tasks.model.device import load_tensorflow
 from tasks.model.optimizer import one_cycle
 from tasks.model.train import train
-from tasks.records import Checkpoint, Split, Splits
+from tasks.records import Network, Split, Splits
 from tasks.settings import NetworkSettings, TrainingSettings
 
 if TYPE_CHECKING:
@@ -80,18 +80,18 @@ def adam(
 def test_adam_equals_that_of_the_tutorial(
     root: Store,
     run_stage: RunStage,
-    initial: Checkpoint,
+    initial: Network,
     splits: Splits,
     network: NetworkSettings,
     arrays: Arrays,
     changes: dict[str, float],
 ) -> None:
     settings = TrainingSettings.model_validate({"device": "cpu", **changes})
-    segment = run_stage(train, splits.train, splits.shape, initial, network, settings, iterations=3)
-    state = read_tensors(root.path(segment.checkpoint.file))
+    segment = run_stage(train, splits.train, initial, settings, iterations=3)
+    state = read_tensors(root.path(segment.network.checkpoint))
 
-    model = restore_network(root.path(initial.file), network, splits.shape)
-    start = by_layer(read_tensors(root.path(initial.file)), "weights")
+    model = restore_network(initial, root.path(initial.checkpoint))
+    start = by_layer(read_tensors(root.path(initial.checkpoint)), "weights")
     weights = dict(start)
     m, v = ({path: np.zeros_like(w) for path, w in start.items()} for _ in range(2))
     batches = batch_indices(settings.seed, splits.train.rows, settings.batch_size, 0, 3)

@@ -12,12 +12,12 @@ from tasks.engine.store import Store
 from tasks.model import device
 from tasks.model.checkpoint import read_tensors
 from tasks.model.train import train
-from tasks.records import Checkpoint, Segment, Splits
+from tasks.records import Network, Segment, Splits
 from tasks.settings import NetworkSettings, TrainingSettings
 
 pytestmark = pytest.mark.tensorflow
 
-Train = Callable[[Checkpoint, int, TrainingSettings], Segment]
+Train = Callable[[Network, int, TrainingSettings], Segment]
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def go_on(
     """
     monkeypatch.setattr(device, "has_bfloat16", lambda: True)
 
-    def go_on(checkpoint: Checkpoint, iteration: int, settings: TrainingSettings) -> Segment:
-        arguments = (splits.train, splits.shape, checkpoint, network, settings, iteration, 16)
+    def go_on(checkpoint: Network, iteration: int, settings: TrainingSettings) -> Segment:
+        arguments = (splits.train, checkpoint, settings, iteration, 16)
         segment: Segment = run_stage(train, *arguments)
         return segment
 
@@ -45,24 +45,24 @@ def test_bfloat16_keeps_float32_weights_and_resumes_exactly(
     root: Store,
     go_on: Train,
     training: TrainingSettings,
-    initial: Checkpoint,
+    initial: Network,
 ) -> None:
     import keras
 
     single = training.model_copy(update={"shift": 1.0})
     brief = single.model_copy(update={"precision": "bfloat16"})
     whole = go_on(initial, 16, brief)
-    parts = go_on(go_on(initial, 5, brief).checkpoint, 16, brief)
+    parts = go_on(go_on(initial, 5, brief).network, 16, brief)
     assert whole.device.precision == "bfloat16"
-    assert parts.checkpoint.file.sha256 == whole.checkpoint.file.sha256
+    assert parts.network.checkpoint.sha256 == whole.network.checkpoint.sha256
     assert keras.config.dtype_policy().name == "float32"  # the global policy is restored
 
     start, end, full = (
         read_tensors(root.path(file))
         for file in (
-            initial.file,
-            whole.checkpoint.file,
-            go_on(initial, 16, single).checkpoint.file,
+            initial.checkpoint,
+            whole.network.checkpoint,
+            go_on(initial, 16, single).network.checkpoint,
         )
     )
     assert end.keys() == full.keys()
@@ -74,8 +74,8 @@ def test_bfloat16_keeps_float32_weights_and_resumes_exactly(
 
 
 def test_training_goes_on_in_float32(
-    go_on: Train, training: TrainingSettings, initial: Checkpoint
+    go_on: Train, training: TrainingSettings, initial: Network
 ) -> None:
     brief = training.model_copy(update={"precision": "bfloat16"})
-    second = go_on(go_on(initial, 1, brief).checkpoint, 2, training)
-    assert (second.checkpoint.iteration, second.device.precision) == (2, "float32")
+    second = go_on(go_on(initial, 1, brief).network, 2, training)
+    assert (second.network.iteration, second.device.precision) == (2, "float32")

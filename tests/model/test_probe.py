@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tasks.model.probe import FIRST
-from tasks.records import Checkpoint, Probe, Splits
+from tasks.records import Network, Probe, Splits
 from tasks.settings import NetworkSettings
 
 pytestmark = pytest.mark.tensorflow
@@ -15,14 +15,14 @@ pytestmark = pytest.mark.tensorflow
 
 @pytest.fixture(scope="module")
 def probed(
-    run_stage: Callable[..., Any], splits: Splits, initial: Checkpoint, network: NetworkSettings
+    run_stage: Callable[..., Any], splits: Splits, initial: Network, network: NetworkSettings
 ) -> Callable[..., Probe]:
     """Return a function that probes the small network with other settings and the same weights."""
     from tasks.model.probe import probe
 
     def run(**changes: Any) -> Probe:
-        other = network.model_copy(update=changes)
-        made: Probe = run_stage(probe, splits.validation, splits.shape, initial, other)
+        other = initial.model_copy(update={"layers": network.model_copy(update=changes)})
+        made: Probe = run_stage(probe, splits.validation, other)
         return made
 
     return run

@@ -23,7 +23,7 @@ from tasks.model.checkpoint import read_tensors, restore_network
 from tasks.model.device import load_tensorflow
 from tasks.model.network import build_network
 from tasks.model.train import initialise, next_report, train
-from tasks.records import Checkpoint, Segment, Shape, Split, Splits
+from tasks.records import Network, Segment, Shape, Split, Splits
 from tasks.runtime.console import log
 from tasks.runtime.errors import PipelineError
 from tasks.settings import NetworkSettings, TrainingSettings
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Arrays = Callable[[Split], SplitArrays]
     Python = Callable[..., subprocess.CompletedProcess[str]]
     RunStage = Callable[..., Any]
-    TrainOn = Callable[[Checkpoint, int], Segment]
+    TrainOn = Callable[[Network, int], Segment]
 
 pytestmark = pytest.mark.tensorflow
 
@@ -73,12 +73,12 @@ def test_reports_are_at_iteration_1_and_every_100_after_it(
 
 def test_initial_checkpoint_has_initial_weights_and_zero_moments(
     root: Store,
-    initial: Checkpoint,
+    initial: Network,
     splits: Splits,
     network: NetworkSettings,
     training: TrainingSettings,
 ) -> None:
-    state = read_tensors(root.path(initial.file))
+    state = read_tensors(root.path(initial.checkpoint))
     assert state.pop("iteration") == initial.iteration == 0
     assert {values.dtype for values in state.values()} == {np.dtype(np.float32)}
     model = build_network(network, splits.shape, training.seed)
@@ -99,7 +99,9 @@ def test_initial_checkpoint_has_initial_weights_and_zero_moments(
 def test_initial_checkpoint_depends_on_the_seed(
     run_stage: RunStage, splits: Splits, network: NetworkSettings
 ) -> None:
-    digests = [run_stage(initialise, splits.shape, network, seed).file.sha256 for seed in (0, 0, 1)]
+    digests = [
+        run_stage(initialise, network, splits.shape, seed).checkpoint.sha256 for seed in (0, 0, 1)
+    ]
     assert digests[0] == digests[1] != digests[2]
 
 
@@ -107,17 +109,17 @@ def test_image_too_small_for_the_network_is_refused(
     run_stage: RunStage, network: NetworkSettings
 ) -> None:
     with pytest.raises(PipelineError, match="--conv-sizes"):
-        run_stage(initialise, Shape(height=8, width=3, classes=10), network, seed=0)
+        run_stage(initialise, network, Shape(height=8, width=3, classes=10), seed=0)
 
 
 @pytest.mark.parametrize("middle", [1, 120, 239])
 def test_two_segments_equal_one_bit_for_bit(
-    root: Store, train_on: TrainOn, initial: Checkpoint, trained: Segment, middle: int
+    root: Store, train_on: TrainOn, initial: Network, trained: Segment, middle: int
 ) -> None:
     first = train_on(initial, middle)
-    second = train_on(first.checkpoint, 240)
-    assert first.checkpoint.file.sha256 != trained.checkpoint.file.sha256
-    assert second.checkpoint.file.sha256 == trained.checkpoint.file.sha256
+    second = train_on(first.network, 240)
+    assert first.network.checkpoint.sha256 != trained.network.checkpoint.sha256
+    assert second.network.checkpoint.sha256 == trained.network.checkpoint.sha256
     parts, whole = (curve(root, first), curve(root, second)), curve(root, trained)
     assert {name: parts[0][name] + parts[1][name] for name in whole} == whole
 
@@ -139,15 +141,15 @@ def test_two_segments_equal_one_with_all_options(
         device="cpu",
     )
 
-    def go_on(checkpoint: Checkpoint, iterations: int) -> Checkpoint:
-        arguments = (splits.train, splits.shape, checkpoint, network, training, iterations, 60)
+    def go_on(checkpoint: Network, iterations: int) -> Network:
+        arguments = (splits.train, checkpoint, training, iterations, 60)
         segment: Segment = run_stage(train, *arguments)
-        return segment.checkpoint
+        return segment.network
 
-    initial = run_stage(initialise, splits.shape, network, seed=0)
+    initial = run_stage(initialise, network, splits.shape, seed=0)
     whole, parts = go_on(initial, 60), go_on(go_on(initial, 25), 60)
-    assert parts.file.sha256 == whole.file.sha256
-    start, end = (read_tensors(root.path(c.file)) for c in (initial, whole))
+    assert parts.checkpoint.sha256 == whole.checkpoint.sha256
+    start, end = (read_tensors(root.path(c.checkpoint)) for c in (initial, whole))
     for name in (
         "norm1/moving_mean",
         "fc1_norm/moving_variance",
@@ -169,11 +171,9 @@ splits = Splits.model_validate_json(sys.argv[2])
 network = NetworkSettings.model_validate_json(sys.argv[3])
 training = TrainingSettings.model_validate_json(sys.argv[4])
 with store.workspace("elsewhere", "0" * 64) as work:
-    checkpoint = initialise.function(work, splits.shape, network, training.seed)
+    checkpoint = initialise.function(work, network, splits.shape, training.seed)
 with store.workspace("elsewhere", "1" * 64) as work:
-    segment = train.function(
-        work, splits.train, splits.shape, checkpoint, network, training, iterations=240
-    )
+    segment = train.function(work, splits.train, checkpoint, training, iterations=240)
 print(segment.model_dump_json())
 """
 
@@ -188,8 +188,8 @@ def test_other_process_writes_the_same_bytes(
 ) -> None:
     models = [model.model_dump_json() for model in (splits, network, training)]
     other = Segment.model_validate(json.loads(python(SCRIPT, root.root, *models).stdout))
-    assert other.checkpoint.file.path.startswith("elsewhere/")
-    assert other.checkpoint.file.sha256 == trained.checkpoint.file.sha256
+    assert other.network.checkpoint.path.startswith("elsewhere/")
+    assert other.network.checkpoint.sha256 == trained.network.checkpoint.sha256
     assert other.curve.sha256 == trained.curve.sha256
 
 
@@ -210,13 +210,13 @@ def test_learning_curve_columns_and_values(root: Store, trained: Segment) -> Non
 def test_segment_without_a_report_has_an_empty_curve(
     root: Store, train_on: TrainOn, trained: Segment
 ) -> None:
-    segment = train_on(trained.checkpoint, 241)
+    segment = train_on(trained.network, 241)
     assert curve(root, segment) == {"iteration": [], "accuracy": [], "loss": []}
 
 
 def test_record_holds_iteration_device_and_times(root: Store, trained: Segment) -> None:
-    assert trained.checkpoint.iteration == 240
-    assert read_tensors(root.path(trained.checkpoint.file))["iteration"] == 240
+    assert trained.network.iteration == 240
+    assert read_tensors(root.path(trained.network.checkpoint))["iteration"] == 240
     assert trained.device.kind == "CPU"
     assert trained.device.reason == "requested"
     assert trained.seconds > 0
@@ -225,15 +225,15 @@ def test_record_holds_iteration_device_and_times(root: Store, trained: Segment) 
 
 def test_training_reduces_the_loss(
     root: Store,
-    initial: Checkpoint,
+    initial: Network,
     trained: Segment,
     splits: Splits,
     network: NetworkSettings,
     arrays: Arrays,
 ) -> None:
     losses = []
-    for checkpoint in (initial, trained.checkpoint):
-        model = restore_network(root.path(checkpoint.file), network, splits.shape)
+    for checkpoint in (initial, trained.network):
+        model = restore_network(checkpoint, root.path(checkpoint.checkpoint))
         losses.append(measure(model, arrays(splits.train), slice(None))[1])
     assert losses[0] == pytest.approx(np.log(10), rel=0.05)  # untrained
     assert losses[1] < 0.3
@@ -257,25 +257,25 @@ def measure(model: keras.Model, data: SplitArrays, rows: Any) -> tuple[float, fl
 def test_report_is_of_the_last_batch_after_its_update(
     root: Store,
     train_on: TrainOn,
-    initial: Checkpoint,
+    initial: Network,
     splits: Splits,
     network: NetworkSettings,
     training: TrainingSettings,
     arrays: Arrays,
     iterations: int,
 ) -> None:
-    before = train_on(initial, iterations - 1).checkpoint
+    before = train_on(initial, iterations - 1).network
     after = train_on(initial, iterations)
     [batch] = batch_indices(
         training.seed, splits.train.rows, training.batch_size, iterations - 1, iterations
     )
     [old, new] = (
         measure(
-            restore_network(root.path(checkpoint.file), network, splits.shape),
+            restore_network(checkpoint, root.path(checkpoint.checkpoint)),
             arrays(splits.train),
             batch,
         )
-        for checkpoint in (before, after.checkpoint)
+        for checkpoint in (before, after.network)
     )
     reported = {name: values[-1] for name, values in curve(root, after).items()}
     assert reported["iteration"] == iterations
@@ -285,13 +285,13 @@ def test_report_is_of_the_last_batch_after_its_update(
 
 
 def test_missing_gpu_is_refused(
-    run_stage: RunStage, splits: Splits, initial: Checkpoint, network: NetworkSettings
+    run_stage: RunStage, splits: Splits, initial: Network, network: NetworkSettings
 ) -> None:
     if load_tensorflow().config.list_physical_devices("GPU"):
         pytest.skip("there is a GPU")
     settings = TrainingSettings(device="gpu")
     with pytest.raises(PipelineError, match="--device gpu"):
-        run_stage(train, splits.train, splits.shape, initial, network, settings, iterations=1)
+        run_stage(train, splits.train, initial, settings, iterations=1)
 
 
 FIXED_KEY = "7" * 64
@@ -309,7 +309,7 @@ def raise_time_limit(_number: int, _frame: object) -> None:
 def test_time_limits_at_random_moments_do_not_change_weights(
     root: Store,
     splits: Splits,
-    initial: Checkpoint,
+    initial: Network,
     network: NetworkSettings,
     training: TrainingSettings,
     trained: Segment,
@@ -329,15 +329,13 @@ def test_time_limits_at_random_moments_do_not_change_weights(
         for attempt in range(1000):
             try:
                 with root.workspace("train", FIXED_KEY) as work:
-                    segment = train.function(
-                        work, splits.train, splits.shape, initial, network, training, 240
-                    )
+                    segment = train.function(work, splits.train, initial, training, 240)
                 signal.setitimer(signal.ITIMER_REAL, 0)
             except TimeLimitError:
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 ended += 1
                 continue
-            assert segment.checkpoint.file.sha256 == trained.checkpoint.file.sha256, attempt
+            assert segment.network.checkpoint.sha256 == trained.network.checkpoint.sha256, attempt
             # As the store does once there is a cache entry.
             shutil.rmtree(work.scratch, ignore_errors=True)
             if ended >= INTERRUPTIONS:

@@ -59,7 +59,7 @@ def test_defaults_equal_the_tutorial() -> None:
         *(64, "float32", True),
     )
     assert training.label_smoothing == training.shift == training.rotation == training.zoom == 0
-    assert training.drawn == 0
+    assert settings.drawn == 0
     assert settings.cycle is None
     assert settings.schedule.stops == (0, 1, 100, 1_000, 10_000)
     assert settings.evaluation.evaluation_batch == 256

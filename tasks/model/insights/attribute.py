@@ -1,4 +1,4 @@
-"""Stage: checkpoint × wrong images → which pixels speak for the wrong and for the true class."""
+"""Stage: network × wrong images → which pixels speak for the wrong and for the true class."""
 
 from math import ceil, sqrt
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,7 @@ from tasks.engine.store import Workspace
 from tasks.model.checkpoint import LIBRARIES, restore_network, write_tensors
 from tasks.model.device import load_tensorflow
 from tasks.model.prediction_table import read_predictions
-from tasks.records import Attribution, Checkpoint, Shape, Split
-from tasks.settings import NetworkSettings
+from tasks.records import Attribution, Network, Shape, Split
 
 if TYPE_CHECKING:
     import keras
@@ -117,9 +116,7 @@ def occlusion(
 def attribute(
     work: Workspace,
     split: Split,
-    shape: Shape,
-    checkpoint: Checkpoint,
-    network: NetworkSettings,
+    network: Network,
     predictions: FileRef,
 ) -> Attribution:
     """Compute which pixels of the first errors speak for the wrong and for the true class.
@@ -127,19 +124,17 @@ def attribute(
     Args:
         work: inputs and outputs.
         split: split of the predictions.
-        shape: size of the images and number of classes.
-        checkpoint: checkpoint that made the predictions.
-        network: layers.
+        network: the network that made the predictions.
         predictions: see `Evaluation.predictions`.
     """
     load_tensorflow()
     table = read_predictions(work.input(predictions), ["label", "predicted"])
     true, predicted = table["label"].to_numpy(), table["predicted"].to_numpy()
     rows = np.flatnonzero(true != predicted)[:IMAGES]
-    patch = patch_side(shape)
+    patch = patch_side(network.shape)
     tensors: dict[str, np.ndarray] = {}
     if len(rows):
-        model = restore_network(work.input(checkpoint.file), network, shape)
+        model = restore_network(network, work.input(network.checkpoint))
         images = read_split(work.input(split.file)).images[rows].astype(np.float32) / 255
         pairs = np.stack([predicted[rows], true[rows]], axis=1)
         drops = occlusion(model, images, patch, pairs)

@@ -1,4 +1,4 @@
-"""Stage: checkpoint × test images → a map of their features in the last hidden layer."""
+"""Stage: network × test images → a map of their features in the last hidden layer."""
 
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,7 @@ from tasks.model.checkpoint import LIBRARIES, restore_network
 from tasks.model.device import load_tensorflow
 from tasks.model.insights.layer_outputs import layer_tensors
 from tasks.model.prediction_table import read_predictions
-from tasks.records import Checkpoint, Embedding, Shape, Split
-from tasks.settings import NetworkSettings
+from tasks.records import Embedding, Network, Split
 
 if TYPE_CHECKING:
     import keras
@@ -103,9 +102,7 @@ def map_points(points: np.ndarray) -> np.ndarray:
 def embed(
     work: Workspace,
     split: Split,
-    shape: Shape,
-    checkpoint: Checkpoint,
-    network: NetworkSettings,
+    network: Network,
     predictions: FileRef,
 ) -> Embedding:
     """Map a sample of a split to a plane.
@@ -113,15 +110,13 @@ def embed(
     Args:
         work: inputs and outputs.
         split: split of the predictions.
-        shape: size of the images and number of classes.
-        checkpoint: checkpoint that made the predictions.
-        network: layers.
+        network: the network that made the predictions.
         predictions: see `Evaluation.predictions`.
     """
     load_tensorflow()
     table = read_predictions(work.input(predictions), ["label", "predicted"])
     rows = sample(table["label"].to_numpy(), table["predicted"].to_numpy())
-    model = restore_network(work.input(checkpoint.file), network, shape)
+    model = restore_network(network, work.input(network.checkpoint))
     layer, points = features(model, read_split(work.input(split.file)).images[rows])
     places = map_points(points)
     columns = {

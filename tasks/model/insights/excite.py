@@ -1,4 +1,4 @@
-"""Stage: checkpoint → for each class the input that excites its logit most."""
+"""Stage: network → for each class the input that excites its logit most."""
 
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -9,8 +9,7 @@ from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
 from tasks.model.checkpoint import LIBRARIES, restore_network, write_tensors
 from tasks.model.device import load_tensorflow
-from tasks.records import Checkpoint, Excitation, Shape
-from tasks.settings import NetworkSettings
+from tasks.records import Excitation, Network, Shape
 
 if TYPE_CHECKING:
     import keras
@@ -79,13 +78,11 @@ def exciting_images(network: "keras.Sequential", shape: Shape) -> np.ndarray:
 
 
 @stage(libraries=(*LIBRARIES, "scipy"))
-def excite(
-    work: Workspace, shape: Shape, checkpoint: Checkpoint, network: NetworkSettings
-) -> Excitation:
+def excite(work: Workspace, network: Network) -> Excitation:
     """Compute for each class the input that maximises its logit."""
     tf = load_tensorflow()
-    model = restore_network(work.input(checkpoint.file), network, shape)
-    images = exciting_images(model, shape)
+    model = restore_network(network, work.input(network.checkpoint))
+    images = exciting_images(model, network.shape)
     logits = np.asarray(model(images[..., np.newaxis]))
     write_tensors(
         {

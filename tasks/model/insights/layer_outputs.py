@@ -1,4 +1,4 @@
-"""Stage: checkpoint × a few images → the weights and outputs of its layers."""
+"""Stage: network × a few images → the weights and outputs of its layers."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +9,9 @@ from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
 from tasks.model.checkpoint import LIBRARIES, restore_network, write_tensors
 from tasks.model.device import load_tensorflow
-from tasks.records import Checkpoint, LayerOutputs, Shape, Split
+from tasks.records import LayerOutputs, Network, Split
 from tasks.runtime.errors import PipelineError
-from tasks.settings import FigureSettings, NetworkSettings
+from tasks.settings import FigureSettings
 
 if TYPE_CHECKING:
     import keras
@@ -62,9 +62,7 @@ def rows_to_show(rows: tuple[int, ...], images: int) -> tuple[int, ...]:
 def layer_outputs(
     work: Workspace,
     split: Split,
-    shape: Shape,
-    checkpoint: Checkpoint,
-    network: NetworkSettings,
+    network: Network,
     test_images: tuple[int, ...],
 ) -> LayerOutputs:
     """Compute the outputs of all layers for some test images.
@@ -76,7 +74,7 @@ def layer_outputs(
     tf = load_tensorflow()
     import keras
 
-    model = restore_network(work.input(checkpoint.file), network, shape)
+    model = restore_network(network, work.input(network.checkpoint))
     symbolic = layer_tensors(model)
     images = read_split(work.input(split.file)).images[list(rows)]
     outputs = keras.Model(model.inputs[0], symbolic)(

@@ -25,8 +25,8 @@ class FigureInputs:
     """Images that something is found about."""
     curve: Arrays
     """Iteration, accuracy and loss of the measured batches."""
-    evaluations: Mapping[str, Sequence[Evaluation]]
-    """Evaluations at each milestone by the name of the split: validation, then test."""
+    evaluations: Sequence[Evaluation]
+    """Evaluations of validation and test split at each milestone."""
     predictions: Sequence[Predictions]
     """Predictions for the test split at each milestone."""
     metrics: Metrics
@@ -52,7 +52,7 @@ def report_figures(inputs: FigureInputs) -> Iterator[tuple[str, ReportFigure]]:
     Raises:
         PipelineError: `conv2_channels` names a channel that does not exist.
     """
-    last, arrays, test = inputs.predictions[-1], inputs.layer_arrays, inputs.evaluations["test"]
+    last, arrays = inputs.predictions[-1], inputs.layer_arrays
     yield "works", images.first_images(last)
     rows = inputs.layers.test_images
     if inputs.conv_strides and rows:
@@ -65,10 +65,13 @@ def report_figures(inputs: FigureInputs) -> Iterator[tuple[str, ReportFigure]]:
         yield "works", layers.flow(last, row, outputs)
 
     yield "learned", scores.learning_curve(inputs.curve, inputs.evaluations)
-    for evaluation, predictions in zip(test, inputs.predictions, strict=True):
+    for evaluation, predictions in zip(inputs.evaluations, inputs.predictions, strict=True):
         yield "milestones", images.errors(predictions, evaluation.iteration)
 
-    yield "matrix", scores.confusion_matrix(np.array(test[-1].confusion), last.names)
+    yield (
+        "matrix",
+        scores.confusion_matrix(np.array(inputs.evaluations[-1].test.confusion), last.names),
+    )
     yield "wrong", images.confident_errors(last)
     yield "wrong", images.confused_pairs(last, inputs.metrics.confused)
 

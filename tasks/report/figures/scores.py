@@ -17,7 +17,7 @@ from matplotlib.ticker import (
 )
 from numpy.typing import NDArray
 
-from tasks.records import Evaluation, Metrics
+from tasks.records import Classification, Evaluation, Metrics
 from tasks.report.figures.canvas import (
     BLUE,
     FRAME,
@@ -81,14 +81,13 @@ def confusion_matrix(matrix: NDArray[np.integer], names: Sequence[str]) -> Repor
 
 
 def learning_curve(
-    curve: Mapping[str, NDArray[Any]], evaluations: Mapping[str, Sequence[Evaluation]]
+    curve: Mapping[str, NDArray[Any]], evaluations: Sequence[Evaluation]
 ) -> ReportFigure:
     """Draw accuracy and loss over training.
 
     Args:
         curve: `iteration`, `accuracy` and `loss` of the measured batches.
-        evaluations: of each split at each milestone, by the name of the split; the last split's
-            are told in the alternative text.
+        evaluations: at each milestone; those of the test split are told in the alternative text.
     """
     figure = plots(900, rows=2, sharex=True, height_ratios=(3, 2))
     upper, lower = figure.axes
@@ -99,14 +98,13 @@ def learning_curve(
     steps = curve["iteration"]
     draw_batches(upper, steps, curve["accuracy"])
     draw_batches(lower, steps, np.where(curve["loss"] > 0, curve["loss"], np.nan))
-    for (split, made), colour, marker in zip(
-        evaluations.items(), (GREEN, ORANGE), "^o", strict=False
-    ):
-        draw_milestones(upper, made, f"{split.capitalize()} split", colour, marker)
+    at = [made.iteration for made in evaluations]
+    validations, tests = [e.validation for e in evaluations], [e.test for e in evaluations]
+    draw_milestones(upper, at, validations, "Validation split", GREEN, "^")
+    draw_milestones(upper, at, tests, "Test split", ORANGE, "o")
     loss_axis(lower)
-    *_, made = evaluations.values()
-    first, last = made[0], made[-1]
-    iteration_axis(lower, max([last.iteration, *steps.tolist()]))
+    iteration_axis(lower, max([at[-1], *steps.tolist()]))
+    first, last = (percent(made.correct / made.total, 1) for made in (tests[0], tests[-1]))
     legend_above(upper)
     return ReportFigure(
         figure=figure,
@@ -116,8 +114,7 @@ def learning_curve(
         " every 100 iterations, and of whole splits at each milestone with the 95 % interval. A"
         " single batch is small, so its line jumps; only the points of the splits are measured on"
         " thousands of images. Below, the loss of the same batches.",
-        alt=f"Test accuracy rises from {percent(first.correct / first.total, 1)} at iteration"
-        f" {first.iteration:,} to {percent(last.correct / last.total, 1)} at {last.iteration:,}.",
+        alt=f"Test accuracy rises from {first} at iteration {at[0]:,} to {last} at {at[-1]:,}.",
     )
 
 
@@ -155,13 +152,18 @@ def draw_batches(axes: Axes, steps: NDArray[np.generic], values: NDArray[np.gene
 
 
 def draw_milestones(
-    axes: Axes, made: Sequence[Evaluation], label: str, colour: str, marker: str
+    axes: Axes,
+    at: Sequence[int],
+    made: Sequence[Classification],
+    label: str,
+    colour: str,
+    marker: str,
 ) -> None:
     """Draw the accuracies of a split as points with 95 % intervals."""
     accuracy = np.array([e.correct / max(e.total, 1) for e in made])
     intervals = np.array([wilson_interval(e.correct, e.total) for e in made])
     axes.errorbar(
-        [e.iteration for e in made],
+        at,
         accuracy,
         yerr=np.abs(intervals.T - accuracy),
         fmt=marker,

@@ -1,4 +1,4 @@
-"""Stage: checkpoint × test split × predictions → payload of the page's live network."""
+"""Stage: network × test split × predictions → payload of the page's live network."""
 
 from safetensors.numpy import load_file
 
@@ -7,9 +7,8 @@ from tasks.engine.models import FileRef
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
 from tasks.model.prediction_table import class_probabilities, read_predictions
-from tasks.records import Checkpoint, LiveNetwork, Shape, Split
+from tasks.records import LiveNetwork, Network, Split
 from tasks.report.live.payload import pack
-from tasks.settings import NetworkSettings
 
 WEIGHTS = "weights/"
 """Prefix of the names of weights in a checkpoint."""
@@ -19,30 +18,26 @@ WEIGHTS = "weights/"
 def pack_live(
     work: Workspace,
     split: Split,
-    shape: Shape,
-    class_names: tuple[str, ...],
-    checkpoint: Checkpoint,
-    network: NetworkSettings,
+    network: Network,
     predictions: FileRef,
+    class_names: tuple[str, ...],
 ) -> LiveNetwork:
     """Pack the trained network and some test images into one text for the report page.
 
     Args:
         work: inputs and outputs.
         split: the test split.
-        shape: size of the images and number of classes.
-        class_names: names of the classes.
-        checkpoint: the trained network.
-        network: its layers.
+        network: the trained network.
         predictions: of the network for the split; see `Evaluation.predictions`.
+        class_names: names of the classes.
     """
     table = read_predictions(work.input(predictions))
     packed = pack(
-        network,
-        shape,
+        network.layers,
+        network.shape,
         {
             name.removeprefix(WEIGHTS): tensor
-            for name, tensor in load_file(work.input(checkpoint.file)).items()
+            for name, tensor in load_file(work.input(network.checkpoint)).items()
             if name.startswith(WEIGHTS)
         },
         read_split(work.input(split.file)).images,

@@ -7,23 +7,21 @@ import pytest
 
 from tasks.engine.store import Store
 from tasks.model.checkpoint import restore_network
-from tasks.records import Evaluation, Segment, Splits
+from tasks.records import Classification, Segment, Splits
 from tasks.settings import EvaluationSettings, NetworkSettings
 
 
 @pytest.fixture(scope="session")
 def evaluation(
     run_stage: Callable[..., Any], splits: Splits, trained: Segment, network: NetworkSettings
-) -> Evaluation:
+) -> Classification:
     from tasks.model.evaluate import evaluate
 
-    result: Evaluation = run_stage(
-        *(evaluate, splits.test, splits.shape, trained.checkpoint, network),
-        *(EvaluationSettings(), 240, ()),
-    )
+    arguments = splits.validation, splits.test, trained.network, EvaluationSettings(), (), 240
+    result: Classification = run_stage(evaluate, *arguments).test
     return result
 
 
 @pytest.fixture(scope="session")
 def model(root: Store, splits: Splits, trained: Segment, network: NetworkSettings) -> Any:
-    return restore_network(root.path(trained.checkpoint.file), network, splits.shape)
+    return restore_network(trained.network, root.path(trained.network.checkpoint))

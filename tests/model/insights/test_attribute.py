@@ -24,7 +24,7 @@ from tasks.model.insights.attribute import (
     patch_side,
 )
 from tasks.model.prediction_table import to_frame, write_predictions
-from tasks.records import Evaluation, Segment, Shape, Split, Splits
+from tasks.records import Classification, Segment, Shape, Split, Splits
 from tasks.settings import NetworkSettings
 
 if TYPE_CHECKING:
@@ -103,12 +103,12 @@ def test_the_first_nine_errors_are_attributed(
     splits: Splits,
     trained: Segment,
     network: NetworkSettings,
-    evaluation: Evaluation,
+    evaluation: Classification,
     arrays: Arrays,
     model: Any,
 ) -> None:
     record = run_stage(
-        *(attribute, splits.test, splits.shape, trained.checkpoint, network),
+        *(attribute, splits.test, trained.network),
         evaluation.predictions,
     )
     table = pq.read_table(root.path(evaluation.predictions))
@@ -134,7 +134,7 @@ def test_without_errors_the_file_is_empty(
 ) -> None:
     labels = np.arange(3, dtype=np.uint8)
     file = save_predictions(root, labels, np.eye(3, 10, dtype=np.float32))
-    record = run_stage(attribute, splits.test, splits.shape, trained.checkpoint, network, file)
+    record = run_stage(attribute, splits.test, trained.network, file)
     assert record.test_images == record.predicted == ()
     assert read_tensors(root.path(record.file)) == {}
 

@@ -14,7 +14,7 @@ from helpers.arrays import normal
 from tasks.engine.store import Store
 from tasks.model.insights.embed import SAMPLE, embed, map_points, sample
 from tasks.model.train import initialise
-from tasks.records import Evaluation, Splits
+from tasks.records import Classification, Splits
 from tasks.settings import NetworkSettings
 
 if TYPE_CHECKING:
@@ -82,15 +82,13 @@ def test_last_hidden_layer_is_mapped(
     root: Store,
     run_stage: RunStage,
     splits: Splits,
-    evaluation: Evaluation,
+    evaluation: Classification,
     dense: tuple[int, ...],
     layer: str,
 ) -> None:
     network = NetworkSettings(conv_filters=(4, 6), conv_sizes=(3, 5), dense=dense)
-    checkpoint = run_stage(initialise, splits.shape, network, seed=1)
-    record = run_stage(
-        embed, splits.test, splits.shape, checkpoint, network, evaluation.predictions
-    )
+    checkpoint = run_stage(initialise, network, splits.shape, seed=1)
+    record = run_stage(embed, splits.test, checkpoint, evaluation.predictions)
     assert (record.layer, record.rows) == (layer, 297)
     table = pq.read_table(root.path(record.file))
     assert table.column_names == ["index", "label", "predicted", "x", "y"]

@@ -31,7 +31,7 @@ def test_most_generated_images_excite_their_class_more_than_any_real_image(
     arrays: Arrays,
     model: Any,
 ) -> None:
-    record = run_stage(excite, splits.shape, trained.checkpoint, network)
+    record = run_stage(excite, trained.network)
     tensors = read_tensors(root.path(record.file))
     images = tensors["images"]
     assert images.shape == (10, 8, 8) and images.dtype == np.float32
@@ -44,7 +44,7 @@ def test_most_generated_images_excite_their_class_more_than_any_real_image(
     assert (logits.argmax(axis=1) == np.arange(10)).sum() >= 8
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(tensors["probabilities"], np.diagonal(shares), rtol=1e-4)
-    again = run_stage(excite, splits.shape, trained.checkpoint, network)
+    again = run_stage(excite, trained.network)
     assert again.file.sha256 == record.file.sha256
 
 

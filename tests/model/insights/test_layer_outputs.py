@@ -31,9 +31,7 @@ def run_layer_outputs(
     """Return a function that runs the stage on rows of the test split."""
 
     def run(*rows: int) -> LayerOutputs:
-        result: LayerOutputs = run_stage(
-            layer_outputs, splits.test, splits.shape, trained.checkpoint, network, rows
-        )
+        result: LayerOutputs = run_stage(layer_outputs, splits.test, trained.network, rows)
         return result
 
     return run
@@ -61,7 +59,7 @@ def test_weights_equal_those_of_the_checkpoint(
     root: Store, run_layer_outputs: RunLayerOutputs, trained: Segment
 ) -> None:
     tensors = read_tensors(root.path(run_layer_outputs(0).file))
-    state = read_tensors(root.path(trained.checkpoint.file))
+    state = read_tensors(root.path(trained.network.checkpoint))
     for n in (1, 2):
         [name] = [k for k in state if k.startswith("weights/") and k.endswith(f"conv{n}/kernel")]
         np.testing.assert_array_equal(tensors[f"conv{n}/weights"], state[name])
@@ -77,7 +75,7 @@ def test_outputs_equal_the_networks_in_the_order_of_the_rows(
 ) -> None:
     rows = [13, 0]
     tensors = read_tensors(root.path(run_layer_outputs(*rows).file))
-    model = restore_network(root.path(trained.checkpoint.file), network, splits.shape)
+    model = restore_network(trained.network, root.path(trained.network.checkpoint))
     x = arrays(splits.test).images[rows][..., np.newaxis].astype(np.float32) / np.float32(255)
     outputs = {}
     for layer in model.layers:
@@ -97,8 +95,8 @@ def test_network_with_one_convolutional_layer(
     root: Store, run_stage: Callable[..., Any], splits: Splits, rows: tuple[int, ...]
 ) -> None:
     network = NetworkSettings(conv_filters=(3,), conv_sizes=(5,), dense=())
-    checkpoint = run_stage(initialise, splits.shape, network, seed=0)
-    record = run_stage(layer_outputs, splits.test, splits.shape, checkpoint, network, rows)
+    checkpoint = run_stage(initialise, network, splits.shape, seed=0)
+    record = run_stage(layer_outputs, splits.test, checkpoint, rows)
     tensors = read_tensors(root.path(record.file))
     assert tensors["conv1/weights"].shape == (5, 5, 1, 3)
     assert tensors["conv1/outputs"].shape == (len(rows), 4, 4, 3)

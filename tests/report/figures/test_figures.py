@@ -20,6 +20,7 @@ from tasks.engine.models import FileRef
 from tasks.model.check_labels import SCHEMA as ISSUES
 from tasks.records import (
     Attribution,
+    Classification,
     ClassMetrics,
     ConfidenceBin,
     ConfusedPair,
@@ -260,13 +261,13 @@ def test_insights(kind: str, tmp_path: Path) -> None:
 
 
 def evaluation(iteration: int, correct: int, total: int = 100) -> Evaluation:
-    return Evaluation(
-        iteration=iteration,
+    made = Classification(
         correct=correct,
         total=total,
         confusion=((correct, total - correct), (0, 0)),
         predictions=FileRef(path="a", sha256="a" * 64, size=1),
     )
+    return Evaluation(iteration=iteration, validation=made, test=made)
 
 
 @pytest.mark.parametrize(
@@ -283,7 +284,7 @@ def test_learning_curve_shows_batches_and_both_splits(
         "loss": np.array(loss, float),
     }
     made = [evaluation(i, c) for i, c in {0: 9, last: 99}.items()]
-    figure = scores.learning_curve(curve, {"validation": made, "test": made})
+    figure = scores.learning_curve(curve, made)
     check(figure, tmp_path)
     words = texts(figure.figure)
     assert "Training batch" in words and "Validation split" in words and "Test split" in words
