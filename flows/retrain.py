@@ -41,10 +41,7 @@ TIMEOUT_SECONDS = 6 * 3600
 """Training takes minutes; a run of hours hangs and blocks the next one."""
 
 
-@flow(
-    name="scheduled-retraining",
-    timeout_seconds=TIMEOUT_SECONDS,
-)
+@flow(name="scheduled-retraining", timeout_seconds=TIMEOUT_SECONDS)
 def scheduled_retraining(
     settings: Settings = Settings(), retrain: RetrainSettings = RetrainSettings()
 ) -> Decision:
