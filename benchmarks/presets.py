@@ -11,13 +11,14 @@ import statistics
 import tempfile
 from typing import Any
 
+from scipy import stats
+
 from flows.graph import train_and_score
 from tasks.engine.executors import LocalExecutor
 from tasks.engine.store import Store, open_store
 from tasks.runtime.threads import use_threads
 from tasks.settings import ScheduleSettings, Settings
 from tasks.settings.presets import PRESETS
-from tasks.statistics import t_interval
 from tasks.study.result import RunResult
 
 PART = 400
@@ -40,11 +41,12 @@ def show(preset: str, runs: list[RunResult], parts: list[RunResult]) -> None:
     """Print means, spread and the ratio of the times so far."""
     for name in ("validation", "test"):
         values = [100 * getattr(run, name) for run in runs]
-        mean = t_interval(values)
-        if mean.low is not None and mean.high is not None:
+        if len(values) > 1:
+            mean, seeds = statistics.mean(values), len(values)
+            low, high = stats.t.interval(0.95, seeds - 1, mean, stats.sem(values))
             print(
-                f"{name}: {mean.mean:.3f} %, standard deviation {statistics.stdev(values):.3f},"
-                f" 95 % interval {mean.low:.3f} to {mean.high:.3f}, {mean.values} seeds"
+                f"{name}: {mean:.3f} %, standard deviation {statistics.stdev(values):.3f},"
+                f" 95 % interval {low:.3f} to {high:.3f}, {seeds} seeds"
             )
     share = ScheduleSettings().iterations / PART
     for name in ("train_seconds", "work_seconds") if parts else ():
