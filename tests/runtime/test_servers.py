@@ -73,20 +73,26 @@ def serving(home: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
             server.kill()
 
 
-def half_done(script: Path, root: Path, port: int, retries: int) -> "subprocess.Popen[str]":
-    """Start a run, and wait until it is in its second stage."""
-    run = subprocess.Popen(
+def start(script: Path, root: Path, **environment: str) -> "subprocess.Popen[str]":
+    """Start a run, in an environment with these variables."""
+    return subprocess.Popen(
         [sys.executable, script, PROJECT, root],
-        env={
-            **os.environ,
-            "PREFECT_API_URL": f"http://{HOST}:{port}/api",
-            "PREFECT_CLIENT_MAX_RETRIES": str(retries),
-            "PREFECT_CLIENT_RETRY_JITTER_FACTOR": "0",
-        },
+        env={**os.environ, **environment},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+    )
+
+
+def half_done(script: Path, root: Path, port: int, retries: int) -> "subprocess.Popen[str]":
+    """Start a run, and wait until it is in its second stage."""
+    run = start(
+        script,
+        root,
+        PREFECT_API_URL=f"http://{HOST}:{port}/api",
+        PREFECT_CLIENT_MAX_RETRIES=str(retries),
+        PREFECT_CLIENT_RETRY_JITTER_FACTOR="0",
     )
     assert run.stdout
     assert run.stdout.readline() == "half\n"
@@ -112,31 +118,20 @@ def test_a_run_goes_on_with_the_server_or_ends_with_one_line(tmp_path: Path) -> 
     assert len(list(gone.glob("records/count-*.json"))) == 2
 
 
-def start(script: Path, root: Path, home: Path) -> "subprocess.Popen[str]":
-    """Start a run with a temporary server."""
-    return subprocess.Popen(
-        [sys.executable, script, PROJECT, root],
-        env={**os.environ, "PREFECT_HOME": str(home)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def test_first_runs_at_once_and_the_database_of_a_newer_prefect(tmp_path: Path) -> None:
     """Three runs share an empty home, and two of them an artifact root."""
     script, home = tmp_path / "two.py", tmp_path / "home"
     script.write_text(TWO_STAGES)
-    runs = [start(script, tmp_path / f"artifacts{number % 2}", home) for number in range(3)]
-    ends = [(run.communicate(timeout=300)[1], run.returncode) for run in runs]
+    own = {"PREFECT_HOME": str(home)}
+    runs = [start(script, tmp_path / f"artifacts{number % 2}", **own) for number in range(3)]
+    ends = [(run.communicate("\n", timeout=300)[1], run.returncode) for run in runs]
     assert [code for _, code in ends] == [0, 0, 0], ends
     began = [line for text, _ in ends for line in text.splitlines() if ": running (" in line]
     assert len(began) == 4, "each stage is computed once in each root"
 
     with closing(sqlite3.connect(home / "prefect.db")) as database, database:
         database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
-    run = start(script, tmp_path / "artifacts0", home)
+    run = start(script, tmp_path / "artifacts0", **own)
     _, lines = run.communicate(timeout=300)
     assert lines == (
         "error: PREFECT_HOME: a newer Prefect has changed the database in it; set PREFECT_HOME to"

@@ -68,7 +68,8 @@ def name_of(client: SyncPrefectClient, run: UUID) -> str | None:
     return state.name if state else None
 
 
-def look_again_after_the_silence(watch: Watch, client: SyncPrefectClient) -> None:
+def look_twice(watch: Watch, client: SyncPrefectClient) -> None:
+    """Look before and after the silence."""
     watch.look(client)
     time.sleep(SILENCE)
     watch.look(client)
@@ -81,7 +82,7 @@ def test_silent_runs_end(client: SyncPrefectClient, watch: Watch, start: Start) 
         start(): "Scheduled",
         start(Pending(), Running(), Completed()): "Completed",
     }
-    look_again_after_the_silence(watch, client)
+    look_twice(watch, client)
     assert {run: name_of(client, run) for run in runs} == runs
 
 
@@ -90,10 +91,10 @@ def test_run_that_stays_cancelling_is_cancelled_once_more_before_it_ends(
 ) -> None:
     run = start(Pending(), Running(), Cancelling())
     before = client.read_flow_run(run).state_id
-    look_again_after_the_silence(watch, client)
+    look_twice(watch, client)
     assert name_of(client, run) == "Cancelling"
     assert client.read_flow_run(run).state_id != before
-    look_again_after_the_silence(watch, client)
+    look_twice(watch, client)
     assert name_of(client, run) == "Cancelled"
 
 
@@ -121,7 +122,7 @@ def test_a_run_that_waits_for_its_next_try_lives_until_then(
     policy = FlowRunPolicy(retries=1, retry_delay=2)
     run = start(Pending(), Running(), Failed(), policy=policy)
     assert name_of(client, run) == "AwaitingRetry"
-    look_again_after_the_silence(watch, client)
+    look_twice(watch, client)
     assert name_of(client, run) == "AwaitingRetry"
     time.sleep(2.1)
     watch.look(client)
