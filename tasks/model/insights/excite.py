@@ -18,10 +18,11 @@ STEPS = 200
 STEP_SIZE = 0.05
 """Adam's, for images whose pixels are sigmoids: they come near the top in 200 steps."""
 BLUR = 1.0
-INK = 0.05
-"""Standard deviation of the blur in pixels, and what a black pixel costs in logits, for images
-of 28 × 28; for others in proportion, so that a picture as a whole costs the same. Chosen by eye:
-without the first the images are ragged, without the second full of specks that excite little."""
+INK = 4.0
+"""Standard deviation of the blur in pixels, for images of 28 × 28 (for others in proportion), and
+what a wholly black picture costs, as a multiple of the logit that is reached without a price: so
+the price suits networks with large and with small logits. Chosen by eye: without the first the
+images are ragged, without the second full of specks that excite little."""
 REFERENCE = 28
 SEED = 0
 
@@ -54,7 +55,7 @@ def exciting_images(network: "keras.Sequential", shape: Shape) -> np.ndarray:
     import keras
 
     classes, kernel = tf.range(shape.classes), tf.constant(blur_kernel(shape))
-    ink = INK * REFERENCE**2 / (shape.height * shape.width)
+    price = tf.Variable(0.0)
     # The same noise for every class, mostly white.
     noise = np.random.default_rng(SEED).normal(-2, 0.3, (shape.height, shape.width, 1))
     canvas = keras.Variable(np.tile(noise, (shape.classes, 1, 1, 1)), dtype="float32")
@@ -65,13 +66,17 @@ def exciting_images(network: "keras.Sequential", shape: Shape) -> np.ndarray:
         return tf.sigmoid(tf.nn.conv2d(canvas.value, kernel, 1, "SAME"))
 
     @tf.function  # type: ignore[untyped-decorator]
-    def climb() -> None:
+    def climb() -> Any:
         with tf.GradientTape() as tape:
             drawn = images()
-            excitement = tf.reduce_sum(tf.gather(network(drawn), classes, batch_dims=1))
-            loss = ink * tf.reduce_sum(drawn) - excitement
+            logits = tf.gather(network(drawn), classes, batch_dims=1)
+            loss = price * tf.reduce_sum(drawn) - tf.reduce_sum(logits)
         adam.apply([tape.gradient(loss, canvas.value)], [canvas])
+        return tf.reduce_mean(logits)
 
+    for _ in range(STEPS):
+        reached = climb()
+    price.assign(INK * reached / (shape.height * shape.width))
     for _ in range(STEPS):
         climb()
     return np.asarray(images())[..., 0]
