@@ -11,6 +11,7 @@ from tasks.data.download import download
 from tasks.data.drawn import add_drawn
 from tasks.data.drop import drop
 from tasks.engine.stage import Executor
+from tasks.model.calibrate import calibrate
 from tasks.model.check_labels import check_labels
 from tasks.model.evaluate import evaluate
 from tasks.model.export import export
@@ -143,7 +144,14 @@ def compute_results(
         executor, split=splits.test, network=network, test_images=settings.figures.test_images
     )
     seen = (splits.test, network, predictions)
-    live = pack_live(executor, *seen, class_names=splits.class_names)
+    calibration = calibrate(
+        executor,
+        train=splits.train,
+        validation=splits.validation,
+        shape=splits.shape,
+        model=model,
+    )
+    live = pack_live(executor, *seen, class_names=splits.class_names, calibration=calibration)
     pictures = draw(
         executor,
         splits=data.converted,

@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from helpers.browser import open_page
 from helpers.commands import Finished, run_pipeline
-from helpers.live_page import computing_page
 from playwright.sync_api import Browser, Page, expect
 
 from tasks.data.sources.mnist import MNIST
@@ -150,31 +148,6 @@ def test_digits_drawn_with_the_mouse_are_recognised(browser: Browser, trained: L
     assert wrong == []
 
 
-UNCHANGED_BY_FORM = """
-(scale) => live.images.map((image) => {
-  const { height, width } = live.shape;
-  const ink = new Uint8ClampedArray(height * width * scale * scale);
-  for (let i = 0; i < ink.length; i++) {
-    const y = Math.floor(i / (width * scale) / scale);
-    ink[i] = image[y * width + Math.floor((i % (width * scale)) / scale)];
-  }
-  const surface = { ink, height: height * scale, width: width * scale };
-  return [live.inMnistForm, live.asDrawn].map((form) =>
-    form(surface, height, width).every((value, i) => Math.round(255 * value) === image[i]));
-})
-"""
-"""Script that enlarges and reduces each image, and tells whether it stays the same."""
-
-
-def test_conversion_to_mnist_form_does_not_change_mnist_images(
-    browser: Browser, trained: Live, tmp_path: Path
-) -> None:
-    with computing_page(browser, trained.payload, tmp_path) as page:
-        same = np.array(page.evaluate(UNCHANGED_BY_FORM, 10))
-    assert len(same) > 50
-    assert same.all()
-
-
 def test_errors_of_a_matrix_cell_are_shown_in_the_gallery(browser: Browser, trained: Live) -> None:
     table = trained.predictions
     with open_page(browser, trained.path.as_uri()) as (page, wrong):
@@ -193,10 +166,10 @@ def test_errors_of_a_matrix_cell_are_shown_in_the_gallery(browser: Browser, trai
                 f"Test image {row}, true class {label}"
             )
             expect(page.locator("#live-winner")).to_have_text(predicted)
-            bars = answer(page)
+            bars = [float(shown.strip("<> %")) for shown in answer(page)]
+            # Calibrated, so the same order as in training, but not the same values.
             wanted = table.loc[row, [f"p{c}" for c in range(10)]]
-            for shown, share in zip(bars, wanted, strict=True):
-                assert abs(float(shown.strip("<> %")) - 100 * share) < 0.11
+            assert bars.index(max(bars)) == int(wanted.to_numpy().argmax())
     assert wrong == []
 
 

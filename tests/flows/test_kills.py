@@ -19,7 +19,16 @@ KILLS = int(os.environ.get("KILLS", "4"))
 SEED = int(os.environ.get("KILL_SEED", "0"))
 STAGES = (
     *("download", "convert", "audit", "initialise", "evaluate-0", "train-1", "train-40"),
-    *("export", "measure", "check-labels", "layer-outputs", "pack-live", "excite", "attribute"),
+    *(
+        "export",
+        "measure",
+        "check-labels",
+        "calibrate",
+        "layer-outputs",
+        "pack-live",
+        "excite",
+        "attribute",
+    ),
     *("embed", "draw", "report"),  # the last one: while `latest` is replaced
 )
 

@@ -21,8 +21,8 @@ DIGITS = ("--source", "digits", "--iterations", "120", "--learning-rate", "0.001
 STAGES = [
     *("download", "convert", "audit", "initialise", "evaluate-0"),
     *("train-1", "evaluate-1", "train-100", "evaluate-100"),
-    *("train-120", "evaluate-120", "export", "measure"),
-    *("check-labels", "layer-outputs", "pack-live", "excite", "attribute", "embed", "draw"),
+    *("train-120", "evaluate-120", "export", "measure", "check-labels", "layer-outputs"),
+    *("calibrate", "pack-live", "excite", "attribute", "embed", "draw"),
 ]
 HEAVY = {"tensorflow", "keras", "matplotlib", "sklearn", "scipy", "pandas", "distributed", "s3fs"}
 

@@ -57,10 +57,10 @@ def exciting_inputs(
         figure=image_grid(images, labels, columns, norm=Normalize(0, 1)),
         name="exciting-inputs",
         title="Exciting inputs",
-        caption="For each class an input with a high logit, found from noise by gradient ascent with"
-        " a blurred gradient and a price on ink, and the probability that the network gives the"
-        " class for it: what it looks for, with little ink. It need not look like the class to a"
-        " human, and without the price the logits would be higher still.",
+        caption="For each class an input with a high logit, found from noise by gradient ascent"
+        " with a blurred gradient and a price on ink, and the probability that the network gives"
+        " it for the class: what it looks for, with little ink. It need not look like the class"
+        " to a human, and without the price the logits would be higher still.",
         alt=f"{len(images)} generated images with logits of their own class from"
         f" {logits.min():.1f} to {logits.max():.1f}.",
     )

@@ -15,7 +15,7 @@ export function answerTo({ network, temperature, familiar, limit }, pixels) {
   const winner = Math.max(0, probabilities.indexOf(Math.max(...probabilities)));
   if (!pixels.some((value) => value > 0)) return { probabilities, winner, mark: "blank" };
   const hidden = network.layers[network.layers.length - 2];
-  const far = hidden && distance(lastOutput(hidden), familiar) > limit;
+  const far = distance(hidden ? lastOutput(hidden) : pixels, familiar) > limit;
   return { probabilities, winner, mark: far ? "unfamiliar" : "" };
 }
 

@@ -6,8 +6,9 @@ from tasks.data.dataset import read_split
 from tasks.engine.models import FileRef
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
+from tasks.model.calibration import load_calibration
 from tasks.model.prediction_table import class_probabilities, read_predictions
-from tasks.records import LiveNetwork, Network, Split
+from tasks.records import Calibration, LiveNetwork, Network, Split
 from tasks.report.live.payload import pack
 
 WEIGHTS = "weights/"
@@ -21,6 +22,7 @@ def pack_live(
     network: Network,
     predictions: FileRef,
     class_names: tuple[str, ...],
+    calibration: Calibration,
 ) -> LiveNetwork:
     """Pack the trained network and some test images into one text for the report page.
 
@@ -30,6 +32,7 @@ def pack_live(
         network: the trained network.
         predictions: of the network for the split; see `Evaluation.predictions`.
         class_names: names of the classes.
+        calibration: how its answers are to be read, as scoring reads them.
     """
     table = read_predictions(work.input(predictions))
     packed = pack(
@@ -45,6 +48,7 @@ def pack_live(
         table["predicted"].to_numpy(),
         class_probabilities(table),
         list(class_names),
+        load_calibration(work.input(calibration.file)),
     )
     if packed.text is None:
         return LiveNetwork(file=None, reason=packed.reason)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.data.mnist_form import has_mnist_form
+from tasks.model.calibration import Calibrated
 from tasks.records import Shape
 from tasks.report.live.steps import Step, count_weights, network_steps
 from tasks.settings import NetworkSettings
@@ -17,6 +18,8 @@ PAYLOAD_LIMIT = 3_500_000
 """Maximum number of characters; with the figures, the page stays below 5 MB."""
 IMAGES_LIMIT = 600_000
 """Maximum number of bytes of all images."""
+FEATURES_LIMIT = 600_000
+"""Maximum number of values of all training images' features."""
 FIRST, ERRORS, LEAST_CERTAIN = 30, 200, 30
 """Maximum number of images of each group."""
 EPSILON = 1e-3
@@ -107,6 +110,7 @@ def pack(
     predicted: NDArray[np.integer],
     probabilities: NDArray[np.floating],
     names: Sequence[str],
+    calibrated: Calibrated,
 ) -> Payload:
     """Return network and images as one text for the page's scripts.
 
@@ -119,13 +123,14 @@ def pack(
         predicted: [n], classes.
         probabilities: float32 [n, classes].
         names: of the classes.
+        calibrated: how the answers are to be read.
     """
     groups = choose_images(
         true, predicted, probabilities, max(10, IMAGES_LIMIT // (shape.height * shape.width))
     )
     rows = groups.rows
     count = count_weights(settings, shape)
-    size = (4 * count + len(rows) * shape.height * shape.width) * 4 // 3
+    size = 4 * (4 * count + len(rows) * shape.height * shape.width) // 3
     if size > PAYLOAD_LIMIT:
         return Payload(
             None,
@@ -134,9 +139,6 @@ def pack(
         )
     steps = network_steps(settings, shape)
     place = {row: i for i, row in enumerate(rows)}
-    fits = (
-        bool(has_mnist_form(images[: groups.first[-1] + 1]).mean() > 0.9) if groups.first else False
-    )
     confusion = np.zeros((shape.classes, shape.classes), int)
     np.add.at(confusion, (true, predicted), 1)
     facts = {
@@ -154,10 +156,10 @@ def pack(
             "leastCertain": [place[row] for row in groups.least_certain],
         },
         "confusion": confusion.tolist(),
-        "fits": fits,
-        "temperature": 1.0,
-        "familiar": "",
-        "limit": 2.0,
+        "fits": bool(has_mnist_form(images[: groups.rows[-1] + 1]).mean() > 0.9),
+        "temperature": calibrated.temperature,
+        "familiar": packed_features(calibrated.familiar.features),
+        "limit": calibrated.familiar.limit,
     }
     # A `<` could end the script element around the text.
     return Payload(json.dumps(facts, separators=(",", ":")).replace("<", "\\u003c"))
@@ -166,3 +168,15 @@ def pack(
 def encoded(arrays: Iterator[NDArray[np.floating]]) -> str:
     """Encode arrays one after the other as little-endian float32, base64."""
     return b64encode(b"".join(a.astype("<f4").tobytes() for a in arrays)).decode()
+
+
+def packed_features(features: NDArray[np.floating]) -> str:
+    """Encode features of training images [n, neurons] as int8, base64.
+
+    Each row has a scale of its own: only its direction counts. Empty if they are too many.
+    """
+    if features.size > FEATURES_LIMIT:
+        return ""
+    rows = features.astype(np.float32)
+    largest = np.maximum(np.abs(rows).max(axis=1, keepdims=True), 1e-9)
+    return b64encode(np.rint(127 * rows / largest).astype(np.int8).tobytes()).decode()

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.server, pytest.mark.tensorflow, pytest.mark.slow]
 TRAIN = {"train-1", "train-3"}
 EVALUATE = {"evaluate-0", "evaluate-1", "evaluate-3"}
 LAST = {
-    *("measure", "check-labels", "export", "layer-outputs", "pack-live"),
+    *("measure", "check-labels", "calibrate", "export", "layer-outputs", "pack-live"),
     *("excite", "attribute", "embed", "draw"),
 }
 ALL = {"download", "convert", "audit", "initialise"} | TRAIN | EVALUATE | LAST

@@ -9,6 +9,8 @@ import pytest
 from helpers.live_page import computing_page
 from playwright.sync_api import Browser
 
+from tasks.model.calibration import Calibrated
+from tasks.model.familiar import Familiar
 from tasks.model.insights.layer_outputs import layer_tensors
 from tasks.model.network import build_network
 from tasks.records import Shape
@@ -96,7 +98,8 @@ def test_page_computes_the_same_values_as_keras(
     probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(network(inputs)))
     predicted = probabilities.argmax(axis=1)
     true = (predicted + 1) % 10  # all are errors, so that the page contains every image
-    packed = pack(settings, shape, weights, images, true, predicted, probabilities, DIGITS)
+    far = Calibrated(Familiar(np.zeros((0, 1), np.float16), 0.0), 1.0)
+    packed = pack(settings, shape, weights, images, true, predicted, probabilities, DIGITS, far)
     assert packed.text is not None
 
     with computing_page(browser, packed.text, tmp_path) as page:

@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from tasks.model.calibration import Calibrated
+from tasks.model.familiar import Familiar
 from tasks.records import Shape
 from tasks.report.live import payload
 from tasks.report.live.payload import choose_images, pack
 from tasks.settings import NetworkSettings
 
 SHAPE = Shape(height=28, width=28, classes=10)
+CALIBRATED = Calibrated(Familiar(np.array([[0.6, 0.8], [0, -1]], np.float16), 0.1), 0.5)
 
 
 def zero_weights(settings: NetworkSettings, shape: Shape) -> dict[str, np.ndarray]:
@@ -35,7 +38,7 @@ def pack_small_network(names: list[str], **changes: Any) -> payload.Payload:
     predicted = np.array([0, 1, 1, 0, 2], np.uint8)
     probabilities = np.full((5, 3), 1 / 3, np.float32)
     weights = zero_weights(settings, shape)
-    return pack(settings, shape, weights, images, true, predicted, probabilities, names)
+    return pack(settings, shape, weights, images, true, predicted, probabilities, names, CALIBRATED)
 
 
 def test_payload_holds_weights_images_and_groups() -> None:
@@ -48,6 +51,8 @@ def test_payload_holds_weights_images_and_groups() -> None:
     assert facts["rows"] == [0, 1, 2, 3, 4]
     assert facts["groups"]["errors"] == [2, 4]
     assert facts["confusion"] == [[2, 0, 0], [0, 1, 1], [0, 1, 0]]
+    assert (facts["temperature"], facts["limit"], facts["fits"]) == (0.5, 0.1, False)
+    assert np.frombuffer(b64decode(facts["familiar"]), np.int8).tolist() == [95, 127, 0, -127]
 
 
 def test_class_names_are_escaped_for_the_script_element() -> None:
@@ -82,6 +87,7 @@ def test_too_large_network_is_left_out_with_a_reason() -> None:
         nothing,
         np.zeros((0, 10), np.float32),
         [],
+        CALIBRATED,
     )
     assert found.text is None
     assert found.reason.startswith("The network has 1,789,862 weights, too many for this page")
