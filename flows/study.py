@@ -26,7 +26,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import serialize_context
 
 from flows.graph import prepare_data, train_and_score, variant_dependencies
-from tasks.engine.executors import PrefectExecutor, RepeatedExecutor
+from tasks.engine.executors import PrefectExecutor
 from tasks.engine.store import Store, open_store
 from tasks.runtime.console import log
 from tasks.runtime.server import ui_location
@@ -101,9 +101,8 @@ def train_variant(
         probes: whether outputs and gradients before training are computed, too.
     """
     store = open_store(settings.artifacts)
-    executor = PrefectExecutor(store, frozenset(settings.refresh))
-    repeated = RepeatedExecutor(executor, "train", repetition)
-    return train_and_score(repeated, settings, weights_seed, probes)
+    executor = PrefectExecutor(store, frozenset(settings.refresh), {"train": repetition})
+    return train_and_score(executor, settings, weights_seed, probes)
 
 
 def train_job(job: Job) -> RunResult:

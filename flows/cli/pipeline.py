@@ -12,7 +12,7 @@ from flows.cli.common import (
     run_to_exit_code,
 )
 from flows.cli.runs import register
-from tasks.engine import CacheOnlyExecutor, DryRunExecutor, NotCachedError, open_store, prune
+from tasks.engine import LookupExecutor, NotCachedError, open_store, prune
 from tasks.engine.explain import leaves
 from tasks.report.summary import keys_of_latest
 from tasks.runtime.console import log
@@ -54,7 +54,7 @@ def show_status(settings: Settings) -> int:
     from flows.graph import compute_results
 
     use_threads(settings.threads)
-    executor = DryRunExecutor(open_store(settings.artifacts), frozenset(settings.refresh))
+    executor = LookupExecutor(open_store(settings.artifacts), frozenset(settings.refresh))
     compute_results(executor, settings)
     print("\n".join(executor.lines()))
     return 0
@@ -82,7 +82,7 @@ def report_unchanged(settings: Settings) -> bool:
     use_threads(settings.threads)
     store = open_store(settings.artifacts)
     with store.in_use():
-        executor = CacheOnlyExecutor(store)
+        executor = LookupExecutor(store, cached_only=True)
         try:
             results = compute_results(executor, settings)
         except NotCachedError:

@@ -108,7 +108,7 @@ def answer_from_cache(names: list[str], settings: Settings, seeds: SeedBudget) -
         PipelineError: the data set is not cached.
     """
     from flows.graph import prepare_data, train_and_score
-    from tasks.engine import CacheOnlyExecutor, LocalExecutor, NotCachedError, RepeatedExecutor
+    from tasks.engine import LocalExecutor, LookupExecutor, NotCachedError
     from tasks.study.design import Job
     from tasks.study.exercises import BY_NAME
     from tasks.study.publish import add_plot, study_lines, write_answer
@@ -118,7 +118,7 @@ def answer_from_cache(names: list[str], settings: Settings, seeds: SeedBudget) -
     use_threads(settings.threads)
     store = open_store(settings.artifacts)
     store.prepare()
-    cached = CacheOnlyExecutor(store)
+    cached = LookupExecutor(store, cached_only=True)
     try:
         data = prepare_data(cached, settings)
     except NotCachedError as error:
@@ -129,7 +129,7 @@ def answer_from_cache(names: list[str], settings: Settings, seeds: SeedBudget) -
 
     def look_up(job: Job) -> Outcome:
         use_threads(job.settings.threads)  # part of the keys
-        executor = RepeatedExecutor(cached, "train", job.repetition)
+        executor = LookupExecutor(store, repetitions={"train": job.repetition}, cached_only=True)
         try:
             return train_and_score(executor, job.settings, job.weights_seed, job.probes)
         except NotCachedError:

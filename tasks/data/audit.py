@@ -248,7 +248,7 @@ def near_rows(data: Images, distinct: np.ndarray, pairs: np.ndarray | None) -> "
     return pairs_of("near-duplicates", data, rows, others, correlation)
 
 
-@stage(libraries=("numpy", "pandas", "pyarrow", "scipy"))
+@stage()
 def audit(work: Workspace, splits: Splits) -> Audit:
     """Look at the data: classes, duplicates, blank and inverted images, ground and grey values."""
     arrays = {name: read_split(work.input(getattr(splits, name).file)) for name in SPLITS}

@@ -173,7 +173,7 @@ def write_parquet(table: pa.Table, path: Path) -> None:
     )
 
 
-@stage(libraries=("numpy", "pyarrow"))
+@stage()
 def convert(work: Workspace, files: IdxFiles, settings: ConvertSettings) -> Splits:
     """Split the data set and write each part as Parquet.
 

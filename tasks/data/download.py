@@ -143,7 +143,7 @@ def scale(obtained: Obtained, side: int) -> Obtained:
 
 # Only the bundled digits come from a library. Their values have never changed, but content
 # that is not checked by digest is keyed by version.
-@stage(libraries=("scikit-learn",), extra=source_key_inputs, local_only=True)
+@stage(extra=source_key_inputs)
 def download(work: Workspace, settings: DownloadSettings) -> Download:
     """Get the four IDX files from the first source that has them.
 

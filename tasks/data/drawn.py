@@ -272,7 +272,7 @@ def draw_lines(paths: list[np.ndarray], pen: float) -> np.ndarray:
     return np.asarray(picture, dtype=np.float64)
 
 
-@stage(libraries=("numpy", "pillow", "pyarrow"))
+@stage()
 def add_drawn(work: Workspace, files: IdxFiles, split: Split, share: float, seed: int) -> Split:
     """Add drawn digits to MNIST's training split.
 

@@ -50,7 +50,7 @@ def kinds_of(settings: AuditSettings) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*also, *settings.drop]))
 
 
-@stage(libraries=("numpy", "pandas", "pyarrow"))
+@stage()
 def drop(work: Workspace, splits: Splits, audit: Audit, settings: AuditSettings) -> Splits:
     """Leave images out of the training and the validation split.
 

@@ -4,12 +4,10 @@
 """
 
 from tasks.engine.executors import (
-    CacheOnlyExecutor,
-    DryRunExecutor,
     LocalExecutor,
+    LookupExecutor,
     NotCachedError,
     PrefectExecutor,
-    RepeatedExecutor,
     StageOutcome,
 )
 from tasks.engine.models import FileRef, NotInKey, Record
@@ -17,16 +15,14 @@ from tasks.engine.stage import Executor, stage
 from tasks.engine.store import Store, Workspace, open_store
 
 __all__ = [
-    "CacheOnlyExecutor",
-    "DryRunExecutor",
     "Executor",
     "FileRef",
     "LocalExecutor",
+    "LookupExecutor",
     "NotCachedError",
     "NotInKey",
     "PrefectExecutor",
     "Record",
-    "RepeatedExecutor",
     "StageOutcome",
     "Store",
     "Workspace",

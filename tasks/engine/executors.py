@@ -1,17 +1,17 @@
 """Executors: what happens when a stage is called.
 
-`PrefectExecutor` runs stages as Prefect tasks, `LocalExecutor` in this process without Prefect,
-`DryRunExecutor` tells what would run, `CacheOnlyExecutor` uses cached results alone, and
-`RepeatedExecutor` lets another executor run a stage again under a key of its own.
+`LocalExecutor` runs stages in this process, `PrefectExecutor` runs each of them as a Prefect task,
+and `LookupExecutor` only looks: it uses cached results, and tells why other stages would run.
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+from filelock import Timeout
 from pydantic import BaseModel, ConfigDict
 
-from tasks.engine import layout
 from tasks.engine.models import StageRecord
 from tasks.engine.remote import name_stage
 from tasks.engine.stage import STAGES, P, Plan, R, Stage, key_of
@@ -22,7 +22,6 @@ from tasks.runtime.processor import instruction_set
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
-    from prefect.task_runners import TaskRunner
 
 
 class StageOutcome(BaseModel):
@@ -55,138 +54,151 @@ def outcome(plan: Plan[Any], record: StageRecord, *, cached: bool, started: floa
     )
 
 
-class PlanExecutor(Protocol):
-    """An executor that can be given a plan, too."""
-
-    @property
-    def store(self) -> Store:
-        """The artifact root."""
-
-    def execute(self, plan: Plan[R]) -> R:
-        """Return the result of a stage run."""
-
-
 @dataclass
-class PrefectExecutor:
-    """Run stages as Prefect tasks, and skip those with a valid cache entry."""
+class BaseExecutor:
+    """What all executors have in common."""
 
     store: Store
     refresh: frozenset[str] = frozenset()
-    """Names of stages to run regardless of the cache; `all` means every stage."""
-    task_runner: "TaskRunner[Any] | None" = None
-    """Runner whose workers compute the stages; None: this process. See runtime/dask.py."""
+    """Names or labels of stages to run regardless of the cache; `all` means every stage."""
+    repetitions: Mapping[str, int] = field(default_factory=dict)
+    """Name of a stage → number that enters its key, so that it is computed anew. Later stages
+    depend on the bytes of its result: if they are the same, these are cached."""
     outcomes: list[StageOutcome] = field(default_factory=list)
-    states: dict[str, "State[Any]"] = field(default_factory=dict)
-    """Prefect's state of each stage, by the folder of its outputs."""
 
     def __post_init__(self) -> None:
-        check_stage_names(self.refresh)
+        """Check the names of stages.
+
+        Raises:
+            PipelineError: one is not known.
+        """
+        known = ("all", *STAGES)
+        for name in sorted(self.refresh):
+            if name not in known and not name.startswith(tuple(f"{stage}-" for stage in STAGES)):
+                raise PipelineError(
+                    f"--refresh {name}: no such stage; there are {', '.join(STAGES)}, and `all`"
+                )
+
+    def must_refresh(self, plan: Plan[Any]) -> bool:
+        """Return whether the user asked to run this stage."""
+        return bool(self.refresh & {"all", plan.stage.name, plan.label})
+
+    def repeated(self, plan: Plan[R]) -> Plan[R]:
+        """Return a plan with the number of its repetition in its key."""
+        number = self.repetitions.get(plan.stage.name, 0)
+        if not number:
+            return plan
+        key_inputs = {**plan.key_inputs, "repetition": number}
+        return replace(plan, key_inputs=key_inputs, key=key_of(key_inputs))
+
+
+@dataclass
+class LocalExecutor(BaseExecutor):
+    """Run stages in this process, and skip those with a valid cache entry."""
 
     def call(self, stage: Stage[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the stage's result for these arguments."""
-        return self.execute(stage.plan(*args, **kwargs))
+        return self.execute(self.repeated(stage.plan(*args, **kwargs)))
 
     def execute(self, plan: Plan[R]) -> R:
-        """Run a stage as a Prefect task, or use its cache entry.
+        """Run a stage, or use its cache entry.
 
         Raises:
             PipelineError: something outside the code is wrong; the message names the stage.
         """
-        from tasks.engine.prefect_cache import run_cached
-
         started = time.monotonic()
         with name_stage(plan.label):
-            state = run_cached(
-                plan,
-                self.store,
-                refresh=must_refresh(plan, self.refresh),
-                wait_for=[self.states[folder] for folder in plan.upstream if folder in self.states],
-                # Only this machine may have the user's files.
-                task_runner=None if plan.stage.local_only else self.task_runner,
-            )
-            self.states[plan.folder] = state
-            # Read back what Prefect wrote: without a cache entry there is no result.
-            record = plan.load(self.store)
-        if record is None:
-            raise PipelineError(
-                f"{plan.label}: its record could not be written to"
-                f" {self.store.address}/{layout.RECORDS};"
-                " free some space, or name another folder with --artifacts"
-            )
-        self.store.mark_used(plan.record_name)
-        done = outcome(plan, record, cached=state.name == "Cached", started=started)
-        ran = "" if done.state == "cached" else f"ran {done.seconds:.1f} s"
-        log.info(f"{done.name}: {ran or 'cached'}")
+            record, cached = self.run(plan)
+        done = outcome(plan, record, cached=cached, started=started)
+        log.info(f"{done.name}: {'cached' if cached else f'ran {done.seconds:.1f} s'}")
         self.outcomes.append(done)
         return plan.stage.output_type.model_validate(record.output)
 
-
-@dataclass
-class LocalExecutor:
-    """Compute missing results in this process, without Prefect."""
-
-    store: Store
-    refresh: frozenset[str] = frozenset()
-    """Names of stages to run regardless of the cache; `all` means every stage."""
-    outcomes: list[StageOutcome] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        check_stage_names(self.refresh)
-
-    def call(self, stage: Stage[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Return the stage's result for these arguments."""
-        return self.execute(stage.plan(*args, **kwargs))
-
-    def execute(self, plan: Plan[R]) -> R:
-        """Return the cached result, or compute it and write its cache entry."""
-        started = time.monotonic()
-        refresh = must_refresh(plan, self.refresh)
-        cached = None if refresh else plan.load(self.store)
-        record = cached or self.compute(plan, refresh=refresh)
-        self.outcomes.append(outcome(plan, record, cached=bool(cached), started=started))
-        return plan.stage.output_type.model_validate(record.output)
-
-    def compute(self, plan: Plan[R], *, refresh: bool) -> StageRecord:
-        """Compute a stage run, and write its cache entry."""
-        with self.store.lock(plan.lock_name).acquire():
-            record = plan.compute(self.store, plan.reason(self.store, refresh=refresh))
+    def run(self, plan: Plan[Any]) -> tuple[StageRecord, bool]:
+        """Return the cache entry, and whether it was there already."""
+        refresh = self.must_refresh(plan)
+        if not refresh and (record := plan.load(self.store)):
+            self.store.mark_used(plan.record_name)
+            return record, True
+        lock = self.store.lock(plan.lock_name)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.info(f"{plan.label}: waiting for another run that computes it")
+            lock.acquire()
+        with lock:
+            if not refresh and (record := plan.load(self.store)):
+                return record, True
+            reason = plan.reason(self.store, refresh=refresh)
+            log.info(f"{plan.label}: running ({reason})")
+            record = plan.compute(self.store, reason)
             self.write(plan, record)
-        return record
+        return record, False
 
-    def write(self, plan: Plan[R], record: StageRecord) -> None:
+    def write(self, plan: Plan[Any], record: StageRecord) -> None:
         """Write a cache entry."""
-        self.store.write_record(plan.record_name, record.model_dump_json(indent=1).encode())
+        content = record.model_dump_json(indent=1).encode()
+        self.store.write_record(plan.record_name, content)
 
 
 @dataclass
-class DryRunExecutor:
-    """Compute nothing, and collect for each stage whether it would run."""
+class PrefectExecutor(LocalExecutor):
+    """Run each stage as a Prefect task, which Prefect watches, but does not cache."""
 
-    store: Store
-    refresh: frozenset[str] = frozenset()
-    """Names of stages to run regardless of the cache; `all` means every stage."""
+    states: dict[str, "State[Any]"] = field(default_factory=dict)
+    """Prefect's state of each stage, by the folder of its outputs."""
+
+    def run(self, plan: Plan[Any]) -> tuple[StageRecord, bool]:
+        """Return the cache entry, and whether it was there already, as a task of Prefect."""
+        from tasks.engine.prefect_task import run_as_task
+
+        wait_for = [self.states[folder] for folder in plan.upstream if folder in self.states]
+        found: list[tuple[StageRecord, bool]] = []
+
+        def compute() -> str | None:
+            found.append(super(PrefectExecutor, self).run(plan))
+            record, cached = found[-1]
+            return None if cached else record.reason
+
+        self.states[plan.folder] = run_as_task(plan, compute, wait_for)
+        return found[-1]
+
+
+class NotCachedError(Exception):
+    """A stage would have to run."""
+
+
+@dataclass
+class LookupExecutor(BaseExecutor):
+    """Compute nothing: use cached results, and note for each stage whether it would run."""
+
+    cached_only: bool = False
+    """Whether a stage that would run is an error."""
     verdicts: list[tuple[str, str]] = field(default_factory=list)
     """Label of each stage, and `up to date` or why it would run."""
 
-    def __post_init__(self) -> None:
-        check_stage_names(self.refresh)
-
     def call(self, stage: Stage[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Return the stage's cached result, or an `Unknown` value."""
+        """Return the stage's cached result, or an `Unknown` value.
+
+        Raises:
+            NotCachedError: there is none, and only cached results are wanted.
+        """
         arguments = stage.arguments(*args, **kwargs)
         if any(map(is_unknown, arguments.values())):
             # The key is not known: it may turn out that nothing has changed.
             unknown: R = self.add_unknown(stage.label.format(**arguments), "upstream will run")
             return unknown
-        return self.execute(stage.plan(*args, **kwargs))
-
-    def execute(self, plan: Plan[R]) -> R:
-        """Return the cached result of a stage run, or an `Unknown` value."""
-        record = plan.load(self.store)
-        refresh = must_refresh(plan, self.refresh)
+        started = time.monotonic()
+        plan = self.repeated(stage.plan(*args, **kwargs))
+        record, refresh = plan.load(self.store), self.must_refresh(plan)
         if record is None or refresh:
-            unknown: R = self.add_unknown(plan.label, plan.reason(self.store, refresh=refresh))
-            return unknown
+            if self.cached_only:
+                raise NotCachedError(plan.label)
+            missing: R = self.add_unknown(plan.label, plan.reason(self.store, refresh=refresh))
+            return missing
+        if self.cached_only:
+            self.store.mark_used(plan.record_name)
+        self.outcomes.append(outcome(plan, record, cached=True, started=started))
         self.verdicts.append((plan.label, f"up to date{other_processor(plan, record)}"))
         return plan.stage.output_type.model_validate(record.output)
 
@@ -201,66 +213,6 @@ class DryRunExecutor:
         return [f"{label:<{width}}  {verdict}" for label, verdict in self.verdicts]
 
 
-class NotCachedError(Exception):
-    """A stage would have to run."""
-
-
-@dataclass
-class CacheOnlyExecutor:
-    """Use cached results, and compute nothing."""
-
-    store: Store
-    outcomes: list[StageOutcome] = field(default_factory=list)
-
-    def call(self, stage: Stage[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Return the stage's cached result.
-
-        Raises:
-            NotCachedError: there is none.
-        """
-        return self.execute(stage.plan(*args, **kwargs))
-
-    def execute(self, plan: Plan[R]) -> R:
-        """Return the cached result of a stage run.
-
-        Raises:
-            NotCachedError: there is none.
-        """
-        started = time.monotonic()
-        record = plan.load(self.store)
-        if record is None:
-            raise NotCachedError(plan.label)
-        self.store.mark_used(plan.record_name)
-        self.outcomes.append(outcome(plan, record, cached=True, started=started))
-        return plan.stage.output_type.model_validate(record.output)
-
-
-@dataclass
-class RepeatedExecutor:
-    """Let another executor run one stage again, under a key that holds a number.
-
-    Later stages depend on the bytes of its result. If they are the same, later stages are cached.
-    """
-
-    executor: PlanExecutor
-    stage: str
-    """Name of the stage that is repeated."""
-    repetition: int = 0
-    """0 is the ordinary run."""
-
-    @property
-    def store(self) -> Store:
-        """The artifact root."""
-        return self.executor.store
-
-    def call(self, stage: Stage[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Return the stage's result for these arguments."""
-        plan = stage.plan(*args, **kwargs)
-        if self.repetition and stage.name == self.stage:
-            plan = with_repetition(plan, self.repetition)
-        return self.executor.execute(plan)
-
-
 def other_processor(plan: Plan[Any], record: StageRecord) -> str:
     """Return a note for a result of TensorFlow that other vector instructions computed."""
     then, now = record.instructions, instruction_set()
@@ -269,31 +221,8 @@ def other_processor(plan: Plan[Any], record: StageRecord) -> str:
     return f" (computed with {then}; with {now} here, its last bits would differ)"
 
 
-def with_repetition(plan: Plan[R], repetition: int) -> Plan[R]:
-    """Return a plan with a number in its key."""
-    key_inputs = {**plan.key_inputs, "repetition": repetition}
-    return replace(plan, key_inputs=key_inputs, key=key_of(key_inputs))
-
-
-def check_stage_names(names: frozenset[str]) -> None:
-    """Check that stages have these names.
-
-    Raises:
-        PipelineError: one is not known.
-    """
-    if unknown := sorted(names - {"all", *STAGES}):
-        raise PipelineError(
-            f"--refresh {unknown[0]}: no such stage; there are {', '.join(STAGES)}, and `all`"
-        )
-
-
-def must_refresh(plan: Plan[Any], refresh: frozenset[str]) -> bool:
-    """Return whether the user asked to run this stage."""
-    return bool(refresh & {"all", plan.stage.name})
-
-
 class Unknown:
-    """The result of a stage that a dry run has not computed, and everything in it.
+    """The result of a stage that a lookup has not found, and everything in it.
 
     It can be handed on to other stages. Whoever needs its value gets an error.
     """

@@ -29,6 +29,9 @@ from tasks.engine.digests import json_sha256
 
 PROJECT = Path(__file__).resolve().parents[2]
 
+DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+"""Packages whose distribution has another name."""
+
 NOT_COUNTED = ("tasks.engine", "tasks.runtime", "tasks.settings", "tasks.records")
 """Packages that move results about or talk to people, but compute none of them.
 
@@ -56,6 +59,8 @@ class Fingerprint(NamedTuple):
     """Path relative to the project → SHA-256 of the module's syntax, sorted by path."""
     imports: str
     """SHA-256 of the modules that each module imports, given by their digests."""
+    libraries: tuple[str, ...] = ()
+    """Distributions that these modules import, at the top or in a function, sorted."""
 
 
 def fingerprint(name: str, project: Path = PROJECT) -> Fingerprint:
@@ -78,7 +83,18 @@ def fingerprint(name: str, project: Path = PROJECT) -> Fingerprint:
         if path and module:
             code[path.relative_to(project).as_posix()] = module.digest
             waiting.extend(module.imported)
-    return Fingerprint(code=dict(sorted(code.items())), imports=digest_of_imports(modules))
+    return Fingerprint(
+        code=dict(sorted(code.items())),
+        imports=digest_of_imports(modules),
+        libraries=imported_distributions(modules, own),
+    )
+
+
+def imported_distributions(modules: Mapping[str, "Module | None"], own: str) -> tuple[str, ...]:
+    """Return the distributions of the imported packages, without Python's and the project's own."""
+    packages = {name.partition(".")[0] for name, module in modules.items() if module is None}
+    others = packages - sys.stdlib_module_names - {own, "__future__"}
+    return tuple(sorted({DISTRIBUTIONS.get(name, name) for name in others if name}))
 
 
 def digest_of_imports(modules: Mapping[str, "Module | None"]) -> str:

@@ -1,6 +1,6 @@
 """Cached stages: their keys and their cache entries.
 
-    @stage(libraries=("numpy", "pyarrow"))
+    @stage()
     def convert(work: Workspace, files: IdxFiles, settings: ConvertSettings) -> Splits:
         table = read(work.input(files.train_images))
         write(table, work.output("train.parquet"))
@@ -82,18 +82,14 @@ class Stage(Generic[P, R]):
         self,
         function: Callable[Concatenate[Workspace, P], R],
         *,
-        libraries: tuple[str, ...],
         label: str | None,
         extra: Callable[..., Any] | None,
-        local_only: bool,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.name = function.__name__.replace("_", "-")
-        self.libraries = libraries
         self.label = label or self.name
         self.extra = extra
-        self.local_only = local_only
         # Taken when the module is loaded: a later edit is not the code that runs.
         self.fingerprint = fingerprint(function.__module__)
         self.loaded_later = {
@@ -101,8 +97,10 @@ class Stage(Generic[P, R]):
         }
         STAGES[self.name] = self
 
-    def __reduce__(self) -> str:
-        return self.function.__qualname__  # a worker has, and uses, its own
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Distributions that the result depends on: those that the code imports."""
+        return self.fingerprint.libraries
 
     @functools.cached_property
     def output_type(self) -> type[R]:
@@ -243,14 +241,8 @@ class Plan(Generic[R]):
             reason: why the stage runs.
 
         Raises:
-            PipelineError: code, libraries or inputs differ from those in the key.
+            PipelineError: code or inputs have changed since the key was made.
         """
-        expected = {
-            **self.key_inputs["code"],
-            **self.key_inputs["libraries"],
-            "Python": self.key_inputs["Python"],
-        }
-        check_dependencies(self.label, self.stage.dependencies(), expected)
         started = time.monotonic()
         with (
             disk_errors(self.label, store.root / self.stage.name),
@@ -346,23 +338,15 @@ class Plan(Generic[R]):
 
 
 def stage(
-    *,
-    libraries: tuple[str, ...] = (),
-    label: str | None = None,
-    extra: Callable[..., Any] | None = None,
-    local_only: bool = False,
+    *, label: str | None = None, extra: Callable[..., Any] | None = None
 ) -> Callable[[Callable[Concatenate[Workspace, P], R]], Stage[P, R]]:
     """Make a function a cached stage.
 
     Args:
-        libraries: distributions whose version the result depends on.
         label: name of a run; may name arguments, as in `train-{iterations}`.
         extra: function of the same arguments; returns further plain values for the key.
-        local_only: run the stage in the process of the flow, never on a worker.
     """
-    return lambda function: Stage(
-        function, libraries=libraries, label=label, extra=extra, local_only=local_only
-    )
+    return lambda function: Stage(function, label=label, extra=extra)
 
 
 def key_of(key_inputs: Mapping[str, Any]) -> str:
@@ -392,5 +376,8 @@ def key_view(value: object) -> Any:
 
 @functools.cache
 def library_version(name: str) -> str:
-    """Return the installed version of a distribution."""
-    return importlib.metadata.version(name)
+    """Return the installed version of a distribution; empty if it is not installed."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""

@@ -5,7 +5,7 @@ import numpy as np
 from tasks.data.dataset import read_split
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
-from tasks.model.checkpoint import LIBRARIES, write_tensors
+from tasks.model.checkpoint import write_tensors
 from tasks.model.familiar import choose_rows, learn_familiar
 from tasks.model.features import compile_reader, read_all
 from tasks.model.onnx_graph import write_onnx
@@ -14,7 +14,7 @@ from tasks.model.temperature import fit_temperature
 from tasks.records import Calibration, Model, Shape, Split
 
 
-@stage(libraries=(*LIBRARIES, "onnx", "pyarrow", "scipy"))
+@stage()
 def calibrate(
     work: Workspace, train: Split, validation: Split, shape: Shape, model: Model
 ) -> Calibration:

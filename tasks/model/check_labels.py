@@ -10,7 +10,7 @@ from tasks.data.dataset import read_split
 from tasks.engine.models import FileRef
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
-from tasks.model.checkpoint import LIBRARIES, read_tensors, set_weights
+from tasks.model.checkpoint import read_tensors, set_weights
 from tasks.model.compiled import reuse_compiled
 from tasks.model.device import load_tensorflow
 from tasks.model.prediction_table import class_probabilities, read_predictions
@@ -105,7 +105,7 @@ SCHEMA = pa.schema(
 )
 
 
-@stage(libraries=(*LIBRARIES, "pandas", "pyarrow"))
+@stage()
 def check_labels(
     work: Workspace,
     splits: Splits,

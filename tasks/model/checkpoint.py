@@ -21,9 +21,6 @@ from tasks.records import Network
 if TYPE_CHECKING:
     import keras
 
-LIBRARIES = ("tensorflow", "keras", "numpy", "safetensors")
-"""Distributions that determine the values in a checkpoint and the results derived from them."""
-
 
 def named_variables(network: "keras.Sequential") -> "dict[str, keras.Variable]":
     """Return the trained variables by name, e.g. `conv1/kernel`, in `trainable_variables` order."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from tasks.data.dataset import read_split
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
-from tasks.model.checkpoint import LIBRARIES, read_tensors, set_weights
+from tasks.model.checkpoint import read_tensors, set_weights
 from tasks.model.compiled import reuse_compiled
 from tasks.model.device import load_tensorflow
 from tasks.model.prediction_table import CLASSES, count, write_predictions
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@stage(libraries=(*LIBRARIES, "pandas", "pyarrow", "scikit-learn"), label="evaluate-{iteration}")
+@stage(label="evaluate-{iteration}")
 def evaluate(
     work: Workspace,
     validation: Split,
@@ -58,7 +58,7 @@ def evaluate(
     return Evaluation(iteration=iteration, **found)
 
 
-@stage(libraries=(*LIBRARIES, "pandas", "pyarrow", "scikit-learn"))
+@stage()
 def classify(
     work: Workspace, split: Split, shape: Shape, model: Model, settings: EvaluationSettings
 ) -> Classification:

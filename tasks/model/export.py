@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
-from tasks.model.checkpoint import LIBRARIES, restore_network
+from tasks.model.checkpoint import restore_network
 from tasks.model.device import load_tensorflow
 from tasks.model.onnx_graph import write_onnx
 from tasks.records import Model, Network
@@ -53,7 +53,7 @@ def write_reproducibly(archive: Path, result: Path) -> None:
             )  # dated 1980, the first year of the ZIP format
 
 
-@stage(libraries=(*LIBRARIES, "onnx"))
+@stage()
 def export(work: Workspace, network: Network) -> Model:
     """Export the network in Keras's own format and as ONNX; equal weights give equal bytes."""
     load_tensorflow()

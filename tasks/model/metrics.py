@@ -101,7 +101,7 @@ def expected_calibration_error(bins: tuple[ConfidenceBin, ...]) -> float:
     return float(sum(gaps)) / max(total, 1)
 
 
-@stage(libraries=("scikit-learn", "numpy", "pandas", "pyarrow"))
+@stage()
 def measure(work: Workspace, predictions: FileRef, classes: int) -> Metrics:
     """Measure precision, recall, F1, confused pairs and calibration from predictions.
 

@@ -8,7 +8,7 @@ import numpy as np
 from tasks.data.dataset import read_split
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
-from tasks.model.checkpoint import LIBRARIES, restore_network
+from tasks.model.checkpoint import restore_network
 from tasks.model.device import load_tensorflow
 from tasks.model.trainer import mean_loss
 from tasks.records import Network, Probe, Split
@@ -48,7 +48,7 @@ def weight_gradients(
     }
 
 
-@stage(libraries=(*LIBRARIES, "pyarrow"))
+@stage()
 def probe(work: Workspace, split: Split, network: Network) -> Probe:
     """Compute the logits of some images, and the gradients of all weights.
 

@@ -15,7 +15,7 @@ from tasks.engine.concurrency import concurrency_slot
 from tasks.engine.models import FileRef
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
-from tasks.model.checkpoint import LIBRARIES, get_state, read_tensors, write_tensors
+from tasks.model.checkpoint import get_state, read_tensors, write_tensors
 from tasks.model.compiled import reuse_compiled
 from tasks.model.device import (
     choose_device,
@@ -147,7 +147,7 @@ def write_curve(reports: list[Report], work: Workspace) -> FileRef:
     return work.finished("curve.parquet")
 
 
-@stage(libraries=LIBRARIES)
+@stage()
 def initialise(work: Workspace, layers: NetworkSettings, shape: Shape, seed: int) -> Network:
     """Write the checkpoint of iteration 0: the network before training.
 
@@ -164,7 +164,7 @@ def initialise(work: Workspace, layers: NetworkSettings, shape: Shape, seed: int
     return Network(iteration=0, checkpoint=checkpoint, layers=layers, shape=shape)
 
 
-@stage(libraries=(*LIBRARIES, "pyarrow"), label="train-{iterations}")
+@stage(label="train-{iterations}")
 def train(
     work: Workspace,
     split: Split,

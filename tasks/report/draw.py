@@ -30,7 +30,7 @@ from tasks.records import (
 from tasks.settings import FigureSettings, NetworkSettings
 
 
-@stage(libraries=("matplotlib", "pillow", "numpy", "safetensors", "pandas", "pyarrow"))
+@stage()
 def draw(
     work: Workspace,
     splits: Splits,

@@ -5,7 +5,7 @@ from tasks.engine.store import Workspace
 from tasks.records import Plot, StudyChart
 
 
-@stage(libraries=("matplotlib", "pillow", "numpy"))
+@stage()
 def draw_study(work: Workspace, chart: StudyChart) -> Plot:
     """Draw the variants of a study side by side, and the networks of a search."""
     from tasks.report.figures import save

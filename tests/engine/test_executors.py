@@ -11,12 +11,10 @@ import pytest
 from helpers.words import Text, Words, flip_bit, repeat, write
 
 from tasks.engine.executors import (
-    CacheOnlyExecutor,
-    DryRunExecutor,
     LocalExecutor,
+    LookupExecutor,
     NotCachedError,
     PrefectExecutor,
-    RepeatedExecutor,
     is_unknown,
 )
 from tasks.engine.stage import stage
@@ -25,18 +23,21 @@ from tasks.runtime.errors import PipelineError
 from tasks.runtime.processor import instruction_set
 
 
-def test_status_names_another_processor(store: Store) -> None:
+def test_status_names_another_processor(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The bytes of TensorFlow's results differ between instruction sets; the key is the same."""
 
-    @stage(libraries=("tensorflow",))
+    @stage()
     def sum_up(work: Workspace, settings: Words) -> Text:
         work.output("text.txt").write_text(settings.word)
         return Text(file=work.finished("text.txt"), letters=0)
 
+    monkeypatch.setattr(
+        sum_up, "fingerprint", sum_up.fingerprint._replace(libraries=("tensorflow",))
+    )
     local = LocalExecutor(store)
     sum_up(local, Words())
     write(local, Words())
-    dry = DryRunExecutor(store)
+    dry = LookupExecutor(store)
     (entry,) = store.all_records("sum-up")
     assert entry.instructions == instruction_set()
     sum_up(dry, Words())
@@ -54,7 +55,7 @@ def test_status_names_another_processor(store: Store) -> None:
 
 
 def test_cached_results_alone(store: Store) -> None:
-    only_cached = CacheOnlyExecutor(store)
+    only_cached = LookupExecutor(store, cached_only=True)
     with pytest.raises(NotCachedError, match="write"):
         write(only_cached, Words())
     text = write(LocalExecutor(store), Words())
@@ -65,17 +66,18 @@ def test_cached_results_alone(store: Store) -> None:
 
 
 def test_a_repeated_stage_has_its_own_key_and_later_stages_stay_cached(store: Store) -> None:
-    local = LocalExecutor(store)
+    outcomes = []
     for repetition in (0, 1, 1):
-        executor = RepeatedExecutor(local, "write", repetition)
+        executor = LocalExecutor(store, repetitions={"write": repetition})
         repeat(executor, write(executor, Words()), 2)
-    states = [outcome.state for outcome in local.outcomes]
+        outcomes += executor.outcomes
+    states = [outcome.state for outcome in outcomes]
     assert states == ["ran", "ran", "ran", "cached", "cached", "cached"]
-    assert local.outcomes[0].key != local.outcomes[2].key
+    assert outcomes[0].key != outcomes[2].key
 
 
 def test_a_result_that_a_dry_run_does_not_know_can_only_be_handed_on(store: Store) -> None:
-    dry = DryRunExecutor(store)
+    dry = LookupExecutor(store)
     text = write(dry, Words())
     assert is_unknown([text.file])
     repeat(dry, text, 2)
@@ -88,7 +90,7 @@ def test_a_result_that_a_dry_run_does_not_know_can_only_be_handed_on(store: Stor
             use(text.letters)
 
 
-@pytest.mark.parametrize("executor", [LocalExecutor, PrefectExecutor, DryRunExecutor])
+@pytest.mark.parametrize("executor", [LocalExecutor, PrefectExecutor, LookupExecutor])
 def test_an_unknown_stage_cannot_be_refreshed(store: Store, executor) -> None:
     with pytest.raises(PipelineError, match="--refresh trian: no such stage; there are "):
         executor(store, frozenset({"trian"}))
@@ -228,9 +230,8 @@ import sys, time
 from pathlib import Path
 from prefect import flow
 from tasks.records import FileRef
-from tasks.engine.executors import DryRunExecutor, LocalExecutor, PrefectExecutor
+from tasks.engine.executors import LookupExecutor, LocalExecutor, PrefectExecutor
 from tasks.engine.stage import stage
-from tasks.engine.digests import json_sha256
 from tasks.engine.models import Record
 from tasks.engine.store import Store, Workspace
 

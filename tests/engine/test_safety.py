@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from tasks.engine import FileRef, Store, open_store
 from tasks.engine.layout import MARKER
 from tasks.engine.models import StageRecord
-from tasks.engine.prefect_cache import RECORD_JSON
 from tasks.engine.prune import prune
 from tasks.runtime.errors import PipelineError
 
@@ -126,13 +125,6 @@ def test_cache_entry_of_another_run_is_not_used(store: Store, field: dict[str, s
     lines = prune(store, frozenset(), keep_latest=0, older_than=0, dry_run=False)
     assert outside.is_dir()
     assert len(lines) <= 2
-
-
-def test_cache_entry_cannot_run_code(tmp_path: Path) -> None:
-    command = f"touch {tmp_path}/ran"
-    content = {"__class__": "subprocess.getoutput", "data": [command]}
-    assert RECORD_JSON.loads(json.dumps(content).encode()) == content
-    assert not (tmp_path / "ran").exists()
 
 
 def test_prune_removes_nothing_during_a_run(store: Store) -> None:

@@ -21,7 +21,7 @@ class Text(Record):
     seconds: Annotated[float, NotInKey] = 0.0
 
 
-@stage(libraries=("numpy",))
+@stage()
 def write(work: Workspace, settings: Words) -> Text:
     if settings.word == "fail":
         raise PipelineError("write: cannot write `fail`")

@@ -9,7 +9,7 @@ from tasks.data.dataset import read_split
 from tasks.engine.models import FileRef
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
-from tasks.model.checkpoint import LIBRARIES, restore_network, write_tensors
+from tasks.model.checkpoint import restore_network, write_tensors
 from tasks.model.device import load_tensorflow
 from tasks.model.prediction_table import read_predictions
 from tasks.records import Attribution, Network, Shape, Split
@@ -112,7 +112,7 @@ def occlusion(
     return np.stack(drops, axis=1)
 
 
-@stage(libraries=(*LIBRARIES, "pandas", "pyarrow"))
+@stage()
 def attribute(
     work: Workspace,
     split: Split,

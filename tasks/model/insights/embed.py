@@ -10,7 +10,7 @@ from tasks.data.dataset import read_split
 from tasks.engine.models import FileRef
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
-from tasks.model.checkpoint import LIBRARIES, restore_network
+from tasks.model.checkpoint import restore_network
 from tasks.model.device import load_tensorflow
 from tasks.model.insights.layer_outputs import layer_tensors
 from tasks.model.prediction_table import read_predictions
@@ -98,7 +98,7 @@ def map_points(points: np.ndarray) -> np.ndarray:
     return np.asarray(np.round(places, 2), np.float32)
 
 
-@stage(libraries=(*LIBRARIES, "pandas", "pyarrow", "scikit-learn", "scipy"))
+@stage()
 def embed(
     work: Workspace,
     split: Split,

@@ -7,7 +7,7 @@ import numpy as np
 
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
-from tasks.model.checkpoint import LIBRARIES, restore_network, write_tensors
+from tasks.model.checkpoint import restore_network, write_tensors
 from tasks.model.device import load_tensorflow
 from tasks.records import Excitation, Network, Shape
 
@@ -82,7 +82,7 @@ def exciting_images(network: "keras.Sequential", shape: Shape) -> np.ndarray:
     return np.asarray(images())[..., 0]
 
 
-@stage(libraries=(*LIBRARIES, "scipy"))
+@stage()
 def excite(work: Workspace, network: Network) -> Excitation:
     """Compute for each class the input that maximises its logit."""
     tf = load_tensorflow()

@@ -7,7 +7,7 @@ import numpy as np
 from tasks.data.dataset import read_split
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
-from tasks.model.checkpoint import LIBRARIES, restore_network, write_tensors
+from tasks.model.checkpoint import restore_network, write_tensors
 from tasks.model.device import load_tensorflow
 from tasks.records import LayerOutputs, Network, Split
 from tasks.runtime.errors import PipelineError
@@ -58,7 +58,7 @@ def rows_to_show(rows: tuple[int, ...], images: int) -> tuple[int, ...]:
     return rows
 
 
-@stage(libraries=LIBRARIES)
+@stage()
 def layer_outputs(
     work: Workspace,
     split: Split,

@@ -15,7 +15,7 @@ WEIGHTS = "weights/"
 """Prefix of the names of weights in a checkpoint."""
 
 
-@stage(libraries=("numpy", "pandas", "pyarrow", "safetensors"))
+@stage()
 def pack_live(
     work: Workspace,
     split: Split,

@@ -33,7 +33,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from tasks.engine import digests, fingerprint
-from tasks.engine.executors import DryRunExecutor, LocalExecutor, PrefectExecutor
+from tasks.engine.executors import LocalExecutor, LookupExecutor, PrefectExecutor
 from tasks.engine.models import FileRef, StageRecord
 from tasks.engine.stage import Plan, R
 from tasks.engine.store import Store
@@ -143,7 +143,7 @@ class CacheMachine(RuleBasedStateMachine):
             "fingerprint",
             lambda module: fingerprint.fingerprint(module, self.project.folder),
         )
-        self.patch.setattr(STAGE_MODULE, "library_version", lambda name: self.world.libraries[name])
+        self.patch.setattr(STAGE_MODULE, "library_version", self.library_version)
         self.write_source()
 
     def teardown(self) -> None:
@@ -298,6 +298,10 @@ class CacheMachine(RuleBasedStateMachine):
     def write_source(self) -> None:
         self.source.write_text("".join(f"{line}\n" for line in self.world.lines))
 
+    def library_version(self, name: str) -> str:
+        """Return a version that an edit may have changed."""
+        return self.world.libraries.get(name, "1.0")
+
     def start_process(self) -> None:
         """Clear caches that live only as long as a process."""
         fingerprint.read_module.cache_clear()
@@ -404,7 +408,7 @@ class CacheMachine(RuleBasedStateMachine):
         self, run_story: Callable[[Any], dict[str, Any]], refresh: tuple[str, ...]
     ) -> list[tuple[str, str]]:
         before = listing(self.store.root)
-        run = DryRunExecutor(self.store, frozenset(refresh))
+        run = LookupExecutor(self.store, frozenset(refresh))
         run_story(run)
         assert listing(self.store.root) == before
         return run.verdicts

@@ -15,7 +15,7 @@ import pytest
 from flows.graph import compute_results
 from tasks.data import idx
 from tasks.data.sources.mnist import IDX_FILES
-from tasks.engine.executors import DryRunExecutor, PrefectExecutor
+from tasks.engine.executors import LookupExecutor, PrefectExecutor
 from tasks.engine.models import file_refs
 from tasks.engine.store import PROJECT, Store
 from tasks.records import Results
@@ -83,7 +83,7 @@ class Tiny:
     def run(self, **groups: dict[str, Any]) -> set[str]:
         """Run with changed settings and return the stages that ran."""
         settings = tiny_settings(self.source, **groups)
-        status = DryRunExecutor(self.store)
+        status = LookupExecutor(self.store)
         compute_results(status, settings)
         run, self.results = self.flow(self.store, settings)
         ran = {outcome.name for outcome in run.outcomes if outcome.state == "ran"}
@@ -189,17 +189,12 @@ import sys
 from pathlib import Path
 from flows.graph import compute_results
 from tasks.settings import Settings
-from tasks.engine.executors import PrefectExecutor
+from tasks.engine.executors import LocalExecutor
 from tasks.engine.store import Store
-
-class ExecutorWithoutPrefect(PrefectExecutor):
-    def execute(self, plan):
-        record = plan.compute(self.store, "first run")
-        return plan.stage.output_type.model_validate(record.output)
 
 store = Store(Path(sys.argv[1]))
 store.prepare()
-compute_results(ExecutorWithoutPrefect(store), Settings.model_validate_json(sys.argv[2]))
+compute_results(LocalExecutor(store), Settings.model_validate_json(sys.argv[2]))
 """
 
 
