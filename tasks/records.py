@@ -318,7 +318,7 @@ class PictureText(Record):
     alt: str
     """Alternative text for screen readers."""
     section: str = ""
-    """Place on the page, the same for neighbouring figures; see figures/contents.py."""
+    """Place on the page, the same for neighbouring figures; see draw.py."""
 
 
 class Picture(PictureText):

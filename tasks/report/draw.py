@@ -66,67 +66,56 @@ def draw(
     Raises:
         PipelineError: `settings.conv2_channels` names a channel that does not exist.
     """
-    from tasks.report.figures import save  # imports matplotlib
-    from tasks.report.figures.contents import FigureInputs, report_figures
-    from tasks.report.figures.data import DataExamples
-    from tasks.report.figures.report_figure import Predictions
+    from tasks.report.figures import images, insight, save, scores  # imports matplotlib
+    from tasks.report.figures import layers as layer_figures
+    from tasks.report.figures.data import DataExamples, data_figures
+    from tasks.report.figures.report_figure import Predictions, ReportFigure
 
     arrays = {
         split.file.name.removesuffix(".parquet"): read_split(work.input(split.file))
         for split in (splits.train, splits.validation, splits.test)
     }
-    data = arrays["test"]
+    names, test = list(splits.class_names), arrays["test"]
+    pictures: list[Picture] = []
 
     def tensors(file: FileRef) -> dict[str, np.ndarray]:
         return load_file(work.input(file))
 
-    names = list(splits.class_names)
-
     def predictions(evaluation: Evaluation) -> Predictions:
         table = read_predictions(work.input(evaluation.test.predictions))
-        return Predictions(
-            names=names,
-            images=data.images,
-            true=data.labels,
-            predicted=table["predicted"].to_numpy(),
-            probabilities=class_probabilities(table),
-        )
+        predicted, probabilities = table["predicted"].to_numpy(), class_probabilities(table)
+        return Predictions(names, test.images, test.labels, predicted, probabilities)
 
-    inputs = FigureInputs(
-        data=DataExamples(
-            names,
-            arrays,
-            pq.read_table(work.input(audit.file)),
-            pq.read_table(work.input(label_issues.file)),
-        ),
-        curve=read_columns([work.input(curve) for curve in curves]) or NO_CURVE,
-        evaluations=evaluations,
-        predictions=[predictions(evaluation) for evaluation in evaluations],
-        metrics=metrics,
-        layers=layers,
-        layer_arrays=tensors(layers.file),
-        conv_strides=for_each(len(network.conv_filters), network.conv_strides),
-        conv2_channels=settings.conv2_channels,
-        excitation=tensors(excitation.file) if excitation else None,
-        attribution=(attribution, tensors(attribution.file)) if attribution else None,
-        embedding=(embedding.layer, read_columns([work.input(embedding.file)]))
-        if embedding
-        else None,
-    )
-    pictures = []
-    for section, made in report_figures(inputs):
-        file = f"{made.name}.png"
-        save(made.figure, work.output(file))
-        pictures.append(
-            Picture(
-                name=made.name,
-                title=made.title,
-                caption=made.caption,
-                alt=made.alt,
-                section=section,
-                file=work.finished(file),
-            )
-        )
+    def add(section: str, *figures: ReportFigure) -> None:
+        for made in figures:
+            file = f"{made.name}.png"
+            save(made.figure, work.output(file))
+            texts = {name: getattr(made, name) for name in ("name", "title", "caption", "alt")}
+            pictures.append(Picture(**texts, section=section, file=work.finished(file)))
+
+    last, outputs = predictions(evaluations[-1]), tensors(layers.file)
+    add("works", images.first_images(last))
+    strides = for_each(len(network.conv_filters), network.conv_strides)
+    add("works", *layer_figures.images_in_layers(last, layers, outputs, strides))
+    curve = read_columns([work.input(curve) for curve in curves]) or NO_CURVE
+    add("learned", scores.learning_curve(curve, evaluations))
+    for evaluation in evaluations:
+        add("milestones", images.errors(predictions(evaluation), evaluation.iteration))
+    matrix = np.array(evaluations[-1].test.confusion)
+    add("matrix", scores.confusion_matrix(matrix, names))
+    add("wrong", images.confident_errors(last), images.confused_pairs(last, metrics.confused))
+    add("filters", *layer_figures.filters(outputs, settings.conv2_channels))
+    if excitation:
+        add("sees", insight.exciting_inputs(tensors(excitation.file), names))
+    if attribution:
+        add("sees", insight.attributions(last, attribution, tensors(attribution.file)))
+    if embedding:
+        places = read_columns([work.input(embedding.file)])
+        layer, total = embedding.layer, len(last.images)
+        add("sees", insight.similarity_map(places, names, layer, total))
+    tables = (pq.read_table(work.input(found.file)) for found in (audit, label_issues))
+    add("data", *data_figures(DataExamples(names, arrays, *tables)))
+    add("record", scores.calibration(metrics))
     return Pictures(pictures=tuple(pictures))
 
 

@@ -10,9 +10,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tasks.geometry import for_each, layer_sizes
+from tasks.model.costs import count_costs
 from tasks.records import PictureText, Shape
 from tasks.report.live.assemble import content_security_policy, script, style
-from tasks.report.live.steps import count_weights
 from tasks.report.runs import changed_options, flat, shown
 from tasks.report.summary import Summary
 from tasks.settings import NetworkSettings
@@ -148,7 +148,7 @@ def network_facts(network: NetworkSettings, shape: Shape) -> dict[str, Any]:
         "left": height * width * (network.conv_filters[-1] if count else 1),
         "dense": network.dense,
         "activation": network.activation,
-        "learned": count_weights(network, shape),
+        "learned": count_costs(network, shape).parameters,
     }
 
 

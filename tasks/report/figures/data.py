@@ -53,12 +53,14 @@ class DataExamples:
         return np.hstack([image, np.full((len(image), SEAM), GREY, np.uint8), other])
 
 
-def finding_figures(data: DataExamples) -> Iterator[ReportFigure]:
-    """Yield a figure for each kind of finding that there is, with the first images of the kind."""
+def data_figures(data: DataExamples) -> Iterator[ReportFigure]:
+    """Yield a figure for each kind of finding that there is, and one of doubtful labels."""
     for kind, (title, caption) in KINDS.items():
         rows = data.findings.filter(pc.equal(data.findings["kind"], kind))
         if rows.num_rows:
             yield finding_figure(data, kind, rows, title, caption)
+    if data.label_issues.num_rows:
+        yield label_issues_figure(data)
 
 
 KINDS = {
@@ -87,15 +89,7 @@ KINDS = {
 def finding_figure(
     data: DataExamples, kind: str, rows: pa.Table, title: str, caption: str
 ) -> ReportFigure:
-    """Return the first images of a kind of finding, each with its split, row and class.
-
-    Args:
-        data: images and class names.
-        kind: of the finding.
-        rows: of the table of findings.
-        title: of the figure.
-        caption: meaning of the finding.
-    """
+    """Draw the first images of a kind of finding, each with its split, row and class."""
     shown = rows.slice(0, EXAMPLES).to_pylist()
     paired = shown[0]["other_index"] is not None
     images = [data.pair(r) if paired else data.image(r["split"], r["index"]) for r in shown]

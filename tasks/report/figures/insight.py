@@ -37,20 +37,14 @@ ATTRIBUTED = 6
 """Maximum number of errors whose attribution is shown."""
 
 
-def exciting_inputs(
-    images: NDArray[np.floating],
-    logits: NDArray[np.floating],
-    probabilities: NDArray[np.floating],
-    names: Sequence[str],
-) -> ReportFigure:
+def exciting_inputs(found: Mapping[str, NDArray[Any]], names: Sequence[str]) -> ReportFigure:
     """Draw the input that excites each class most.
 
     Args:
-        images: [classes, height, width], from 0 (white) to 1 (black).
-        logits: [classes], logit of the class for its own image.
-        probabilities: [classes], probability of the class for its own image, from 0 to 1.
+        found: `images`, `logits` and `probabilities`; see `Excitation.file`.
         names: name of each class.
     """
+    images, logits, probabilities = (found[k] for k in ("images", "logits", "probabilities"))
     columns = 5 if len(images) <= 30 else 7
     labels = [f"{name}: {percent(p, 0)}" for name, p in zip(names, probabilities, strict=True)]
     return ReportFigure(

@@ -1,13 +1,15 @@
 """Figures of the layers: how a convolution works, weights, and all outputs for one image."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import ceil, sqrt
+from typing import Any
 
 import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from tasks.records import LayerOutputs
 from tasks.report.figures.canvas import (
     BLUE,
     BYTES,
@@ -33,14 +35,31 @@ from tasks.report.figures.canvas import (
     write,
 )
 from tasks.report.figures.report_figure import Predictions, ReportFigure
+from tasks.runtime.errors import PipelineError
 from tasks.words import percent
 
 PLACES = 4
 """Number of places at which the filter is shown."""
 ARROW = 44
 """Dots that an arrow takes with the air around it."""
+NARROW = 720
+"""Width in dots of a figure of filters."""
 ALL_CLASSES, SOME_CLASSES = 30, 10
 """Number of classes up to which each has a bar, and number of bars if there are more."""
+
+
+def images_in_layers(
+    data: Predictions,
+    layers: LayerOutputs,
+    arrays: Mapping[str, NDArray[Any]],
+    strides: Sequence[int],
+) -> Iterator[ReportFigure]:
+    """Draw how a convolution works on the first image, and each image in all layers."""
+    if strides and layers.test_images:
+        yield convolution(data, layers.test_images[0], arrays["conv1/weights"], strides[0])
+    for position, row in enumerate(layers.test_images):
+        outputs = [(name, arrays[f"{name}/outputs"][position]) for name in layers.layers]
+        yield flow(data, row, outputs)
 
 
 def convolve(
@@ -234,6 +253,25 @@ def mark(
     write(figure, beside, y + down / 2, number, SMALL, align="center", vertical="center")
 
 
+def filters(
+    arrays: Mapping[str, NDArray[Any]], conv2_channels: Sequence[int]
+) -> Iterator[ReportFigure]:
+    """Draw the weights of the first two convolutional layers, if there are such.
+
+    Raises:
+        PipelineError: `conv2_channels` names a channel that does not exist.
+    """
+    for layer, channels in (("conv1", (0,)), ("conv2", conv2_channels)):
+        for channel in channels if f"{layer}/weights" in arrays else ():
+            values = arrays[f"{layer}/weights"]
+            if channel >= values.shape[2]:
+                raise PipelineError(
+                    f"--conv2-channels {channel}: conv2 has {values.shape[2]} input channels,"
+                    " numbered from 0"
+                )
+            yield weights(layer, values, channel)
+
+
 def weights(layer: str, values: NDArray[np.floating], channel: int) -> ReportFigure:
     """Draw the filters of a convolutional layer for one input channel.
 
@@ -249,7 +287,7 @@ def weights(layer: str, values: NDArray[np.floating], channel: int) -> ReportFig
     return ReportFigure(
         figure=image_grid(
             tiles,
-            columns=columns_for(filters),
+            columns=max(3, ceil(sqrt(filters))),
             width=NARROW,
             norm=scale,
             colours=SIGNS,
@@ -262,15 +300,6 @@ def weights(layer: str, values: NDArray[np.floating], channel: int) -> ReportFig
         alt=f"{filters} filters of {height} × {width} weights between -{scale.vmax:.2f} and"
         f" {scale.vmax:.2f}.",
     )
-
-
-NARROW = 720
-"""Width in dots of a figure of filters."""
-
-
-def columns_for(count: int) -> int:
-    """Return the number of columns of a square of tiles."""
-    return max(3, ceil(sqrt(count)))
 
 
 def flow(

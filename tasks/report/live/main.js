@@ -78,6 +78,7 @@ function start(payload) {
     pixels = (fitted ? inMnistForm : asDrawn)(ink, shape.height, shape.width);
     formNote.textContent = fitted ? FITTED : `${shape.height} × ${shape.width} numbers from 0 to 1.`;
     const answer = answerTo(payload, pixels);
+    if (image !== null) answer.mark = ""; // the data set's own images are familiar by definition
     view.render({ ...answer, pixels, label: image === null ? null : labels[image] }, palette);
     showReason();
     clearTimeout(quiet);

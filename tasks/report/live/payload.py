@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from tasks.data.mnist_form import has_mnist_form
 from tasks.model.calibration import Calibrated
+from tasks.model.costs import count_costs
 from tasks.records import Shape
-from tasks.report.live.steps import Step, count_weights, network_steps
+from tasks.report.live.steps import Step, network_steps
 from tasks.settings import NetworkSettings
 
 PAYLOAD_LIMIT = 3_500_000
@@ -129,7 +130,7 @@ def pack(
         true, predicted, probabilities, max(10, IMAGES_LIMIT // (shape.height * shape.width))
     )
     rows = groups.rows
-    count = count_weights(settings, shape)
+    count = count_costs(settings, shape).parameters
     size = 4 * (4 * count + len(rows) * shape.height * shape.width) // 3
     if size > PAYLOAD_LIMIT:
         return Payload(

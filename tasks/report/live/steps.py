@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tasks.geometry import for_each, layer_sizes
+from tasks.geometry import for_each
 from tasks.records import Shape
 from tasks.settings import NetworkSettings
 
@@ -43,21 +43,3 @@ def network_steps(settings: NetworkSettings, shape: Shape) -> list[Step]:
     if settings.logits_activation != "none":
         steps.append({"step": "activation", "kind": settings.logits_activation})
     return steps
-
-
-def count_weights(settings: NetworkSettings, shape: Shape) -> int:
-    """Return the number of learned weights, as in the payload."""
-    channels, (height, width) = 1, (shape.height, shape.width)
-    if settings.conv_filters:
-        height, width = layer_sizes(settings, height, width)[-1][1]
-    each = 2 if settings.normalisation else 1  # a factor and a summand, or a bias
-    total = 0
-    sizes = for_each(len(settings.conv_filters), settings.conv_sizes)
-    for filters, size in zip(settings.conv_filters, sizes, strict=True):
-        total += (size * size * channels + each) * filters
-        channels = filters
-    inputs = height * width * channels
-    for neurons in settings.dense:
-        total += (inputs + each) * neurons
-        inputs = neurons
-    return total + (inputs + 1) * shape.classes

@@ -28,8 +28,7 @@ from tasks.records import (
     Metrics,
 )
 from tasks.report.figures import images, insight, layers, save, scores
-from tasks.report.figures.contents import FigureInputs, filter_figures
-from tasks.report.figures.data import DataExamples, finding_figures, label_issues_figure
+from tasks.report.figures.data import DataExamples, data_figures
 from tasks.report.figures.report_figure import Predictions, ReportFigure
 from tasks.runtime.errors import PipelineError
 
@@ -206,11 +205,10 @@ def test_filters_share_one_scale_around_zero(shape: tuple[int, ...], tmp_path: P
 
 
 def test_missing_input_channel_is_refused() -> None:
-    arrays: dict[str, Any] = dict.fromkeys(FigureInputs.__dataclass_fields__)
-    arrays |= {"layer_arrays": {"conv2/weights": normal(3, 3, 16, 2)}, "conv2_channels": (0, 15)}
-    assert len(list(filter_figures(FigureInputs(**arrays)))) == 2
+    arrays = {"conv2/weights": normal(3, 3, 16, 2)}
+    assert len(list(layers.filters(arrays, (0, 15)))) == 2
     with pytest.raises(PipelineError, match="--conv2-channels 16"):
-        list(filter_figures(FigureInputs(**arrays | {"conv2_channels": (0, 16)})))
+        list(layers.filters(arrays, (0, 16)))
 
 
 @pytest.mark.parametrize("kind", NAMES)
@@ -236,9 +234,9 @@ def test_flow_shows_image_layers_and_probabilities(
 def test_insights(kind: str, tmp_path: Path) -> None:
     data, shape = predictions(kind, 60), SIZES[kind]
     count = len(data.names)
-    made = insight.exciting_inputs(
-        normal(count, *shape), normal(count), np.full(count, 0.5), data.names
-    )
+    excited = {"images": normal(count, *shape), "logits": normal(count)}
+    excited["probabilities"] = np.full(count, 0.5)
+    made = insight.exciting_inputs(excited, data.names)
     check(made, tmp_path)
     assert len(shown(made.figure)) == count
 
@@ -352,22 +350,22 @@ def examples(findings: list[dict[str, Any]], issues: list[dict[str, Any]]) -> Da
 
 def test_a_duplicate_is_beside_the_image_that_it_repeats(tmp_path: Path) -> None:
     blank = {"kind": "blank", "split": "validation", "index": 4, "label": 1}
-    pairs, single = finding_figures(examples([copy(4, 3), blank], []))
+    pairs, single = data_figures(examples([copy(4, 3), blank], []))
     check(pairs, tmp_path)
     (image,) = shown(pairs.figure)
     np.testing.assert_array_equal(image[:, :5], SPLITS["train"].images[4])
     np.testing.assert_array_equal(image[:, -5:], SPLITS["test"].images[3])
     assert "train 9: cat\ntest 6: dog" in texts(pairs.figure)
     np.testing.assert_array_equal(shown(single.figure)[0], SPLITS["validation"].images[2])
-    assert list(finding_figures(examples([], []))) == []
-    (many,) = finding_figures(examples([copy(row, 0) for row in range(30)], []))
+    assert list(data_figures(examples([], []))) == []
+    (many,) = data_figures(examples([copy(row, 0) for row in range(30)], []))
     assert "9 of 30" in many.caption and len(shown(many.figure)) == 9
 
 
 def test_doubtful_labels_name_label_and_answer(tmp_path: Path) -> None:
     probabilities = {"label_probability": 0.01, "suggested_probability": 0.97}
     issue = {"split": "train", "index": 3, "label": 0, "suggested": 1, **probabilities}
-    made = label_issues_figure(examples([], [issue]))
+    (made,) = data_figures(examples([], [issue]))
     check(made, tmp_path)
     np.testing.assert_array_equal(shown(made.figure)[0], SPLITS["train"].images[1])
     assert "Label: cat\nNetwork: dog, 97 %\ntrain 3" in texts(made.figure)
