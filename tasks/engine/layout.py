@@ -11,8 +11,6 @@ runs/<number>.json           numbers and settings of every run
 studies/<name>/              the page of a study
 champion/                    the model registry
 champions/<name>/            more of them, each with a name
-
-At a URL, `locks/run.<…>.lock` is a file that a run renews; in a folder it is locked.
 """
 
 import re

@@ -11,6 +11,9 @@ from tasks.engine.models import StageRecord, file_refs
 from tasks.engine.store import SECONDS_PER_DAY, Store
 from tasks.runtime.errors import PipelineError
 
+DAYS_AT_URL = 2.0
+"""In a bucket, nothing is removed that was written or used in so many days."""
+
 
 def last_used(store: Store, record: StageRecord) -> float:
     """Return when a stage run was computed or last used, in seconds since 1970."""
@@ -135,6 +138,8 @@ def prune(
     Raises:
         PipelineError: a run is using the root.
     """
+    if store.remote:  # a run on another machine has marked what it uses in the last day
+        older_than = max(older_than, DAYS_AT_URL)
     if not dry_run and store.is_in_use():
         raise PipelineError("cache prune: a run is using these results; prune when it has ended")
     removed = 0

@@ -1,19 +1,14 @@
-"""An artifact root on another machine: an fsspec URL.
+"""An artifact root on S3, `s3://bucket/folder`.
 
-Files are worked on in a local working copy (see store.py) and kept at the URL. Host, port and user
-come from the URL; credentials and endpoint from the file system's usual environment: `AWS_…` for
-S3, `FSSPEC_FTP_PASSWORD` for FTP, and likewise for fsspec's other protocols.
+Files are worked on in a local working copy (see store.py) and kept in the bucket. Credentials and
+endpoint come from the usual environment, `AWS_…`.
 """
 
 import base64
 import contextlib
-import datetime
 import functools
 import logging
 import os
-import threading
-import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,28 +17,19 @@ from typing import Any
 
 from tasks.runtime.errors import PipelineError, without_secrets
 
-EXTRAS = {"s3": "s3", "s3a": "s3"}
-"""Extras of this project that bring the file system of a protocol."""
 REFUSED_BY_CONDITION = ("PreconditionFailed", "ConditionalRequestConflict")
 """S3's error codes for conditional writes; the second: another write at the same moment."""
 NO_TAG = '"0"'
 """No file has this tag: S3's have at least 32 digits."""
-IDLE_SECONDS = 30.0
-"""After this time without a request, a thread connects again: FTP servers close idle connections,
-some after one minute."""
-
-
-CREATE_ALONE = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory")
-"""Protocols whose file systems create a file by one conditional request."""
 
 
 class RemoteError(PipelineError):
-    """The artifact root's URL cannot be reached or used."""
+    """The bucket cannot be reached or used."""
 
 
 @contextmanager
 def name_stage(label: str) -> Iterator[None]:
-    """Put a stage's label in front of errors of the artifact root's URL."""
+    """Put a stage's label in front of errors of the bucket."""
     try:
         yield
     except RemoteError as error:
@@ -52,11 +38,11 @@ def name_stage(label: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Head:
-    """Facts about a file at a URL."""
+    """Facts about a file in the bucket."""
 
     size: int
-    sha256: str | None
-    """Hexadecimal; empty if another program wrote the file, None if the file system keeps none."""
+    sha256: str = ""
+    """Hexadecimal; empty in a listing, or if another program wrote the file."""
     modified: float = 0.0
     """Seconds since 1970."""
 
@@ -77,68 +63,31 @@ class Remote:
         return without_secrets(self.url)
 
     @functools.cached_property
-    def connections(self) -> threading.local:
-        """The connection of each thread: a connection to FTP or SFTP carries one request."""
-        return threading.local()
-
-    @property
     def files(self) -> Any:
-        """The file system, connected for the current thread.
+        """The file system.
 
         Raises:
-            RemoteError: there is none for this protocol, or it is not installed.
+            RemoteError: s3fs is not installed.
         """
-        mine, now = self.connections, time.monotonic()
-        if not hasattr(mine, "files") or now - mine.used > IDLE_SECONDS:
-            mine.files, root = self.shared or self.connect()
-            mine.root = root.rstrip("/")
-        mine.used = now
-        return mine.files
-
-    @functools.cached_property
-    def shared(self) -> tuple[Any, str] | None:
-        """The connection of all threads, if the file system takes several requests at a time."""
-        files, root = self.connect()
-        return (files, root) if files.async_impl else None
-
-    def connect(self) -> tuple[Any, str]:
-        """Return the file system that the URL names, and the path of the root in it.
-
-        Raises:
-            RemoteError: there is none for this protocol, or it is not installed.
-        """
-        import fsspec
-
-        protocol = self.url.partition("://")[0]
+        try:
+            from s3fs import S3FileSystem
+        except ImportError as error:
+            raise RemoteError(
+                f"--artifacts {self.address}: s3fs is not installed: pip install -e '.[s3]'"
+            ) from error
         # Three attempts with short pauses; then the run ends with an error.
         os.environ.setdefault("AWS_RETRY_MODE", "standard")
         logging.getLogger("asyncio").addFilter(not_about_a_connection)
-        try:
-            fsspec.get_filesystem_class(protocol)
-        except ImportError as error:
-            how = f"pip install -e '.[{EXTRAS[protocol]}]'" if protocol in EXTRAS else str(error)
-            raise RemoteError(
-                f"--artifacts {self.address}: {protocol} is not installed: {how}"
-            ) from error
-        except ValueError as error:
-            raise RemoteError(f"{self.address}: {error}") from error
         # No cached listings: other machines write there, too.
-        files, root = fsspec.url_to_fs(self.url, use_listings_cache=False)
-        return files, root
+        return S3FileSystem(use_listings_cache=False)
 
     def place(self, name: str) -> str:
         """Return the URL of a file, without user and password."""
         return f"{self.address}/{name}"
 
     def path(self, name: str) -> str:
-        """Return the path of a file in the file system."""
-        _ = self.files  # connected
-        return f"{self.connections.root}/{name}"
-
-    def make_parent(self, name: str) -> None:
-        """Create the folder of a file; S3 has no folders."""
-        if not self.is_s3:
-            self.files.makedirs(self.path(name).rpartition("/")[0] or "/", exist_ok=True)
+        """Return the path of a file in the file system: bucket and key."""
+        return f"{self.url.partition('://')[2]}/{name}"
 
     @contextmanager
     def reached(self) -> Iterator[None]:
@@ -151,8 +100,7 @@ class Remote:
                     f"--artifacts {self.address}: {error}; create the bucket, or name another URL"
                 ) from error
             raise
-        except Exception as error:  # each file system has its own
-            self.connections.__dict__.clear()  # the next request connects again
+        except Exception as error:  # botocore's, aiohttp's and s3fs's own
             reason = without_secrets(" ".join(str(error).split())) or type(error).__name__
             raise RemoteError(
                 f"{self.address} cannot be used: {reason}; check the network, the address and the"
@@ -172,16 +120,10 @@ class Remote:
     def write(self, name: str, content: bytes) -> None:
         """Write a small file."""
         with self.reached():
-            self.make_parent(name)
             self.files.pipe_file(self.path(name), content)
 
-    def create(self, name: str, content: bytes) -> bool:
-        """Create a file; return whether that worked, i.e. there was none."""
-        with self.reached():
-            return self.write_if(name, content, mode="create")
-
     def replace(self, name: str, content: bytes, expected: bytes | None) -> bool:
-        """Replace a small file by one conditional write of S3; other file systems have none.
+        """Replace a small file by one conditional write.
 
         Args:
             name: name of the file.
@@ -191,12 +133,12 @@ class Remote:
         Returns:
             Whether the file still had the expected content and was replaced.
         """
-        if expected is None:
-            return self.create(name, content)
         with self.reached():
+            if expected is None:
+                return self.write_if(name, content, mode="create")
             try:
                 # The tag is that of the expected content or of an older one, never of a newer one.
-                tag = self.ask_s3(name)["ETag"]
+                tag = self.ask(name)["ETag"]
                 if self.files.cat_file(self.path(name)) != expected:
                     return False
                 return self.write_if(name, content, IfMatch=tag)
@@ -218,7 +160,6 @@ class Remote:
 
     def write_if(self, name: str, content: bytes, **condition: str) -> bool:
         """Write a small file under a condition; return whether the condition held."""
-        self.make_parent(name)
         try:
             self.files.pipe_file(self.path(name), content, **condition)
         except FileExistsError:
@@ -229,45 +170,22 @@ class Remote:
             raise
         return True
 
-    @functools.cached_property
-    def creates_alone(self) -> bool:
-        """Whether `create` lets only one of several processes create a file.
-
-        Other file systems, and S3 servers that ignore the condition, look first and then write.
-        """
-        if self.url.partition("://")[0] not in CREATE_ALONE:
-            return False
-        probe = f".probe-{uuid.uuid4().hex}"
-        self.write(probe, b"")
-        try:
-            return not self.create(probe, b"")
-        finally:
-            self.remove(probe)
-
     def remove(self, name: str) -> None:
         """Remove a file if it is there."""
         with self.reached(), contextlib.suppress(FileNotFoundError):
-            # FTP says of a missing file only that it is unavailable.
-            if self.is_s3 or self.files.exists(self.path(name)):
-                self.files.rm_file(self.path(name))
-
-    @property
-    def is_s3(self) -> bool:
-        """Whether the file system is S3, with digests of files and conditional writes."""
-        return hasattr(self.files, "call_s3")
+            self.files.rm_file(self.path(name))
 
     def upload(self, path: Path, name: str, sha256: str) -> None:
         """Upload a file; S3 checks and keeps its digest."""
-        options: dict[str, Any] = {}
-        if self.is_s3:
-            options = {
-                "chunksize": 2**31,  # in one part: parts have no digest of the whole
-                "Metadata": {"sha256": sha256},
-                "ChecksumAlgorithm": "SHA256",
-                "ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode(),
-            }
         with self.reached():
-            self.files.put_file(str(path), self.path(name), **options)
+            self.files.put_file(
+                str(path),
+                self.path(name),
+                chunksize=2**31,  # in one part: parts have no digest of the whole
+                Metadata={"sha256": sha256},
+                ChecksumAlgorithm="SHA256",
+                ChecksumSHA256=base64.b64encode(bytes.fromhex(sha256)).decode(),
+            )
 
     def download(self, name: str, path: Path) -> None:
         """Download a file.
@@ -279,19 +197,13 @@ class Remote:
             self.files.get_file(self.path(name), str(path))
 
     def head(self, name: str) -> Head:
-        """Return what the file system knows of a file.
+        """Return what S3 knows of a file.
 
         Raises:
             FileNotFoundError: it is not there.
         """
         with self.reached():
-            return self.ask(name)
-
-    def ask(self, name: str) -> Head:
-        """Return the facts about a file."""
-        if not self.is_s3:
-            return as_head(self.files.info(self.path(name)))
-        answer = self.ask_s3(name)
+            answer = self.ask(name)
         # A store that keeps no checksums keeps what else it is told; a file that somebody else
         # put there has neither, or another.
         kept = answer.get("ChecksumSHA256")
@@ -299,7 +211,7 @@ class Remote:
         modified = answer["LastModified"].timestamp()
         return Head(size=answer["ContentLength"], sha256=digest, modified=modified)
 
-    def ask_s3(self, name: str) -> Any:
+    def ask(self, name: str) -> Any:
         """Return S3's facts about a file."""
         bucket, key, _ = self.files.split_path(self.path(name))
         return self.files.call_s3("head_object", Bucket=bucket, Key=key, ChecksumMode="ENABLED")
@@ -308,20 +220,18 @@ class Remote:
         """Return the files in a folder with a prefix, by name, without digests."""
         try:
             with self.reached():
-                found = (
-                    # S3 lists a thousand names per request, so the prefix is sent along.
-                    self.files.find(self.path(folder), detail=True, prefix=prefix).values()
-                    if self.is_s3
-                    else self.files.ls(self.path(folder), detail=True)
-                )
+                # S3 lists a thousand names per request, so the prefix is sent along.
+                found = self.files.find(self.path(folder), detail=True, prefix=prefix).values()
         except FileNotFoundError:
             return {}
-        names = {entry["name"].rsplit("/", 1)[-1]: entry for entry in found}
-        return {
-            name: as_head(entry)
-            for name, entry in sorted(names.items())
-            if name.startswith(prefix) and entry["type"] == "file"
+        heads = {
+            entry["name"].rsplit("/", 1)[-1]: Head(
+                size=entry["size"], modified=entry["LastModified"].timestamp()
+            )
+            for entry in found
+            if entry["type"] == "file"
         }
+        return dict(sorted(heads.items()))
 
     def names(self, folder: str = "") -> list[str]:
         """Return the names in a folder, or at the URL itself; those of folders end in a slash."""
@@ -367,12 +277,3 @@ def not_about_a_connection(record: logging.LogRecord) -> bool:
     A broken connection also raises an error where it is used.
     """
     return not (record.exc_info and isinstance(record.exc_info[1], ConnectionError))
-
-
-def as_head(info: dict[str, Any]) -> Head:
-    """Return the facts in fsspec's description of a file."""
-    when = info.get("LastModified") or info.get("mtime") or info.get("created")
-    if "modify" in info:  # FTP: YYYYMMDDHHMMSS, UTC
-        when = datetime.datetime.strptime(f"{info['modify'][:14]}+0000", "%Y%m%d%H%M%S%z")
-    modified = when.timestamp() if isinstance(when, datetime.datetime) else float(when or 0)
-    return Head(size=info["size"], sha256=None, modified=modified)

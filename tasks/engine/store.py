@@ -1,10 +1,11 @@
 """The artifact root: where files lie, how they get there, and whether they are intact.
 
-The names below the root are in layout.py. A root may also be a URL such as `s3://bucket/mnist`
-(see remote.py). Then the folder is a working copy of this machine, and the URL holds the results
-under the same names: outputs are uploaded when a stage is done, its record after them; inputs are
-fetched when they are read. A URL has no symbolic links: `latest/` holds the page and metrics.json,
-and files.json says where everything else is.
+The names below the root are in layout.py. A root may also be on S3 (see remote.py). Then the folder
+is a working copy of this machine, and the bucket holds the results under the same names: outputs
+are uploaded when a stage is done, its record after them; inputs are fetched when they are read. Locks
+are those of one machine: two machines that compute the same result write the same bytes twice. A
+bucket has no symbolic links: `latest/` holds the page and metrics.json, and files.json says where
+everything else is.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -26,7 +28,6 @@ from pydantic import ValidationError
 
 from tasks.engine import layout
 from tasks.engine.digests import sha256
-from tasks.engine.lease import Lease, any_held
 from tasks.engine.models import FileRef, StageRecord
 from tasks.engine.remote import Remote
 from tasks.runtime.console import log
@@ -82,11 +83,23 @@ def open_store(artifacts: str | Path | None = None) -> "Store":
 
     Args:
         artifacts: folder (`~` stands for the home folder) or URL; None: the project's own.
+
+    Raises:
+        PipelineError: the URL is not one of S3.
     """
     address = str(artifacts or default_root()).removeprefix("file://")
-    if "://" not in address:
+    if not re.match(r"s3a?:|\w+://", address):
         return Store(Path(address).expanduser())
     url = address.rstrip("/")
+    if "@" in url:  # whatever stands before it may be a secret
+        raise PipelineError(
+            "--artifacts: the address of a bucket holds no key or password; name it s3://bucket/folder"
+            " and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    if not re.fullmatch(r"s3a?://[^/:]+(/.*)?", url):
+        raise PipelineError(
+            f"--artifacts {url}: results are kept in a folder, or on S3 as in s3://bucket/folder"
+        )
     return Store(working_copy(url), Remote(url))
 
 
@@ -177,9 +190,7 @@ class Store:
             self.lock_file(name).unlink(missing_ok=True)
 
     def is_in_use(self) -> bool:
-        """Return whether a run uses the root now; at a URL, this may take some seconds."""
-        if self.remote:
-            return any_held(self.remote, layout.LOCKS, layout.run_lock_name(""))
+        """Return whether a run of this machine uses the root now."""
         for path in (self.root / layout.LOCKS).glob(self.lock_file(layout.run_lock_name("*")).name):
             try:
                 with FileLock(path).acquire(timeout=0):
@@ -230,7 +241,7 @@ class Store:
         """
         if self.remote:
             entries = {name.rstrip("/") for name in self.remote.names()}
-            needed = {layout.RECORDS}  # without leases there is no `locks` at a URL
+            needed = {layout.RECORDS}
         else:
             entries = {entry.name for entry in self.root.iterdir()}
             needed = {layout.RECORDS, layout.LOCKS}
@@ -335,8 +346,7 @@ class Store:
     def problem(self, file: FileRef) -> str | None:
         """Return why a file cannot be used, or None if it is there and intact.
 
-        At a URL the check depends on the file system: S3 knows size and digest, others the size
-        alone. A downloaded file is checked once more.
+        S3 knows size and digest; a downloaded file is checked once more.
         """
         if not self.remote:
             return self.local_problem(file)
@@ -344,7 +354,7 @@ class Store:
             head = self.remote.head(file.path)
         except FileNotFoundError:
             return f"output missing: {file.name}"
-        if head.size != file.size or head.sha256 not in (file.sha256, None):
+        if (head.size, head.sha256) != (file.size, file.sha256):
             return f"output damaged: {file.name}"
         return None
 
@@ -362,14 +372,9 @@ class Store:
             return f"output unreadable: {file.name} ({error.strerror})"
         return None
 
-    def lock(self, name: str) -> FileLock | Lease:
-        """Return a lock that ends with its process; at a URL, a lease that expires.
-
-        Args:
-            name: name of the lock.
-        """
-        lock = FileLock(self.lock_file(name), thread_local=False)
-        return Lease(self.remote, f"{layout.LOCKS}/{name}", lock) if self.remote else lock
+    def lock(self, name: str) -> FileLock:
+        """Return a lock of this machine, which ends with its process."""
+        return FileLock(self.lock_file(name), thread_local=False)
 
     def lock_file(self, name: str) -> Path:
         """Return the path of a lock on this machine."""

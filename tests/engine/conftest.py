@@ -1,28 +1,25 @@
-"""An artifact root at a URL, and leases that expire soon."""
+"""An artifact root on S3."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers.s3 import BUCKET, Wire, s3_server
 
-from tasks.engine import lease as lease_module
 from tasks.engine.store import Store, open_store
 
 
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Wire]:
+    """The proxy of an S3 server; see helpers/s3.py."""
+    with s3_server() as wire:
+        yield wire
+
+
 @pytest.fixture
-def remote_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """Yield an artifact root in memory, with a working copy."""
+def remote_store(s3: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """An artifact root in a bucket, with a working copy."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
-    store = open_store(f"memory://{tmp_path.name}")
+    store = open_store(f"{BUCKET}/{tmp_path.name}")
     store.prepare()
-    assert store.remote
-    yield store
-    store.remote.files.store.clear()
-
-
-@pytest.fixture
-def short_lease_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease_module, "POLL_SECONDS", 0.02)
-    monkeypatch.setattr(lease_module, "RENEW_SECONDS", 0.05)
-    monkeypatch.setattr(lease_module, "EXPIRE_SECONDS", 0.5)
-    monkeypatch.setattr(lease_module, "SETTLE_SECONDS", 0.3)
+    return store

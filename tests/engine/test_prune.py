@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from helpers.two_machines import files_at, keep, on_another_machine
 
-from tasks.engine import prune
 from tasks.engine import prune as pruning
-from tasks.engine.models import FileRef, StageRecord
+from tasks.engine.models import StageRecord
 from tasks.engine.store import Store
 from tasks.report.summary import keys_of_latest
 from tasks.runtime.errors import PipelineError
@@ -157,10 +156,13 @@ def test_record_is_shown_by_the_first_digits_of_its_key(store: Store) -> None:
 
 def remove_all_but_latest(store: Store, *needed: StageRecord) -> list[str]:
     keys = frozenset(record.key for record in needed)
-    return prune.prune(store, keys, keep_latest=0, older_than=0, dry_run=False)
+    return pruning.prune(store, keys, keep_latest=0, older_than=0, dry_run=False)
 
 
-def test_prune_removes_only_files_of_the_project(remote_store: Store, tmp_path: Path) -> None:
+def test_prune_removes_only_files_of_the_project(
+    remote_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "DAYS_AT_URL", 0)
     needed, old = keep(remote_store, "1"), keep(remote_store, "2")
     assert remote_store.remote
     mine = {"train/notes.txt", f"train/{'3' * 12}/x", f"train/{'2' * 12}x/y", "records/notes.json"}
@@ -168,32 +170,14 @@ def test_prune_removes_only_files_of_the_project(remote_store: Store, tmp_path: 
         remote_store.remote.write(name, b"mine")
     before = files_at(remote_store)
     there = on_another_machine(remote_store, tmp_path)
-    lines = prune.listing(there, {}, frozenset({needed.key}))
-    assert [line.split()[:2] for line in lines[:-1]] == [["*", "1" * 12], ["2" * 12, "0.00"]]
+    lines = pruning.listing(there, {}, frozenset({needed.key}))
+    assert sorted(line.split()[:2] for line in lines[:-1]) == [["*", "1" * 12], ["2" * 12, "0.00"]]
     assert remove_all_but_latest(there, needed)[-1] == "1 stage runs, 0.00 MB removed"
     gone = {f"records/train-{old.key}.json", f"train/{'2' * 12}/a.txt"}
     assert files_at(remote_store) == before - gone
     assert mine < files_at(remote_store)
 
 
-@pytest.mark.usefixtures("short_lease_times")
-def test_prune_refuses_while_another_machine_uses_the_root(
-    remote_store: Store, tmp_path: Path
-) -> None:
-    record = keep(remote_store, "1")
-    there = on_another_machine(remote_store, tmp_path)
-    with remote_store.in_use(), pytest.raises(PipelineError, match="a run is using these results"):
-        remove_all_but_latest(there)
-    assert remote_store.problem(FileRef.model_validate(record.output["file"])) is None
-    assert remove_all_but_latest(there)[-1] == "1 stage runs, 0.00 MB removed"
-
-
-@pytest.mark.usefixtures("short_lease_times")
-def test_prune_goes_on_after_the_lease_of_a_killed_run_expires(
-    remote_store: Store, tmp_path: Path
-) -> None:
-    assert remote_store.remote
+def test_prune_leaves_in_a_bucket_what_may_be_in_use(remote_store: Store) -> None:
     keep(remote_store, "1")
-    remote_store.remote.write("locks/run.0123", b"somebody 7")
-    assert remove_all_but_latest(remote_store)[-1] == "1 stage runs, 0.00 MB removed"
-    assert remote_store.remote.listing("locks") == {}
+    assert remove_all_but_latest(remote_store)[-1] == "0 stage runs, 0.00 MB removed"

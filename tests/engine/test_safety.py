@@ -148,8 +148,19 @@ def test_file_in_place_of_the_root_is_refused_in_one_line(tmp_path: Path) -> Non
         Store(tmp_path / "file").prepare()
 
 
-def test_passwords_in_an_address_are_hidden() -> None:
-    assert "SECRET" not in open_store("memory://KEY:SECRET@bucket/x").address
+@pytest.mark.parametrize(
+    "address", ["s3://KEY:SECRET@bucket/x", "s3://KEY:SEC/RET@bucket", "ftp://me:SECRET@host/x"]
+)
+def test_an_address_with_a_secret_is_refused_without_printing_it(address: str) -> None:
+    with pytest.raises(PipelineError, match="AWS_ACCESS_KEY_ID") as refused:
+        open_store(address)
+    assert "KEY:" not in str(refused.value) and "SEC" not in str(refused.value)[:60]
+
+
+@pytest.mark.parametrize("address", ["s3:/bucket", "s3:bucket", "ftp://host/x", "s3://"])
+def test_an_address_that_is_neither_a_folder_nor_s3_is_refused(address: str) -> None:
+    with pytest.raises(PipelineError, match=r"s3://bucket/folder"):
+        open_store(address)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs two users")

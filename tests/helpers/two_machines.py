@@ -1,11 +1,9 @@
-"""Two machines with one artifact root at a URL."""
+"""Two machines with one artifact root in a bucket."""
 
 from pathlib import Path
 
-from filelock import FileLock
 from helpers.cache_entries import add_entry
 
-from tasks.engine.lease import Lease
 from tasks.engine.models import FileRef, StageRecord
 from tasks.engine.store import Store
 
@@ -21,13 +19,6 @@ def make_output(store: Store, content: str = "hello") -> FileRef:
     with store.workspace("stage", KEY) as work:
         work.output("a.txt").write_text(content)
         return work.finished("a.txt")
-
-
-def lease(store: Store, machine: Path) -> Lease:
-    """Return the lease with the local lock of one machine."""
-    machine.mkdir(exist_ok=True)
-    assert store.remote
-    return Lease(store.remote, "locks/one", FileLock(machine / "lock", thread_local=False))
 
 
 def keep(store: Store, digit: str) -> StageRecord:
