@@ -2,10 +2,10 @@
 
 The names below the root are in layout.py. A root may also be on S3 (see remote.py). Then the folder
 is a working copy of this machine, and the bucket holds the results under the same names: outputs
-are uploaded when a stage is done, its record after them; inputs are fetched when they are read. Locks
-are those of one machine: two machines that compute the same result write the same bytes twice. A
-bucket has no symbolic links: `latest/` holds the page and metrics.json, and files.json says where
-everything else is.
+are uploaded when a stage is done, its record after them; inputs are fetched when they are read.
+Locks are those of one machine: two machines that compute the same result write the same bytes
+twice. A bucket has no symbolic links: `latest/` holds the page and metrics.json, and files.json
+says where everything else is.
 """
 
 import contextlib
