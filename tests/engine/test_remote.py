@@ -120,7 +120,7 @@ def test_unknown_protocol_is_refused_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(
+    with pytest.raises(PipelineError, match=r"--artifacts nowhere://bucket: .* or on S3"):
         open_store("nowhere://bucket")
 
 
