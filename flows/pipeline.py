@@ -32,7 +32,7 @@ from tasks.runtime.threads import use_threads
 from tasks.settings import Settings
 
 
-@flow(name="mnist-pipeline", flow_run_name="{settings.preset}, seed {settings.training.seed}")
+@flow(name="mnist-pipeline", flow_run_name="{settings.title}")
 def mnist_pipeline(settings: Settings = Settings()) -> Summary:
     """Download, convert, train, evaluate and report; skip unchanged stages.
 

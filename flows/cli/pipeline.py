@@ -1,6 +1,9 @@
 """The command line of flows/pipeline.py."""
 
-from cyclopts import App
+import webbrowser
+from typing import Annotated
+
+from cyclopts import App, Parameter
 from pydantic import NonNegativeFloat, NonNegativeInt
 
 from flows.cli.common import (
@@ -12,8 +15,9 @@ from flows.cli.common import (
     run_to_exit_code,
 )
 from flows.cli.runs import register
-from tasks.engine import LookupExecutor, NotCachedError, open_store, prune
+from tasks.engine import LookupExecutor, NotCachedError, Store, open_store, prune
 from tasks.engine.explain import leaves
+from tasks.engine.layout import LATEST
 from tasks.report.summary import keys_of_latest
 from tasks.runtime.console import log
 from tasks.runtime.server import HOW_TO_SEE_RUNS, server_is_configured
@@ -35,16 +39,25 @@ def pipeline_app() -> App:
     register(app)
 
     @app.default
-    def run(*, settings: SettingsOption = Settings(), status: bool = False) -> int:
+    def run(
+        *,
+        settings: SettingsOption = Settings(),
+        status: bool = False,
+        show: Annotated[bool, Parameter(name="--open")] = False,
+    ) -> int:
         """Train the tutorial's network on MNIST and report on it; skip what is unchanged.
 
         Args:
             settings: All settings of the run.
             status: Run nothing; print for each stage whether it is up to date, or why it would run.
+            show: Open the report in the browser at the end.
         """
         if status:
             return show_status(settings)
-        return run_unchanged_or_flow(settings)
+        code = run_unchanged_or_flow(settings)
+        if show and code == 0:
+            webbrowser.open(report_link(open_store(settings.artifacts)))
+        return code
 
     return app
 
@@ -65,7 +78,10 @@ def run_unchanged_or_flow(settings: Settings) -> int:
 
     def job() -> None:
         if settings.refresh or server_is_configured() or not report_unchanged(settings):
-            call_flow("flows.pipeline:mnist_pipeline", settings)
+            from prefect import tags
+
+            with tags(settings.preset, f"seed {settings.training.seed}"):
+                call_flow("flows.pipeline:mnist_pipeline", settings)
 
     return run_to_exit_code(job)
 
@@ -95,6 +111,13 @@ def report_unchanged(settings: Settings) -> bool:
     log.info(f"{NO_FLOW_RUN}; {HOW_TO_SEE_RUNS}")
     log.info(next_step(summary, page))
     return True
+
+
+def report_link(store: Store) -> str:
+    """Return the address of the last report, as a browser opens it."""
+    from tasks.report.report import clickable
+
+    return clickable(f"{store.address}/{LATEST}/report/index.html")
 
 
 def cache_app() -> App:

@@ -188,6 +188,11 @@ class Settings(StageSettings):
         return self
 
     @property
+    def title(self) -> str:
+        """What a run is called in Prefect's UI."""
+        return f"{self.name or self.preset}, seed {self.training.seed}"
+
+    @property
     def cycle(self) -> int | None:
         """Iterations of the learning rate's one cycle; None if it is constant."""
         one_cycle = self.training.rate_schedule == "one-cycle"

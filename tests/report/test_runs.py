@@ -147,3 +147,14 @@ def test_runs_of_other_data_are_compared_as_far_as_they_can_be(
     printed = capsys.readouterr().out
     assert "not compared one by one: the runs have other" in printed
     assert "99.96" in printed and "McNemar" not in printed
+
+
+def test_open_shows_the_report_only_after_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("flows.cli.pipeline.webbrowser.open", opened.append)
+    for code in (1, 0):
+        monkeypatch.setattr("flows.cli.pipeline.run_unchanged_or_flow", lambda _, code=code: code)
+        assert pipeline_main(["--open", "--artifacts", str(tmp_path)]) == code
+    assert opened == [(tmp_path / "latest/report/index.html").as_uri()]
