@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import load_file
 
-from tasks.data.dataset import read_split
+from tasks.data.dataset import SplitArrays, read_split
 from tasks.engine.models import FileRef
 from tasks.engine.stage import stage
 from tasks.engine.store import Workspace
@@ -29,6 +30,9 @@ from tasks.records import (
 )
 from tasks.settings import FigureSettings, NetworkSettings
 
+if TYPE_CHECKING:
+    from tasks.report.figures.report_figure import Predictions, ReportFigure
+
 
 @stage()
 def draw(
@@ -48,50 +52,28 @@ def draw(
 ) -> Pictures:
     """Draw the figures of the report, in the order of the page.
 
-    Args:
-        work: inputs and outputs of the stage.
-        splits: all images; the figures show those of the test split, and findings.
-        audit: findings about the splits.
-        label_issues: labels that the last checkpoint contradicts.
-        evaluations: of validation and test split, at each milestone.
-        curves: Parquet file of batch accuracy and loss of each training segment.
-        metrics: metrics of the last evaluation.
-        network: settings of the network.
-        layers: weights of the last checkpoint, and outputs for `settings.test_images`.
-        excitation: input that excites each class most; None if switched off.
-        attribution: attribution maps of the first errors; None if switched off.
-        embedding: map of the test images; None if switched off.
-        settings: settings of the figures.
-
     Raises:
         PipelineError: `settings.conv2_channels` names a channel that does not exist.
     """
-    from tasks.report.figures import images, insight, save, scores  # imports matplotlib
+    from tasks.report.figures import images, insight, scores  # imports matplotlib
     from tasks.report.figures import layers as layer_figures
     from tasks.report.figures.data import DataExamples, data_figures
-    from tasks.report.figures.report_figure import Predictions, ReportFigure
 
     arrays = {
         split.file.name.removesuffix(".parquet"): read_split(work.input(split.file))
         for split in (splits.train, splits.validation, splits.test)
     }
-    names, test = list(splits.class_names), arrays["test"]
+    names = list(splits.class_names)
     pictures: list[Picture] = []
 
     def tensors(file: FileRef) -> dict[str, np.ndarray]:
         return load_file(work.input(file))
 
-    def predictions(evaluation: Evaluation) -> Predictions:
-        table = read_predictions(work.input(evaluation.test.predictions))
-        predicted, probabilities = table["predicted"].to_numpy(), class_probabilities(table)
-        return Predictions(names, test.images, test.labels, predicted, probabilities)
+    def predictions(evaluation: Evaluation) -> "Predictions":
+        return predictions_of(work.input(evaluation.test.predictions), names, arrays["test"])
 
-    def add(section: str, *figures: ReportFigure) -> None:
-        for made in figures:
-            file = f"{made.name}.png"
-            save(made.figure, work.output(file))
-            texts = {name: getattr(made, name) for name in ("name", "title", "caption", "alt")}
-            pictures.append(Picture(**texts, section=section, file=work.finished(file)))
+    def add(section: str, *figures: "ReportFigure") -> None:
+        pictures.extend(write_picture(work, section, made) for made in figures)
 
     last, outputs = predictions(evaluations[-1]), tensors(layers.file)
     add("works", images.first_images(last))
@@ -117,6 +99,25 @@ def draw(
     add("data", *data_figures(DataExamples(names, arrays, *tables)))
     add("record", scores.calibration(metrics))
     return Pictures(pictures=tuple(pictures))
+
+
+def predictions_of(path: Path, names: list[str], data: SplitArrays) -> "Predictions":
+    """Return a split with the predictions in a file; see `Classification.predictions`."""
+    from tasks.report.figures.report_figure import Predictions
+
+    table = read_predictions(path)
+    predicted, probabilities = table["predicted"].to_numpy(), class_probabilities(table)
+    return Predictions(names, data.images, data.labels, predicted, probabilities)
+
+
+def write_picture(work: Workspace, section: str, made: "ReportFigure") -> Picture:
+    """Write a figure as PNG, and return its record."""
+    from tasks.report.figures import save
+
+    file = f"{made.name}.png"
+    save(made.figure, work.output(file))
+    texts = {name: getattr(made, name) for name in ("name", "title", "caption", "alt")}
+    return Picture(**texts, section=section, file=work.finished(file))
 
 
 NO_CURVE = {name: np.array([]) for name in ("iteration", "accuracy", "loss")}

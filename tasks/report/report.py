@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.engine.executors import StageOutcome
@@ -157,8 +156,7 @@ def keep_run(store: Store, summary: Summary, results: Results) -> None:
     table = pq.ParquetFile(store.path(results.evaluations[-1].validation.predictions)).read(
         ["label", "predicted"]
     )
-    wrong = pc.not_equal(table["label"], table["predicted"]).to_pylist()
-    true, predicted = table["label"].to_pylist(), table["predicted"].to_pylist()
+    answers = zip(table["label"].to_pylist(), table["predicted"].to_pylist(), strict=True)
     keep(
         store,
         KeptRun(
@@ -169,7 +167,7 @@ def keep_run(store: Store, summary: Summary, results: Results) -> None:
                 loss=[x if math.isfinite(x) else None for x in curve.get("loss", [])],
             ),
             validation=results.splits.validation.file,
-            errors=[(i, true[i], predicted[i]) for i, miss in enumerate(wrong) if miss],
+            errors=[(i, *answer) for i, answer in enumerate(answers) if answer[0] != answer[1]],
         ),
     )
 

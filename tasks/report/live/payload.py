@@ -120,10 +120,7 @@ def pack(
         shape: of the images, and the number of classes.
         weights: float32, by the names of Keras, as in a checkpoint without `weights/`.
         images: uint8 [n, height, width], the test split.
-        true: [n], classes.
-        predicted: [n], classes.
-        probabilities: float32 [n, classes].
-        names: of the classes.
+        true: [n], classes; `predicted` likewise, and `probabilities` float32 [n, classes].
         calibrated: how the answers are to be read.
     """
     groups = choose_images(
