@@ -108,9 +108,9 @@ def run_name(number: int) -> str:
     return f"{number:06}"
 
 
-def is_run_name(name: str) -> bool:
-    """Return whether a name in `runs/` is one of ours."""
-    return re.fullmatch(r"[0-9]{6,}", name) is not None
+def is_run_folder(path: str) -> bool:
+    """Return whether a path, relative to the artifact root, is that of a run's report."""
+    return re.fullmatch(rf"{RUNS}/[0-9]{{6,}}", path) is not None
 
 
 def run_lock_name(run: str) -> str:

@@ -1,6 +1,6 @@
 """Records: the small, frozen values that stages take and return."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -135,17 +135,3 @@ def file_refs(value: object) -> Iterator[FileRef]:
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from file_refs(item)
-
-
-def with_paths(value: Any, path: Callable[[FileRef], str]) -> Any:
-    """Return a record's JSON form with other paths.
-
-    Args:
-        value: JSON form of a record.
-        path: returns the new path of a file.
-    """
-    if isinstance(value, dict):
-        if value.keys() == FileRef.model_fields.keys():
-            return {**value, "path": path(FileRef.model_validate(value))}
-        return {name: with_paths(item, path) for name, item in value.items()}
-    return [with_paths(item, path) for item in value] if isinstance(value, list) else value

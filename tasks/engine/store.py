@@ -42,17 +42,16 @@ DISK_ERRORS = {
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "raise the quota or free some space",
     errno.EFBIG: "raise the file-size limit",
-    errno.EROFS: "choose a folder that can be written",
-    errno.EACCES: "choose a folder that can be written",
-    errno.EPERM: "choose a folder that can be written",
-    errno.ENOTDIR: "choose a folder that can be written",
     errno.ELOOP: "remove the symbolic link that leads back to itself",
-    errno.EISDIR: "choose another folder",
-    errno.EEXIST: "choose another folder",
-    errno.ENOSYS: "choose a folder on a file system with locks and symbolic links",
-    errno.ENOTSUP: "choose a folder on a file system with locks and symbolic links",
-    errno.ENOLCK: "choose a folder on a file system with locks and symbolic links",
+    errno.ENAMETOOLONG: "choose a folder with a shorter path",
+    errno.EIO: "check the disk",
+    errno.ESTALE: "mount the network drive again",
+    **dict.fromkeys(
+        (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK),
+        "choose a folder on a file system with locks and symbolic links",
+    ),
 }
+"""What to do about an error of the disk; for all others, a folder that can be written."""
 
 
 @contextmanager
@@ -63,12 +62,12 @@ def disk_errors(
     try:
         yield
     except OSError as error:
-        if error.errno not in DISK_ERRORS:
+        if error.errno in (None, errno.ENOENT):  # a missing file is a fault of the code
             raise
-        reason = os.strerror(error.errno).lower()
+        remedy = DISK_ERRORS.get(error.errno, "choose a folder that can be written")
         raise PipelineError(
-            f"{what}: cannot write to {error.filename or where}: {reason};"
-            f" {DISK_ERRORS[error.errno]}, or {instead}"
+            f"{what}: cannot write to {error.filename or where}:"
+            f" {os.strerror(error.errno).lower()}; {remedy}, or {instead}"
         ) from error
 
 
@@ -216,22 +215,24 @@ class Store:
         if self.remote:
             self.remote.write(".probe", b"")
             self.remote.remove(".probe")
-        leftovers = self.hidden_folders(layout.TEMPORARY)
-        for leftover in (*leftovers, *filter(self.is_superseded, self.unfinished())):
-            self.remove_if_free(leftover)
-        for leftover in self.records.glob(".*"):
-            if record := layout.unfinished_record(leftover.name):
+        self.remove_leftovers()
+
+    def remove_leftovers(self) -> None:
+        """Remove what killed runs left behind: unfinished outputs, records and scratch files.
+
+        A scratch folder is left over if there is a newer cache entry of the same stage run.
+        """
+        for scratch in self.unfinished():
+            entries = f"{scratch.parent.name}-{layout.visible_name(scratch.name)}*.json"
+            if any(modified(entry) >= modified(scratch) for entry in self.records.glob(entries)):
+                self.remove_if_free(scratch)
+        for folder in self.hidden_folders(layout.TEMPORARY):
+            self.remove_if_free(folder)
+        for path in self.records.glob(".*"):
+            if record := layout.unfinished_record(path.name):
                 with self.if_free(layout.record_lock_name(record)) as free:
                     if free:
-                        leftover.unlink(missing_ok=True)
-
-    def is_superseded(self, scratch: Path) -> bool:
-        """Return whether a cache entry is newer than a scratch folder of the same stage run.
-
-        The run was then killed between the two steps.
-        """
-        entries = f"{scratch.parent.name}-{layout.visible_name(scratch.name)}*.json"
-        return any(modified(entry) >= modified(scratch) for entry in self.records.glob(entries))
+                        path.unlink(missing_ok=True)
 
     def mark(self) -> None:
         """Put a marker into a new root; nothing is deleted in a folder without one.
@@ -563,9 +564,11 @@ class Store:
         with disk_errors("report", self.root), self.lock("latest").acquire():
             runs = self.inside(layout.RUNS)
             runs.mkdir(exist_ok=True)
-            before = {p.name for p in runs.iterdir() if layout.is_run_name(p.name)}
-            number = max(map(int, before), default=0) + 1
-            folder = runs / layout.run_name(number)
+            before = self.latest.readlink() if self.latest.is_symlink() else None
+            used = (
+                int(found[0]) for p in runs.iterdir() if (found := re.fullmatch(r"\d{6}", p.name))
+            )
+            folder = runs / layout.run_name(max(used, default=0) + 1)
             folder.mkdir(parents=True)
             try:
                 fill(folder)
@@ -577,9 +580,8 @@ class Store:
             link.symlink_to(folder.relative_to(self.root), target_is_directory=True)
             move_aside(self.latest)
             link.replace(self.latest)
-            for name in before:
-                if not (runs / name).is_symlink():
-                    shutil.rmtree(runs / name, ignore_errors=True)
+            if before and layout.is_run_folder(before.as_posix()):  # nobody else's folder
+                shutil.rmtree(self.root / before, ignore_errors=True)
             if self.remote:
                 upload_latest(folder, self.root, self.remote)
         return f"{self.address}/{layout.LATEST}"
@@ -661,7 +663,12 @@ def replace_folder(new: Path, place: Path) -> None:
     old = place.with_name(layout.replaced_name(place.name))
     shutil.rmtree(old, ignore_errors=True)
     if place.exists():
-        place.rename(old)
+        try:
+            place.rename(old)
+        except OSError as error:
+            if error.errno != errno.EXDEV:  # in a layer of Docker's overlay file system
+                raise
+            shutil.rmtree(place)
     new.rename(place)
     shutil.rmtree(old, ignore_errors=True)
 

@@ -50,7 +50,14 @@ def test_root_without_a_marker_is_adopted(tmp_path: Path) -> None:
 
 
 def test_other_files_in_a_root_are_kept(store: Store) -> None:
-    mine = ["runs/exp1/events", "runs/1/x", "data/.labels.old/x", "train/.best.tmp/x", ".x.tmp/y"]
+    mine = [
+        "runs/exp1/events",
+        "runs/1/x",
+        "runs/20261130/x",
+        "data/.labels.old/x",
+        "train/.best.tmp/x",
+        ".x.tmp/y",
+    ]
     for name in mine:
         (store.root / name).parent.mkdir(parents=True, exist_ok=True)
         (store.root / name).write_text("mine")
@@ -59,7 +66,12 @@ def test_other_files_in_a_root_are_kept(store: Store) -> None:
         store.replace_latest(lambda folder: (folder / "page").write_text("page"))
     prune(store, frozenset(), keep_latest=0, older_than=0, dry_run=False)
     assert {name for name in mine if (store.root / name).read_text() == "mine"} == set(mine)
-    assert sorted(p.name for p in (store.root / "runs").iterdir()) == ["000002", "1", "exp1"]
+    assert sorted(p.name for p in (store.root / "runs").iterdir()) == [
+        "000002",
+        "1",
+        "20261130",
+        "exp1",
+    ]
 
 
 def test_unfinished_outputs_of_a_killed_run_are_removed(store: Store) -> None:
