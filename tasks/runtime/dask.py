@@ -4,7 +4,6 @@ The flow submits a task and waits. Flow and workers share only the artifact root
 server. Dask is imported only by a run that uses it.
 """
 
-import contextlib
 import logging
 import os
 import signal
@@ -19,8 +18,6 @@ from tasks.runtime.errors import PipelineError
 from tasks.runtime.threads import cores, share_of, use_threads
 
 if TYPE_CHECKING:
-    from prefect.client.schemas.objects import State
-    from prefect.task_runners import TaskRunner
     from prefect_dask import DaskTaskRunner
 
 CONNECT_SECONDS = 10
@@ -132,35 +129,6 @@ def check_workers(workers: dict[str, dict[str, Any]], *, gpu: bool) -> None:
     counts = Counter(worker["host"] for worker in workers.values())
     at = ", ".join(f"{count} at {host}" for host, count in sorted(counts.items()))
     log.info(f"Dask's workers: {at}; each is bound to its share of the cores")
-
-
-def submit(
-    runner: "TaskRunner[Any]",
-    task: Any,
-    label: str,
-    wait_for: list[Any],
-    *,
-    needs_gpu: bool,
-) -> "State[Any]":
-    """Run a task on a worker, and wait for its end.
-
-    Args:
-        runner: the cluster.
-        task: the Prefect task.
-        label: name of the run, for errors.
-        wait_for: states of the tasks that produced the inputs.
-        needs_gpu: whether to run it on a worker with a free GPU.
-
-    Raises:
-        PipelineError: no worker could run it.
-    """
-    import dask
-
-    with dask.annotate(resources={"GPU": 1}) if needs_gpu else contextlib.nullcontext():
-        future = runner.submit(task, parameters={}, wait_for=wait_for)
-    with worker_errors(label):
-        state: State[Any] = future.wrapped_future.result()
-    return state
 
 
 @contextmanager
