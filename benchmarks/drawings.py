@@ -14,10 +14,17 @@ from pathlib import Path
 import numpy as np
 
 from tasks.data.idx import decompress, loads
+from tasks.model.calibrate import Reader, compile_reader, read_all
+from tasks.model.calibration import (
+    Familiar,
+    calibration_error,
+    choose_rows,
+    distances,
+    fit_temperature,
+    learn_familiar,
+    softmax,
+)
 from tasks.model.device import load_tensorflow
-from tasks.model.familiar import Familiar, choose_rows, distances, learn_familiar
-from tasks.model.features import Reader, compile_reader, read_all
-from tasks.model.temperature import calibration_error, fit_temperature, softmax
 from tasks.scoring.fit import Fitted, Mark, fit_images, fit_picture
 from tasks.scoring.score import mark_unfamiliar
 

@@ -118,14 +118,6 @@ def check_labels(
 
     The network has seen the training images with their labels, and may have learned wrong labels
     by heart: among these, fewer wrong labels are found than there are.
-
-    Args:
-        work: inputs and outputs.
-        splits: images and labels.
-        network: the trained network.
-        settings: images per batch.
-        validation: its predictions for the validation split; see `Evaluation.predictions`.
-        test: its predictions for the test split.
     """
     import pandas as pd
 

@@ -103,13 +103,7 @@ def expected_calibration_error(bins: tuple[ConfidenceBin, ...]) -> float:
 
 @stage()
 def measure(work: Workspace, predictions: FileRef, classes: int) -> Metrics:
-    """Measure precision, recall, F1, confused pairs and calibration from predictions.
-
-    Args:
-        work: inputs and outputs.
-        predictions: see `Evaluation.predictions`.
-        classes: number of classes.
-    """
+    """Measure precision, recall, F1, confused pairs and calibration from predictions."""
     table = read_predictions(work.input(predictions))
     true, predicted = table["label"].to_numpy(), table["predicted"].to_numpy()
     confidence = class_probabilities(table).max(axis=1)

@@ -50,13 +50,7 @@ def weight_gradients(
 
 @stage()
 def probe(work: Workspace, split: Split, network: Network) -> Probe:
-    """Compute the logits of some images, and the gradients of all weights.
-
-    Args:
-        work: inputs and outputs.
-        split: images and labels.
-        network: the network.
-    """
+    """Compute the logits of some images, and the gradients of all weights."""
     load_tensorflow()
     data = read_split(work.input(split.file))
     images = data.images[:IMAGES, ..., np.newaxis].astype(np.float32) / 255

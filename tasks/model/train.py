@@ -25,7 +25,6 @@ from tasks.model.device import (
     resident,
 )
 from tasks.model.network import build_network, check_size
-from tasks.model.optimizer import make_optimizer
 from tasks.model.resume import (
     SAVE_EVERY,
     Progress,
@@ -34,7 +33,7 @@ from tasks.model.resume import (
     postponed_signals,
     save_progress,
 )
-from tasks.model.trainer import Trainer, make_trainer
+from tasks.model.trainer import Trainer, make_optimizer, make_trainer
 from tasks.records import Network, Segment, Shape, Split
 from tasks.runtime.console import log, track
 from tasks.settings import NetworkSettings, TrainingSettings

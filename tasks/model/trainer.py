@@ -10,7 +10,6 @@ from tasks.model import augment
 from tasks.model.checkpoint import get_state, set_state
 from tasks.model.device import layers_in, load_tensorflow, resident_type
 from tasks.model.network import build_network
-from tasks.model.optimizer import make_optimizer
 from tasks.records import Device, Shape
 from tasks.settings import NetworkSettings, TrainingSettings
 
@@ -21,6 +20,11 @@ TrainSteps = Callable[[Any, int, Any, Any], tuple[Any, Any]]
 """Function that trains on some batches and returns accuracy and loss, float32 scalars, on the last
 one after its update. Arguments: rows of each batch, int32 [iterations, batch]; number of earlier
 iterations; images [n, height, width, 1] and labels [n], as `resident` returns them."""
+
+
+RISING, START = 0.3, 1 / 25
+"""Share of a cycle in which the rate rises, and its first value as a share of the peak: as in
+PyTorch's OneCycleLR, after Smith and Topin, "Super-convergence" (2018)."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,42 @@ def make_trainer(
         optimizer = make_optimizer(model, training, cycle)
         steps = make_train_steps(model, optimizer, training, device)
     return Trainer(model, optimizer, steps)
+
+
+def one_cycle(peak: float, iterations: int) -> "keras.optimizers.schedules.LearningRateSchedule":
+    """Return a learning rate that rises linearly to its peak and falls to zero as a cosine."""
+    import keras
+
+    rising = max(1, int(RISING * iterations))
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=START * peak,
+        warmup_target=peak,
+        warmup_steps=rising,
+        decay_steps=max(1, iterations - rising),
+    )
+
+
+def make_optimizer(
+    network: "keras.Sequential", settings: TrainingSettings, cycle: int | None = None
+) -> "keras.optimizers.Adam":
+    """Return Adam, built for a network.
+
+    Args:
+        network: the network to train.
+        settings: learning rate, decays and epsilon.
+        cycle: iterations of a one-cycle schedule; None for a constant rate.
+    """
+    import keras
+
+    adam = keras.optimizers.Adam(
+        one_cycle(settings.learning_rate, cycle) if cycle else settings.learning_rate,
+        beta_1=settings.beta_1,
+        beta_2=settings.beta_2,
+        epsilon=settings.epsilon,
+        name="adam",
+    )
+    adam.build(network.trainable_variables)
+    return adam
 
 
 def mean_loss(labels: Any, logits: Any, label_smoothing: float = 0.0) -> Any:

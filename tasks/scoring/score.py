@@ -18,8 +18,7 @@ from tasks.champion.records import Champion
 from tasks.champion.registry import Champions, registry_names
 from tasks.data.decode import printable
 from tasks.engine.store import disk_errors, open_store
-from tasks.model.calibration import load_calibration
-from tasks.model.familiar import Familiar, distances
+from tasks.model.calibration import Familiar, distances, load_calibration
 from tasks.model.onnx_session import Predict, open_onnx
 from tasks.runtime.errors import PipelineError
 from tasks.scoring.answers import PictureAnswer, Tally

@@ -10,14 +10,11 @@ import pytest
 
 from tasks.data.dataset import SplitArrays
 from tasks.engine.store import Store
-from tasks.model.calibrate import calibrate
-from tasks.model.calibration import load_calibration
+from tasks.model.calibrate import calibrate, compile_reader, read_all
+from tasks.model.calibration import cross_entropy, distances, load_calibration, softmax
 from tasks.model.export import export
-from tasks.model.familiar import distances
-from tasks.model.features import compile_reader, read_all
 from tasks.model.onnx_session import open_onnx
 from tasks.model.predictions import load_network
-from tasks.model.temperature import cross_entropy, softmax
 from tasks.records import Segment, Split, Splits
 from tasks.settings import NetworkSettings
 

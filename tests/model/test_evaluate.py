@@ -17,7 +17,7 @@ from tasks.engine.models import FileRef
 from tasks.engine.store import Store
 from tasks.model.checkpoint import get_state, restore_network, write_tensors
 from tasks.model.evaluate import evaluate
-from tasks.model.optimizer import make_optimizer
+from tasks.model.trainer import make_optimizer
 from tasks.records import Classification, Network, Segment, Split, Splits
 from tasks.settings import EvaluationSettings, NetworkSettings, TrainingSettings
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tasks.model.familiar import choose_rows, distances, learn_familiar
+from tasks.model.calibration import choose_rows, distances, learn_familiar
 
 RNG = np.random.default_rng(0)
 CLASSES = RNG.normal(0, 1, (10, 64))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.model.features import compile_reader
+from tasks.model.calibrate import compile_reader
 from tasks.model.network import build_network
 from tasks.records import Shape
 from tasks.settings import NetworkSettings

@@ -11,11 +11,11 @@ import onnxruntime
 import pytest
 
 from tasks.data.drawn import draw_many
-from tasks.model.features import compile_reader
+from tasks.model.calibrate import compile_reader
+from tasks.model.calibration import softmax
 from tasks.model.network import build_network
 from tasks.model.onnx_graph import to_onnx, write_onnx
 from tasks.model.onnx_session import open_onnx
-from tasks.model.temperature import softmax
 from tasks.records import Shape
 from tasks.runtime.errors import PipelineError
 from tasks.settings import NetworkSettings

@@ -13,8 +13,8 @@ from tasks.data.dataset import SplitArrays, batch_indices
 from tasks.engine.store import Store
 from tasks.model.checkpoint import read_tensors, restore_network
 from tasks.model.device import load_tensorflow
-from tasks.model.optimizer import one_cycle
 from tasks.model.train import train
+from tasks.model.trainer import one_cycle
 from tasks.records import Network, Split, Splits
 from tasks.settings import NetworkSettings, TrainingSettings
 

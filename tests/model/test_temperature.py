@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.model.temperature import calibration_error, fit_temperature, softmax
+from tasks.model.calibration import calibration_error, fit_temperature, softmax
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])

@@ -38,9 +38,9 @@ def put_champion(
     root: Path, model: Path, temperature: float = 1.0, limit: float = 9.0, **data: object
 ) -> Champion:
     """Make a model the champion; the first 25 images are familiar."""
+    from tasks.model.calibrate import compile_reader
+    from tasks.model.calibration import unit_rows
     from tasks.model.checkpoint import write_tensors
-    from tasks.model.familiar import unit_rows
-    from tasks.model.features import compile_reader
     from tasks.model.onnx_graph import write_onnx
     from tasks.model.predictions import load_network
 

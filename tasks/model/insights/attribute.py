@@ -119,14 +119,7 @@ def attribute(
     network: Network,
     predictions: FileRef,
 ) -> Attribution:
-    """Compute which pixels of the first errors speak for the wrong and for the true class.
-
-    Args:
-        work: inputs and outputs.
-        split: split of the predictions.
-        network: the network that made the predictions.
-        predictions: see `Evaluation.predictions`.
-    """
+    """Compute which pixels of the first errors speak for the wrong and for the true class."""
     load_tensorflow()
     table = read_predictions(work.input(predictions), ["label", "predicted"])
     true, predicted = table["label"].to_numpy(), table["predicted"].to_numpy()

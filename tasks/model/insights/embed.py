@@ -105,14 +105,7 @@ def embed(
     network: Network,
     predictions: FileRef,
 ) -> Embedding:
-    """Map a sample of a split to a plane.
-
-    Args:
-        work: inputs and outputs.
-        split: split of the predictions.
-        network: the network that made the predictions.
-        predictions: see `Evaluation.predictions`.
-    """
+    """Map a sample of a split to a plane."""
     load_tensorflow()
     table = read_predictions(work.input(predictions), ["label", "predicted"])
     rows = sample(table["label"].to_numpy(), table["predicted"].to_numpy())

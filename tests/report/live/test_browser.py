@@ -9,8 +9,7 @@ import pytest
 from helpers.live_page import computing_page
 from playwright.sync_api import Browser
 
-from tasks.model.calibration import Calibrated
-from tasks.model.familiar import Familiar
+from tasks.model.calibration import Calibrated, Familiar
 from tasks.model.insights.layer_outputs import layer_tensors
 from tasks.model.network import build_network
 from tasks.records import Shape

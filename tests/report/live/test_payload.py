@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.model.calibration import Calibrated
-from tasks.model.familiar import Familiar
+from tasks.model.calibration import Calibrated, Familiar
 from tasks.records import Shape
 from tasks.report.live import payload
 from tasks.report.live.payload import choose_images, pack
