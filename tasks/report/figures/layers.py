@@ -56,7 +56,9 @@ def images_in_layers(
 ) -> Iterator[ReportFigure]:
     """Draw how a convolution works on the first image, and each image in all layers."""
     if strides and layers.test_images:
-        yield convolution(data, layers.test_images[0], arrays["conv1/weights"], strides[0])
+        weights = arrays["conv1/weights"]
+        if enough_places(data.images.shape[1:], len(weights), strides[0]):
+            yield convolution(data, layers.test_images[0], weights, strides[0])
     for position, row in enumerate(layers.test_images):
         outputs = [(name, arrays[f"{name}/outputs"][position]) for name in layers.layers]
         yield flow(data, row, outputs)
@@ -97,30 +99,34 @@ def telling_filter(pixels: NDArray[np.floating], weights: NDArray[np.floating], 
     return int(np.argmax(np.nan_to_num(spreads)))
 
 
+def inside(shape: tuple[int, ...], size: int, stride: int) -> NDArray[np.bool_]:
+    """Return at which places [rows, columns] of the output the filter lies inside the image."""
+    starts = [patch_starts(length, size, stride) for length in shape]
+    rows, columns = (
+        (at >= 0) & (at + size <= length) for at, length in zip(starts, shape, strict=True)
+    )
+    return np.logical_and.outer(rows, columns)
+
+
+def enough_places(shape: tuple[int, ...], size: int, stride: int) -> bool:
+    """Return whether a filter lies inside an image at as many places as are shown."""
+    return int(inside(shape, size, stride).sum()) >= PLACES
+
+
 def telling_places(
     pixels: NDArray[np.floating], sums: NDArray[np.floating], size: int, stride: int
 ) -> list[tuple[int, int]]:
     """Choose four places (row, column) of the output to look at, in reading order.
 
     The largest sum, the smallest, the one nearest to zero among those with much ink under the
-    filter, and one with the least ink. Where there is room, the filter lies inside the image, and
-    its places do not overlap.
+    filter, and one with the least ink; where there is room, without overlap.
     """
-    ink = convolve(pixels, np.ones((size, size)), stride)
-    rows, columns = (
-        (starts >= 0) & (starts + size <= length)
-        for length in pixels.shape
-        for starts in [patch_starts(length, size, stride)]
-    )
-    inside = np.logical_and.outer(rows, columns)
-    allowed = np.flatnonzero(inside if inside.sum() >= PLACES else np.ones_like(inside))
-    values, ink = np.nan_to_num(sums.ravel()[allowed]), ink.ravel()[allowed]
-    some = ink[ink > 0]
-    much = ink >= (np.median(some) if some.size else 0)
-    wishes = [-values, values, np.where(much, np.abs(values), np.inf), ink]
-    at = np.stack(np.unravel_index(allowed, sums.shape), axis=1)
+    at = np.argwhere(inside(pixels.shape, size, stride))
+    ink = convolve(pixels, np.ones((size, size)), stride)[tuple(at.T)]
+    values = np.nan_to_num(sums[tuple(at.T)])
+    much = ink >= np.median(ink[ink > 0]) if ink.any() else ink >= 0
     chosen: list[int] = []
-    for wish in wishes:
+    for wish in (-values, values, np.where(much, np.abs(values), np.inf), ink):
         order = [int(k) for k in np.argsort(wish, kind="stable") if k not in chosen]
         apart = (k for k in order if all(max(abs(at[k] - at[c])) >= size for c in chosen))
         chosen.append(next(apart, order[0]))
@@ -165,9 +171,8 @@ def draw_convolution(
         [patch_starts(n, size, stride)[p] for p in at]
         for n, at in zip(image.shape, zip(*places, strict=True), strict=True)
     ]
-    padded = np.pad(pixels, size)
     products = [
-        padded[top + size :, left + size :][:size, :size] * weights
+        pixels[top : top + size, left : left + size] * weights
         for top, left in zip(*starts, strict=True)
     ]
     product_scale, sum_scale = symmetric(np.stack(products)), symmetric(sums)
@@ -181,7 +186,11 @@ def draw_convolution(
     figure = new_figure(WIDTH, last + down + MARGIN)
     for n, (place, top, left, product) in enumerate(zip(places, *starts, products, strict=True)):
         middle = MARGIN + n * (cell + gap) + cell // 2
-        draw_patch(figure, image, weights, (top, left), (middle - width / 2, MARGIN, width, height))
+        corner, dots = middle - width / 2, width / image.shape[1]
+        draw_image(figure, image, (corner, MARGIN, width, height))
+        over = (corner + left * dots, MARGIN + top * dots, size * dots, size * dots)
+        draw_image(figure, weights, over, symmetric(weights), SIGNS)
+        rectangle(figure, over, edge=INK)
         arrow(figure, (middle, second - ARROW + 6), (middle, second - 6))
         write(figure, middle, second, "Ink × weights", SMALL, align="center")
         box = (middle - small / 2, second + line, small, small)
@@ -199,40 +208,6 @@ def draw_convolution(
     for n, place in enumerate(places):
         mark(figure, output, sums.shape, place, str(n + 1))
     return figure
-
-
-def draw_patch(
-    figure: Figure,
-    image: NDArray[np.uint8],
-    weights: NDArray[np.floating],
-    start: tuple[int, int],
-    box: tuple[float, float, float, float],
-) -> None:
-    """Draw an image with a filter over it; what of the filter lies outside is not drawn.
-
-    Args:
-        figure: with a sheet.
-        image: [height, width].
-        weights: [size, size].
-        start: row and column of the image under the filter's first weight.
-        box: of the image.
-    """
-    left, top, width, height = box
-    draw_image(figure, image, box)
-    rows, columns = (
-        np.arange(max(first, 0), min(first + len(weights), length))
-        for first, length in zip(start, image.shape, strict=True)
-    )
-    across, down = width / image.shape[1], height / image.shape[0]
-    part = weights[np.ix_(rows - start[0], columns - start[1])]
-    over = (
-        left + columns[0] * across,
-        top + rows[0] * down,
-        len(columns) * across,
-        len(rows) * down,
-    )
-    draw_image(figure, part, over, symmetric(weights), SIGNS)
-    rectangle(figure, over, edge=INK)
 
 
 def mark(

@@ -166,7 +166,6 @@ def test_products_at_four_places_sum_to_the_outputs() -> None:
 @pytest.mark.parametrize(
     ("image", "weights"),
     [
-        (np.zeros((8, 8), np.uint8), normal(8, 8)),
         (np.full((60, 20), 255, np.uint8), normal(3, 3)),
         (bar_of_ink(), np.full((5, 5), np.nan)),
         (bar_of_ink(), np.zeros((5, 5))),
@@ -184,6 +183,10 @@ def test_convolution_of_unusual_input(
         normal(1, 2),
     )
     check(layers.convolution(data, 0, weights[:, :, np.newaxis, np.newaxis], 1), tmp_path)
+
+
+def test_a_filter_as_large_as_the_image_has_no_four_places() -> None:
+    assert not layers.enough_places((8, 8), 8, 1) and layers.enough_places((28, 28), 5, 2)
 
 
 def test_filter_with_the_strongest_response_is_chosen() -> None:
