@@ -17,8 +17,7 @@ def register(app: App) -> None:
         Args:
             artifacts: Folder or URL of the results.
         """
-        from tasks.report.compare import write_index
-        from tasks.report.report import clickable
+        from tasks.report.report import clickable, write_index
         from tasks.report.runs import kept_numbers, listing, read_run
 
         store = open_store(artifacts)

@@ -20,7 +20,8 @@ from tasks.report.figures.canvas import save_bytes
 from tasks.report.figures.scores import compared_curves
 from tasks.report.live.assemble import content_security_policy
 from tasks.report.page import TEMPLATES, embedded, make_environment, read_css
-from tasks.report.runs import KeptRun, flat, kept_numbers, read_run, shown
+from tasks.report.report import write_index
+from tasks.report.runs import KeptRun, flat, shown
 from tasks.runtime.errors import PipelineError
 from tasks.statistics import SIGNIFICANT, Z_95, mcnemar
 
@@ -219,31 +220,3 @@ def as_uri(image: np.ndarray) -> str:
     file = BytesIO()
     Image.fromarray(255 - image).save(file, "PNG")
     return embedded(file.getvalue())[0]
-
-
-def write_index(store: Store) -> None:
-    """Write the page that links runs, comparisons and studies: `runs/index.html`."""
-    runs = []
-    for number in reversed(kept_numbers(store)):
-        try:
-            runs.append(read_run(store, number))
-        except PipelineError:
-            continue
-    css = read_css(TEMPLATES / "report.css")
-    comparisons = [
-        name.removeprefix("compare-").removesuffix(".html").split("-")
-        for name in store.files(RUNS)
-        if name.startswith("compare-")
-    ]
-    page = (
-        make_environment()
-        .get_template("index.html.j2")
-        .render(
-            css=css,
-            policy=content_security_policy([css], []),
-            runs=runs,
-            comparisons=comparisons,
-            studies=bool(store.files("studies")),
-        )
-    )
-    store.write(f"{RUNS}/index.html", page.encode())

@@ -17,12 +17,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.engine.executors import StageOutcome
+from tasks.engine.layout import RUNS
 from tasks.engine.models import FileRef, file_refs
 from tasks.engine.store import Store
 from tasks.records import Classification, Device, Results, Segment
-from tasks.report.page import render
-from tasks.report.runs import Curve, KeptRun, keep, kept_numbers, last_run
+from tasks.report.live.assemble import content_security_policy
+from tasks.report.page import TEMPLATES, make_environment, read_css, render
+from tasks.report.runs import Curve, KeptRun, keep, kept_numbers, last_run, read_run
 from tasks.report.summary import DataFacts, LabelIssue, Milestone, PreviousRun, Score, Summary
+from tasks.runtime.errors import PipelineError
 from tasks.settings import NOT_RESULT_SETTINGS, Settings
 from tasks.words import percent, plural
 
@@ -157,6 +160,7 @@ def keep_run(store: Store, summary: Summary, results: Results) -> None:
         ["label", "predicted"]
     )
     answers = zip(table["label"].to_pylist(), table["predicted"].to_pylist(), strict=True)
+    is_new = summary.number not in kept_numbers(store)
     keep(
         store,
         KeptRun(
@@ -170,6 +174,8 @@ def keep_run(store: Store, summary: Summary, results: Results) -> None:
             errors=[(i, *answer) for i, answer in enumerate(answers) if answer[0] != answer[1]],
         ),
     )
+    if is_new:
+        write_index(store)
 
 
 def write_report(store: Store, summary: Summary, settings: Settings, results: Results) -> str:
@@ -214,6 +220,34 @@ def write_report(store: Store, summary: Summary, settings: Settings, results: Re
             link(file, folder / file.name)
 
     return f"{store.replace_latest(fill)}/report/index.html"
+
+
+def write_index(store: Store) -> None:
+    """Write the page that links runs, comparisons and studies: `runs/index.html`."""
+    runs = []
+    for number in reversed(kept_numbers(store)):
+        try:
+            runs.append(read_run(store, number))
+        except PipelineError:
+            continue
+    css = read_css(TEMPLATES / "report.css")
+    comparisons = [
+        name.removeprefix("compare-").removesuffix(".html").split("-")
+        for name in store.files(RUNS)
+        if name.startswith("compare-")
+    ]
+    page = (
+        make_environment()
+        .get_template("index.html.j2")
+        .render(
+            css=css,
+            policy=content_security_policy([css], []),
+            runs=runs,
+            comparisons=comparisons,
+            studies=bool(store.files("studies")),
+        )
+    )
+    store.write(f"{RUNS}/index.html", page.encode())
 
 
 def closing_lines(summary: Summary) -> str:
