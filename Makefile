@@ -28,13 +28,12 @@ test: $(VENV)/installed-dev ## run the tests; all should pass on your machine
 quick: $(VENV)/installed-dev ## run the short tests, without a server, the network and TensorFlow
 	@$(BIN)/pytest -n 2 $(BY_FILE) -m "not (slow or server or network or tensorflow)" $(ARGS)
 
-proofs: $(VENV)/installed-dev ## run longer tests: 10,000 edit sequences, 140 kills, every outage, a week, 12,000 studies
+proofs: $(VENV)/installed-dev ## run longer tests: 10,000 edit sequences, 140 kills, every outage, a week
 	@CACHE_SEQUENCES=10000 $(BIN)/pytest tests/engine/cache/test_properties.py $(ARGS)
 	@PROOFS=1 KILLS=40 $(BIN)/pytest tests/flows/test_kills.py -s $(ARGS)
 	@PROOFS=1 $(BIN)/pytest -m proof tests/flows/test_side_by_side.py tests/flows/test_interrupts.py tests/remote tests/runtime tests/e2e/test_mnist.py $(ARGS)
 	@CHAMPION_KILLS=100 $(BIN)/pytest tests/champion/test_kills.py $(ARGS)
 	@PROOFS=1 $(BIN)/pytest tests/e2e/test_deployments.py tests/e2e/test_outages.py tests/e2e/test_week.py -s $(ARGS)
-	@STUDIES=1000 $(BIN)/pytest tests/study/test_proofs.py -s $(ARGS)
 	@MUTATIONS=1000000 $(BIN)/pytest tests/test_mutations.py -s $(ARGS)
 
 # Scheduled retraining, on the server of `make server` unless PREFECT_API_URL names another.

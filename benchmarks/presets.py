@@ -19,7 +19,7 @@ from tasks.engine.store import Store, open_store
 from tasks.runtime.threads import use_threads
 from tasks.settings import ScheduleSettings, Settings
 from tasks.settings.presets import PRESETS
-from tasks.study.result import RunResult
+from tasks.study.run import RunResult
 
 PART = 400
 """Iterations of the tutorial between two runs; the time of all of them is in proportion."""
@@ -49,7 +49,7 @@ def show(preset: str, runs: list[RunResult], parts: list[RunResult]) -> None:
                 f" 95 % interval {low:.3f} to {high:.3f}, {seeds} seeds"
             )
     share = ScheduleSettings().iterations / PART
-    for name in ("train_seconds", "work_seconds") if parts else ():
+    for name in ("train_seconds",) if parts else ():
         ratios = [
             share * getattr(part, name) / getattr(run, name)
             for run, part in zip(runs, parts, strict=False)
@@ -83,8 +83,7 @@ def main() -> None:
             )
             print(
                 f"seed {seed}: validation {runs[-1].validation:.2%}, test {runs[-1].test:.2%},"
-                f" {runs[-1].iterations} iterations in {runs[-1].train_seconds} s,"
-                f" {runs[-1].work_seconds} s of processor time",
+                f" {runs[-1].iterations} iterations in {runs[-1].train_seconds} s",
                 flush=True,
             )
             if not arguments.no_times:

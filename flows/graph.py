@@ -20,7 +20,6 @@ from tasks.model.insights.embed import embed
 from tasks.model.insights.excite import excite
 from tasks.model.insights.layer_outputs import layer_outputs
 from tasks.model.metrics import measure
-from tasks.model.probe import probe
 from tasks.model.train import initialise, train
 from tasks.records import (
     Audit,
@@ -36,7 +35,7 @@ from tasks.records import (
 from tasks.report.draw import draw
 from tasks.report.live.pack import pack_live
 from tasks.settings import Settings
-from tasks.study.result import RunResult, summarise_run
+from tasks.study.run import RunResult, summarise_run
 
 
 @dataclass(frozen=True)
@@ -189,27 +188,20 @@ def variant_dependencies() -> dict[str, str]:
     return {name: value for stage in stages for name, value in stage.dependencies().items()}
 
 
-def train_and_score(
-    executor: Executor, settings: Settings, weights_seed: int, probes: bool = False
-) -> RunResult:
+def train_and_score(executor: Executor, settings: Settings, weights_seed: int) -> RunResult:
     """Run the stages that a study needs: from download to validation and test accuracy.
 
     Args:
         executor: runs the stages.
-        settings: `schedule.stops` are the iterations after which training pauses, and the
-            validation split is evaluated.
+        settings: settings of the run.
         weights_seed: seed of the initial weights; the seed in the settings orders the images.
-        probes: whether outputs and gradients before training are computed, too.
     """
     data = prepare_data(executor, settings)
     images, splits = training_images(executor, settings, data), data.splits
     network = initialise(executor, layers=settings.network, shape=splits.shape, seed=weights_seed)
-    probed = probe(executor, split=splits.validation, network=network) if probes else None
-    segments, evaluations = [], []
+    segments = []
     for iterations in settings.schedule.stops[1:]:
         segments.append(train_to(executor, settings, images, network, iterations))
         network = segments[-1].network
-        evaluations.append(evaluate_on(executor, settings, splits, network, iterations))
-    if not segments:
-        evaluations.append(evaluate_on(executor, settings, splits, network, 0))
-    return summarise_run(executor.store, network, segments, evaluations, probed)
+    evaluation = evaluate_on(executor, settings, splits, network, network.iteration)
+    return summarise_run(network, segments, evaluation)

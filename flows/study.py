@@ -18,140 +18,159 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         sys.exit(130)
 
-from collections.abc import Mapping, Sequence
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-import cloudpickle
-from prefect import flow
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.context import serialize_context
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.futures import as_completed
 
+from flows.cli.study import look_up
 from flows.graph import prepare_data, train_and_score, variant_dependencies
-from tasks.engine.executors import PrefectExecutor
-from tasks.engine.store import Store, open_store
+from tasks.engine.executors import LocalExecutor, PrefectExecutor
+from tasks.engine.stage import check_dependencies
+from tasks.engine.store import open_store
+from tasks.records import Shape
 from tasks.runtime.console import log
+from tasks.runtime.dask import dask_runner, outcome
+from tasks.runtime.errors import PipelineError
 from tasks.runtime.server import ui_location
 from tasks.runtime.threads import use_threads
 from tasks.settings import Settings
-from tasks.study.answer import StudyAnswer
-from tasks.study.decide import DEFAULT_SEEDS, SeedBudget
-from tasks.study.design import Job
-from tasks.study.estimate import estimate_text
-from tasks.study.exercises import BY_NAME
-from tasks.study.pages import answer_markdown, table_rows
-from tasks.study.publish import add_plot, plot_bytes, study_lines, write_answer
-from tasks.study.result import Outcome, RunResult
-from tasks.study.run import StudyContext, run_study
-from tasks.study.workers import Training, Workers, start_workers
-from tasks.words import duration, percent
+from tasks.study.page import render
+from tasks.study.run import START_SECONDS, Row, Run, RunResult, estimate_seconds, plan, table_row
+from tasks.study.variants import select
+from tasks.words import duration, percent, plural
 
 
 @flow(name="mnist-study")
 def mnist_study(
-    studies: Sequence[str],
+    names: list[str],
     settings: Settings = Settings(),
-    seeds: str = DEFAULT_SEEDS,
+    seeds: int | None = None,
     workers: int | None = None,
-) -> list[StudyAnswer]:
-    """Answer exercises: run the variants of each study, compare them, and draw conclusions.
+    dask_address: str | None = None,
+) -> list[Row]:
+    """Run the variants of exercises with a fixed number of seeds.
 
     Args:
-        studies: names of the studies.
+        names: names of the exercises, or `all`.
         settings: settings that the variants start from; the default preset is `fast`.
-        seeds: number of runs of each variant, with consecutive seeds from that in the settings; or
-            the smallest and the largest number, as in 3..20: a variant that is decided gets no
-            more.
-        workers: number of variants to train at the same time; None: one for each core of this
-            machine, or for each worker at `settings.dask_address`.
+        seeds: largest number of runs of a variant; None: the variant's own.
+        workers: processes on this machine that train at the same time; None: this one alone.
+        dask_address: scheduler of a Dask cluster whose workers train.
+
+    Returns:
+        A row for each run.
     """
     use_threads(settings.threads)
-    budget = SeedBudget.parse(seeds)
     store = open_store(settings.artifacts)
     with store.in_use():
-        executor = PrefectExecutor(store, frozenset(settings.refresh))
-        data = prepare_data(executor, settings)
-        context = StudyContext(settings, budget, data.splits.shape, data.download.source)
-        answers = []
-        with start_workers(settings, workers, Training(train_job, variant_dependencies)) as pool:
-            runner = JobRunner(pool)
-            if len(studies) > 1:
-                chosen = [BY_NAME[name] for name in studies]
-                log.info(f"{len(studies)} studies: {estimate_text(chosen, context)}")
-            for name in studies:
-                log.info(f"\nstudy: {name}: {estimate_text([BY_NAME[name]], context)}")
-                answer = add_plot(executor, run_study(BY_NAME[name], context, runner.compute))
-                page = write_answer(store, answer)
-                publish(store, answer)
-                log.info(f"{study_lines(answer)}\nanswer: {page}")
-                answers.append(answer)
+        data = prepare_data(PrefectExecutor(store, frozenset(settings.refresh)), settings)
+        shape = data.splits.shape
+        runs = plan(select(names), settings, seeds, shape)
+        distinct = {run.identity: run for run in runs}
+        results = {
+            identity: found
+            for identity, run in distinct.items()
+            if run.problem or not settings.refresh
+            if (found := look_up(run, store))
+        }
+        new = [run for identity, run in distinct.items() if identity not in results]
+        log.info(
+            f"{plural(len(runs), 'run')}, {len(distinct)} of them different:"
+            f" {len(results)} cached, {len(new)} to train"
+        )
+        for run, result in train_all(new, shape, workers, dask_address):
+            results[run.identity] = result
+    rows = [table_row(run, results[run.identity], shape) for run in runs]
+    for exercise in select(names):
+        mine = [row for row in rows if row.exercise == exercise.name]
+        create_markdown_artifact(key=f"study-{exercise.name}", markdown=render("page.md.j2", mine))
     log.info(ui_location())
-    log.info(f"all answers: {store.address}/studies/index.html")
-    return answers
+    return rows
 
 
-@flow(name="train-variant")
-def train_variant(
-    settings: Settings, repetition: int = 0, weights_seed: int = 0, probes: bool = False
-) -> RunResult:
-    """Train and score one variant with one seed.
+def train_all(
+    runs: Sequence[Run], shape: Shape, workers: int | None, address: str | None
+) -> Iterator[tuple[Run, RunResult]]:
+    """Train runs, log the time that it will take and the progress, and yield each result."""
+    if not runs:
+        return
+    at_once = workers or 1
+    costs = [estimate_seconds(run, shape) for run in runs]
+    log.info(f"about {duration(START_SECONDS + sum(costs) / at_once)} on two quiet cores")
+    started, done, cost_done = time.monotonic(), 0, 0.0
+    for run, result in outcomes(runs, workers, address):
+        done, cost_done = done + 1, cost_done + estimate_seconds(run, shape)
+        seconds = time.monotonic() - started
+        left = seconds * (sum(costs) - cost_done) / cost_done
+        log.info(f"[{done} of {len(runs)}] {run.name}: {described(result)}; {duration(left)} left")
+        yield run, result
+
+
+def described(result: RunResult) -> str:
+    """Return the numbers of a run for the log."""
+    if result.problem:
+        return f"failed: {result.problem}"
+    return (
+        f"{percent(result.test_correct / result.test_total)} (validation"
+        f" {percent(result.validation_correct / result.validation_total)}), trained in"
+        f" {duration(result.train_seconds)}"
+    )
+
+
+def outcomes(
+    runs: Sequence[Run], workers: int | None, address: str | None
+) -> Iterator[tuple[Run, RunResult]]:
+    """Train runs in this process, or on the workers of a Dask cluster, and yield each result."""
+    expected = variant_dependencies()
+    if not (workers or address):
+        for run in runs:
+            yield run, train_variant(run, expected)
+        return
+    with dask_runner(address, workers) as runner:
+        futures = {
+            runner.submit(train_variant, {"run": run, "expected": expected}, wait_for=[]): run
+            for run in runs
+        }
+        for future in as_completed(list(futures)):
+            try:
+                yield futures[future], outcome(future)
+            except PipelineError as error:
+                yield futures[future], RunResult(problem=str(error))
+
+
+@task(name="train-variant", task_run_name="{run.name}")
+def train_variant(run: Run, expected: dict[str, str]) -> RunResult:
+    """Train and score one run, in any process that has the same code.
 
     Args:
-        settings: settings of the variant.
-        repetition: number that trains again with the same settings; 0 is the ordinary run.
-        weights_seed: seed of the initial weights.
-        probes: whether outputs and gradients before training are computed, too.
+        run: what to train.
+        expected: digests of code and versions of libraries of the study.
     """
-    store = open_store(settings.artifacts)
-    executor = PrefectExecutor(store, frozenset(settings.refresh), {"train": repetition})
-    return train_and_score(executor, settings, weights_seed, probes)
+    try:
+        check_dependencies(run.name, variant_dependencies(), expected)
+        use_threads(run.settings.threads)
+        store = open_store(run.settings.artifacts)
+        repetitions = {"train": run.repetition}
+        executor = LocalExecutor(store, frozenset(run.settings.refresh), repetitions)
+        with warnings_only():
+            return train_and_score(executor, run.settings, run.weights_seed)
+    except PipelineError as error:
+        return RunResult(problem=str(error))
+    except Exception as error:  # of this variant alone: the others go on
+        return RunResult(problem=f"{type(error).__name__}: {error}")
 
 
-def train_job(job: Job) -> RunResult:
-    """Train a variant as a flow run of its own."""
-    variant = train_variant.with_options(flow_run_name=job.name)
-    return variant(job.settings, job.repetition, job.weights_seed, job.probes)
-
-
-class JobRunner:
-    """Run jobs on the workers, none twice, and log the progress."""
-
-    def __init__(self, workers: Workers) -> None:
-        self.workers = workers
-        self.outcomes: dict[str, Outcome] = {}
-
-    def compute(self, jobs: Sequence[Job]) -> Mapping[str, Outcome]:
-        """Return the outcome of each job; see `Compute` in tasks/study/run.py."""
-        new = list(
-            {job.identity: job for job in jobs if job.identity not in self.outcomes}.values()
-        )
-        done = 0
-
-        def report(job: Job, outcome: RunResult | str) -> None:
-            nonlocal done
-            done += 1
-            self.outcomes[job.identity] = outcome
-            log.info(f"[{done} of {len(new)}] {job.name}: {describe_outcome(outcome)}")
-
-        self.workers.run(new, cloudpickle.dumps(serialize_context()), report)
-        return self.outcomes
-
-
-def describe_outcome(outcome: RunResult | str) -> str:
-    """Return the outcome of a job for the log."""
-    if isinstance(outcome, str):
-        return f"failed: {outcome}"
-    return (
-        f"{percent(outcome.test)} (validation"
-        f" {percent(outcome.validation)}), trained in {duration(outcome.train_seconds)}"
-    )
-
-
-def publish(store: Store, answer: StudyAnswer) -> None:
-    """Publish the answer as artifacts of the flow run."""
-    create_table_artifact(
-        key=f"study-{answer.name}-variants", table=table_rows(answer), description=answer.question
-    )
-    create_markdown_artifact(
-        key=f"study-{answer.name}",
-        markdown=answer_markdown(answer, plot_bytes(store, answer)),
-        description=answer.question,
-    )
+@contextmanager
+def warnings_only() -> Iterator[None]:
+    """Leave out the log lines of a single training."""
+    before = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(before)

@@ -1,22 +1,29 @@
 """The command line of flows/study.py."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 from pydantic import PositiveInt
 
-from flows.cli.common import SettingsOption, make_app, parse, run_to_exit_code
-from tasks.engine.store import open_store
+from flows.cli.common import (
+    SettingsOption,
+    call_flow,
+    make_app,
+    parse,
+    run_to_exit_code,
+    with_refresh_all,
+)
+from tasks.engine.store import Store, open_store
 from tasks.runtime.errors import PipelineError
-from tasks.runtime.threads import use_threads
 from tasks.settings import Settings
-from tasks.study.decide import DEFAULT_SEEDS, SeedBudget
 
 
 def study_main(arguments: list[str]) -> int:
     """Run `python flows/study.py` and return its exit code."""
-    return parse(study_app(), arguments)
+    return parse(study_app(), with_refresh_all(arguments))
 
 
 def study_app() -> App:
@@ -28,132 +35,106 @@ def study_app() -> App:
         names: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
         /,
         *,
-        seeds: str = DEFAULT_SEEDS,
+        seeds: PositiveInt | None = None,
         workers: PositiveInt | None = None,
+        dask_address: str | None = None,
         write: Path | None = None,
         cached_only: Annotated[bool, Parameter(negative=())] = False,
         settings: SettingsOption = Settings(),
     ) -> int:
-        """Answer the tutorial's exercises by measurement; without a name, list them.
+        """Answer the tutorial's exercises by measurement; without a name, list the questions.
 
         Args:
-            names: Studies to run, or `all`.
-            seeds: Runs of each variant, with consecutive seeds from --seed: a number, or the
-                smallest and the largest one. A variant that is decided gets no more.
-            workers: Variants to train at the same time. Default: one for each core of this machine,
-                or for each worker at --dask-address.
-            write: Write the answers into this Markdown file too, and their plots beside it.
-            cached_only: Train nothing: answer from the cached results.
+            names: Exercises to run, or `all`.
+            seeds: Runs of each variant, with consecutive seeds from --seed. Default: 8, or 5 of
+                those that take long.
+            workers: Processes on this machine that train at the same time. Default: one.
+            dask_address: Scheduler of a Dask cluster whose workers train, as in tcp://host:8786.
+            write: Fill in the numbers between the marks of this Markdown file too, or write it.
+            cached_only: Train nothing: use the cached runs.
             settings: Settings that all variants start from.
         """
+        from tasks.study.variants import EXERCISES, select
+
         if not names:
-            print("\n".join(study_list()))
+            width = max(len(exercise.name) for exercise in EXERCISES)
+            for one in EXERCISES:
+                print(f"{one.number or '':>2}  {one.name:<{width}}  {one.question}")
+            print("\npython flows/study.py NAME … | all")
             return 0
-        selected, budget = select_names(names), SeedBudget.parse(seeds)
-        common = settings
-        answers: list[Any] = []
+        select(names)
 
         def job() -> None:
             if cached_only:
-                answers.extend(answer_from_cache(selected, common, budget))
+                rows = cached_rows(names, settings, seeds)
             else:
-                from prefect.flows import load_flow_from_entrypoint
-
-                from tasks.runtime.server import server_for_this_run
-
-                mnist_study: Any = load_flow_from_entrypoint("flows.study:mnist_study")
-                with server_for_this_run():
-                    answers.extend(mnist_study(selected, common, seeds, workers))
-            if write:
-                write_answers(names, answers, common, budget, write)
+                entrypoint = "flows.study:mnist_study"
+                rows = call_flow(entrypoint, names, settings, seeds, workers, dask_address)
+            finish(rows, settings, write)
 
         return run_to_exit_code(job)
 
     return app
 
 
-def study_list() -> list[str]:
-    """Return lines with number, name, question and variants of each study."""
-    from tasks.study.exercises import STUDIES
+def look_up(run: Any, store: Store) -> Any:
+    """Return the cached result of a run, or why it can't be run; None if it is not cached.
 
-    width = max(len(study.name) for study in STUDIES)
-    lines = []
-    for study in STUDIES:
-        search = f" + a search with {study.search.trials} trials" if study.search else ""
-        lines.append(f"{study.number:>2}  {study.name:<{width}}  {study.question}")
-        names = "; ".join(variant.name for variant in study.variants)
-        lines.append(f"    {'':<{width}}  {names}{search}")
-    return [*lines, "", "python flows/study.py NAME … | all"]
-
-
-def select_names(names: list[str]) -> list[str]:
-    """Return the selected studies in the order of the exercises.
-
-    Raises:
-        PipelineError: there is no study with one of the names.
+    Neither Prefect nor TensorFlow is imported.
     """
-    from tasks.study.exercises import BY_NAME
+    from flows.graph import train_and_score
+    from tasks.engine import LookupExecutor, NotCachedError
+    from tasks.study.run import RunResult
 
-    if unknown := [name for name in names if name != "all" and name not in BY_NAME]:
-        raise PipelineError(
-            f"{unknown[0]}: no such study; there are {', '.join(BY_NAME)}, and all of them: all"
-        )
-    return [name for name in BY_NAME if name in names or "all" in names]
+    if run.problem:
+        return RunResult(problem=run.problem)
+    executor = LookupExecutor(store, repetitions={"train": run.repetition}, cached_only=True)
+    try:
+        return train_and_score(executor, run.settings, run.weights_seed)
+    except NotCachedError:
+        return None
 
 
-def answer_from_cache(names: list[str], settings: Settings, seeds: SeedBudget) -> list[Any]:
-    """Answer studies from cached results; neither Prefect nor TensorFlow is imported.
+def cached_rows(names: list[str], settings: Settings, seeds: int | None) -> list[Any]:
+    """Return a row for each run that is cached.
 
     Raises:
         PipelineError: the data set is not cached.
     """
-    from flows.graph import prepare_data, train_and_score
-    from tasks.engine import LocalExecutor, LookupExecutor, NotCachedError
-    from tasks.study.design import Job
-    from tasks.study.exercises import BY_NAME
-    from tasks.study.publish import add_plot, study_lines, write_answer
-    from tasks.study.result import Outcome
-    from tasks.study.run import StudyContext, run_study
+    from flows.graph import prepare_data
+    from tasks.engine import LookupExecutor, NotCachedError
+    from tasks.runtime.threads import use_threads
+    from tasks.study.run import plan, table_row
+    from tasks.study.variants import select
 
     use_threads(settings.threads)
     store = open_store(settings.artifacts)
     store.prepare()
-    cached = LookupExecutor(store, cached_only=True)
     try:
-        data = prepare_data(cached, settings)
+        shape = prepare_data(LookupExecutor(store, cached_only=True), settings).splits.shape
     except NotCachedError as error:
         raise PipelineError(
             f"--cached-only: {error} is not cached in {store.address}; run the study without this"
             " option first"
         ) from error
-
-    def look_up(job: Job) -> Outcome:
-        use_threads(job.settings.threads)  # part of the keys
-        executor = LookupExecutor(store, repetitions={"train": job.repetition}, cached_only=True)
-        try:
-            return train_and_score(executor, job.settings, job.weights_seed, job.probes)
-        except NotCachedError:
-            return None
-
-    context = StudyContext(settings, seeds, data.splits.shape, data.download.source)
-    answers = []
-    for name in names:
-        answer = run_study(
-            BY_NAME[name], context, lambda jobs: {job.identity: look_up(job) for job in jobs}
-        )
-        answer = add_plot(LocalExecutor(store), answer)
-        print(f"{study_lines(answer)}\nanswer: {write_answer(store, answer)}\n")
-        answers.append(answer)
-    return answers
+    found = ((run, look_up(run, store)) for run in plan(select(names), settings, seeds, shape))
+    return [table_row(run, result, shape) for run, result in found if result]
 
 
-def write_answers(
-    names: list[str], answers: list[Any], settings: Settings, seeds: SeedBudget, path: Path
-) -> None:
-    """Write the answers as one document, with the command that gives them."""
-    from tasks.study.publish import write_document
-    from tasks.study.run import study_command
+def finish(rows: list[Any], settings: Settings, write: Path | None) -> None:
+    """Write the table and the page into the artifact root, and fill in a text.
 
-    command = f"{study_command(names, settings, seeds)} --write {path}"
-    write_document(open_store(settings.artifacts), answers, command, path)
-    print(f"written: {path}")
+    Raises:
+        PipelineError: no run has a result, or a file cannot be written.
+    """
+    from tasks.study.page import write_document, write_study
+
+    if problems := {row.problem for row in rows if row.problem}:
+        print("\n".join(sorted(f"failed: {problem}" for problem in problems)), file=sys.stderr)
+    if all(row.problem for row in rows):
+        raise PipelineError("no run has a result")
+    command = f"python flows/study.py {shlex.join(sys.argv[1:])}"
+    print(f"answers: {write_study(open_store(settings.artifacts), rows, command)}")
+    if write:
+        write_document(write, rows)
+        print(f"written: {write}")

@@ -8,7 +8,7 @@ records/<stage>-<key>.json   the cache entry of a stage run, written last
 locks/                       one lock file for each stage run
 latest -> runs/<…>           inputs and report of the last run
 runs/<number>.json           numbers and settings of every run
-studies/<name>/              the page of a study
+studies/                     runs and page of the studies
 champion/                    the model registry
 champions/<name>/            more of them, each with a name
 """

@@ -166,11 +166,6 @@ class Store:
         """Link to the files of the last run."""
         return self.root / layout.LATEST
 
-    @property
-    def studies(self) -> Path:
-        """Folder of the studies' pages."""
-        return self.root / layout.STUDIES
-
     def has_latest(self) -> bool:
         """Return whether a run has written a report."""
         if self.remote:
@@ -586,33 +581,13 @@ class Store:
                 upload_latest(folder, self.root, self.remote)
         return f"{self.address}/{layout.LATEST}"
 
-    def replace_study(self, name: str, fill: Callable[[Path], None]) -> str:
-        """Replace the folder of a study, in one step.
-
-        Args:
-            name: name of the study.
-            fill: writes all files into a given folder.
-
-        Returns:
-            The folder's address.
-        """
-        place = self.inside(f"{layout.STUDIES}/{name}")
-        temporary = place.with_name(layout.temporary_name(name))
-        with disk_errors("study", self.studies), self.lock(f"studies-{name}").acquire():
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
-            fill(temporary)
-            replace_folder(temporary, place)
-            if self.remote:
-                upload_folder(place, f"{layout.STUDIES}/{name}", self.remote)
-        return f"{self.address}/{layout.STUDIES}/{name}"
-
-    def write_studies_index(self, page: str) -> None:
-        """Replace the page with links to all studies."""
-        with disk_errors("study", self.studies):
-            replace_file(self.inside(layout.STUDIES), "index.html", page.encode())
+    def write_study(self, name: str, content: bytes) -> str:
+        """Replace a file in the folder of studies, and return its address."""
+        with disk_errors("study", self.root / layout.STUDIES):
+            replace_file(self.inside(layout.STUDIES), name, content)
         if self.remote:
-            self.remote.write(f"{layout.STUDIES}/index.html", page.encode())
+            self.remote.write(f"{layout.STUDIES}/{name}", content)
+        return f"{self.address}/{layout.STUDIES}/{name}"
 
 
 def modified(path: Path) -> float:

@@ -13,7 +13,7 @@ from tasks.settings.network import NetworkSettings
 from tasks.settings.presets import PRESETS, Preset
 from tasks.settings.training import EvaluationSettings, ScheduleSettings, TrainingSettings
 
-NOT_RESULT_SETTINGS = {"name", "artifacts", "refresh", "dask_address"}
+NOT_RESULT_SETTINGS = {"name", "artifacts", "refresh"}
 """Settings that do not influence results: where they are stored and computed."""
 Insight = Literal["excite", "attribute", "embed", "none"]
 DEFAULT_OUT = Path("predictions.parquet")
@@ -154,11 +154,6 @@ class Settings(StageSettings):
         DEFAULT_THREADS,
         description="Threads that TensorFlow computes with, in each process. The last bits of its"
         " results depend on it.",
-    )
-    dask_address: str | None = Field(
-        None,
-        description="Scheduler of the Dask cluster that trains a study's variants, as in"
-        " tcp://host:8786. Default: a cluster of its own on this machine.",
     )
     refresh: Annotated[tuple[str, ...], Commas] = Field(
         (),

@@ -1,1 +1,1 @@
-"""The exercises: studies as plain values, and what follows from their runs."""
+"""The exercises: variants, their runs, comparisons, and the page."""

@@ -95,7 +95,7 @@ def test_link_in_the_root_is_not_followed(tmp_path: Path, name: str) -> None:
         store.prepare()
         entry(store)
         store.replace_latest(lambda folder: (folder / "page").write_text("page"))
-        store.replace_study("dropout", lambda folder: (folder / "page").write_text("page"))
+        store.write_study("page", b"page")
     assert tree(victim) == before
 
 

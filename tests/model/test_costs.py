@@ -16,6 +16,8 @@ NETWORKS: list[dict[str, Any]] = [
     {"conv_strides": (2,), "pooling": ("none",), "dense": ()},
     {"conv_strides": (3, 1), "dense": (32, 16), "activation_first": True},
     {"normalisation": True, "dropout": 0.5, "logits_activation": "relu"},
+    {"conv_filters": ()},
+    {"conv_filters": (), "dense": ()},
 ]
 
 
