@@ -1,6 +1,7 @@
 """Tests of exercises: their plan, comparisons, the table of runs, and the texts made from it."""
 
 import math
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from flows.cli.pipeline import pipeline_app
-from tasks.engine.store import Store
+from tasks.engine.store import PROJECT, Store
 from tasks.records import Shape
 from tasks.runtime.errors import PipelineError
 from tasks.settings import Settings
@@ -238,3 +239,46 @@ def test_page_in_the_root_keeps_other_exercises(tmp_path: Path) -> None:
     (store.root / "studies" / "runs.csv").write_text("of another form")
     write_study(store, ROWS, "third")
     assert read_table((store.root / "studies" / "runs.csv").read_text("utf-8")) == ROWS
+
+
+PAGE = PROJECT / "docs" / "EXERCISES.md"
+SMALLEST = {
+    "4-8 filters, no neurons, two epochs": 0.988,
+    "8-12-12 filters, no neurons, two epochs": 0.99,
+}
+"""Networks that the page names, and the mean validation accuracy that they reach."""
+
+
+@pytest.fixture(scope="module")
+def committed() -> list[Row]:
+    return read_table((PAGE.parent / "exercises" / "runs.csv").read_text(encoding="utf-8"))
+
+
+def test_every_verdict_of_the_page_is_that_of_the_runs(committed: list[Row]) -> None:
+    assert broken_claims(PAGE.read_text(encoding="utf-8"), committed) == []
+
+
+def test_numbers_of_the_page_are_those_of_the_runs(committed: list[Row]) -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert fill(text, committed) == text
+
+
+def test_page_is_short_and_in_the_order_of_the_tutorial() -> None:
+    text = re.sub("<!--.*?-->", "", PAGE.read_text(encoding="utf-8"))
+    prose = [line for line in text.splitlines() if not line.startswith("|")]
+    assert len(" ".join(prose).split()) <= 1800
+    numbers = [int(number) for number in re.findall(r"^## (\d+)\.", text, re.MULTILINE)]
+    assert numbers == list(range(1, 14))
+
+
+@pytest.mark.parametrize(("named", "goal"), SMALLEST.items())
+def test_smallest_network_is_that_of_the_ladder(
+    named: str, goal: float, committed: list[Row]
+) -> None:
+    found = summarise(select(["smallest"])[0], committed)
+    passing = {
+        one.rows[0].parameters: one.variant
+        for one in found
+        if sum(row.validation for row in one.rows) / len(one.rows) >= goal
+    }
+    assert passing[min(passing)] == named
