@@ -131,10 +131,11 @@ def finish(rows: list[Any], settings: Settings, write: Path | None) -> None:
 
     if problems := {row.problem for row in rows if row.problem}:
         print("\n".join(sorted(f"failed: {problem}" for problem in problems)), file=sys.stderr)
+    command = f"python flows/study.py {shlex.join(sys.argv[1:])}"
+    page = write_study(open_store(settings.artifacts), rows, command)
     if all(row.problem for row in rows):
         raise PipelineError("no run has a result")
-    command = f"python flows/study.py {shlex.join(sys.argv[1:])}"
-    print(f"answers: {write_study(open_store(settings.artifacts), rows, command)}")
+    print(f"answers: {page}")
     if write:
         write_document(write, rows)
         print(f"written: {write}")

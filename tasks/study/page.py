@@ -116,9 +116,12 @@ def validation(one: Summary) -> str:
 
 
 def plot(found: Sequence[Summary]) -> bytes:
-    """Return the plot of an exercise as PNG."""
+    """Return the plot of an exercise as PNG: variants with as many iterations as the first."""
+    good = [one for one in found if one.rows]
     variants = []
-    for one in found:
+    for one in good:
+        if one.rows[0].iterations != good[0].rows[0].iterations:
+            continue
         center, low, high = one.test
         variants.append(
             PlottedVariant(
@@ -130,7 +133,7 @@ def plot(found: Sequence[Summary]) -> bytes:
                 verdict=one.comparison.verdict if one.comparison else "",
             )
         )
-    return save_bytes(study([variant for variant in variants if variant.errors]))
+    return save_bytes(study(variants))
 
 
 def render(name: str, table: Sequence[Row], command: str = "") -> str:

@@ -65,7 +65,7 @@ def study(variants: Sequence[PlottedVariant]) -> Figure:
         room = WIDE - 2 * MARGIN - 50 - text_width(variant.note, TICK)
         name, *more = wrapped(variant.label, max(room, 200), TICK).splitlines()
         write(figure, MARGIN + 10, top, name + ("…" if more else ""), TICK)
-    style(axes, [e for v in variants for e in (*v.errors, v.low, v.high)], len(variants))
+    style(axes, [error for one in variants for error in one.errors], len(variants))
     return figure
 
 
@@ -80,18 +80,24 @@ def draw_variant(axes: Axes, place: float, variant: PlottedVariant) -> None:
 
 
 def style(axes: Axes, shares: Sequence[float], rows: int) -> None:
-    """Set a logarithmic axis around the errors, with round percentages as ticks."""
-    low, high = max(LEAST_ERROR, min(shares)) / 1.15, min(1.0, max(shares)) * 1.15
-    steps = (1, 2, 5) if high / low > 4 else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
-    ticks = [m * 10.0**p for p in range(-4, 1) for m in steps]
-    axes.set_xscale("log")
-    axes.set(xlim=(low, high), ylim=(rows - 0.5, -0.5))
+    """Set a logarithmic axis around the runs, with round percentages as ticks."""
+    low, high = max(LEAST_ERROR, min(shares)) / 1.3, max(LEAST_ERROR, *shares) * 1.3
+    axes.set(xlim=(low, high), ylim=(rows - 0.5, -0.5), xscale="log")
     axes.yaxis.set_major_locator(NullLocator())
-    axes.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    axes.xaxis.set_major_locator(FixedLocator(round_ticks(low, high)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
     axes.set_xlabel("Wrong test images; each run a dot, the mean a ring", fontsize=LABEL, color=INK)
     axes.tick_params(labelsize=TICK, labelcolor=INK)
-    axes.grid(axis="x", color="0.9", lw=0.8)
-    axes.set_axisbelow(True)
+    for row in range(1, rows):
+        axes.axhline(row - 0.5, color="0.9", lw=0.8)
     frame(axes)
+
+
+def round_ticks(low: float, high: float) -> list[float]:
+    """Return a few round shares between low and high, evenly spread on a log scale."""
+    for steps in ((1.0,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), (1, 1.2, 1.4, 1.6, 2, 2.5)):
+        ticks = [m * 10.0**p for p in range(-4, 1) for m in steps if low <= m * 10.0**p <= high]
+        if len(ticks) >= 3:
+            break
+    return ticks
