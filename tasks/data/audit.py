@@ -240,11 +240,7 @@ def near_rows(data: Images, distinct: np.ndarray, pairs: np.ndarray | None) -> "
     first = duplicates.first_of_groups(len(distinct), pairs)
     copies = np.flatnonzero(first != np.arange(len(first)))
     rows, others = distinct[copies], distinct[first[copies]]
-    used, places = np.unique(np.concatenate([rows, others]), return_inverse=True)
-    pixels = data.pixels[used]
-    correlation = duplicates.correlations(
-        pixels, duplicates.standardise(pixels), places.reshape(2, -1).T
-    )
+    correlation = duplicates.correlations(data.pixels, np.stack([rows, others], axis=1))
     return pairs_of("near-duplicates", data, rows, others, correlation)
 
 

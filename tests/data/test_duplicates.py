@@ -70,7 +70,7 @@ def test_every_pair_above_the_limit_is_found(size: tuple[int, int]) -> None:
     [
         np.empty((0, 28, 28), np.uint8),
         np.zeros((1, 28, 28), np.uint8),
-        np.zeros((5, 28, 28), np.uint8),  # constant
+        np.zeros((5, 28, 28), np.uint8),  # constant; correlate with nothing
         drawings(1),
         np.zeros((4, 1, 1), np.uint8),
         np.arange(8, dtype=np.uint8).reshape(4, 2, 1),  # too few pixels to tell chance
@@ -90,7 +90,7 @@ def test_too_many_alike_images_are_not_compared(monkeypatch: pytest.MonkeyPatch)
     pairs = duplicates.near_pairs(images)
     assert pairs is not None
     assert len(pairs) == 200 * 199 / 2
-    monkeypatch.setattr(duplicates, "MAX_PAIRS", 10_000)
+    monkeypatch.setattr(duplicates, "MAX_NEIGHBOURS", 100)
     assert duplicates.near_pairs(images) is None
 
 
