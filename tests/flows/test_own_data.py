@@ -47,7 +47,7 @@ def test_pictures_become_a_report_with_their_class_names(
     page = (report / "index.html").read_text()
     assert "&lt;cat&gt;" in page
     assert "<cat>" not in page
-    assert "60 pictures in 3 class folders; 8 of 60 images drawn as test split" in page
+    assert "60 pictures of 3 classes; 8 of 60 images drawn as test split" in page
 
     assert computed(*command) == set()
     picture = source / "dog" / "3.png"

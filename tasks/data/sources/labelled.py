@@ -21,6 +21,8 @@ ROLE_WORDS: dict[str, Role] = {
     **dict.fromkeys(("test", "testing", "testset", "t10k"), "test"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
 }
+LABEL_NAMES = ("label", "labels", "class", "target", "y", "fine_label", "digit", "character")
+"""Usual names of the column with the labels, most usual first."""
 MOST_CLASSES = 256  # labels are unsigned bytes
 TEST_PART = 7  # the test split is a seventh, as of MNIST's 70,000 images
 SEED = 0  # of the draw of a test split, and of the order of pictures
@@ -59,7 +61,8 @@ def role_of(name: str) -> Role | None:
         name: path with forward slashes, such as `mnist/train-00000-of-00001.parquet`.
     """
     for part in reversed(name.split("/")):
-        for word in re.split(r"[^a-z0-9]+", part.lower()):
+        bare = re.sub(r"(?<=[a-z])\d{4}\b", "", part.lower())  # COCO's `train2017`
+        for word in re.split(r"[^a-z0-9]+", bare):
             if word in ROLE_WORDS:
                 return ROLE_WORDS[word]
     return None

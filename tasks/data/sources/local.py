@@ -21,6 +21,7 @@ from tasks.data.sources.mnist import IDX_FILES, MNIST
 from tasks.data.sources.pictures import (
     PictureSet,
     find_pictures,
+    find_tabled,
     load_pictures,
     pictures_without_class,
 )
@@ -78,7 +79,7 @@ class Local:
         """
         files = self.open()
         names = files.names()
-        found = find_data_set(names, files.label)
+        found = find(files, names)
         if found is None:
             raise refusal(names, files.label)
         if isinstance(found, PictureSet):
@@ -106,14 +107,27 @@ class Local:
                 return files.digests(files.names())
             if not isinstance(files, Folder):
                 return Folder(files.path.parent).digests([files.path.name])
-            found = find_data_set(files.names(), files.label)
+            found = find(files, files.names())
             if found is None:
                 return {}
             if isinstance(found, PictureSet):
-                return {f"{len(found.names):,} pictures": files.listing_digest(found.names)}
+                pictures = {f"{len(found.names):,} pictures": files.listing_digest(found.names)}
+                return pictures | files.digests(found.tables)
             return files.digests(found.names)
         except (OSError, PipelineError):
             return {}
+
+
+def find(files: Files, names: Sequence[str]) -> Found | None:
+    """Find a data set among the files of a source; a CSV may hold the labels of pictures.
+
+    Raises:
+        PipelineError: several data sets are there, or a table beside pictures is not plain.
+    """
+    found = find_data_set(names, files.label)
+    if found is None or (isinstance(found, TableSet) and found.kind == "CSV"):
+        return find_tabled(names, files) or found
+    return found
 
 
 def find_data_set(names: Sequence[str], label: str) -> Found | None:

@@ -1,8 +1,11 @@
 """Pictures in folders named after their classes."""
 
+import csv
+import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +14,7 @@ from tasks.data.idx import MAX_BYTES
 from tasks.data.resize import resize_to_square
 from tasks.data.sources.files import Files
 from tasks.data.sources.labelled import (
+    LABEL_NAMES,
     SEED,
     DataSet,
     LabelledImages,
@@ -23,6 +27,13 @@ from tasks.runtime.console import log, track
 from tasks.runtime.errors import PipelineError
 from tasks.words import plural
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLE_SUFFIXES = (".csv", ".tsv")
+NAMED = 0.5  # share of a table's rows that name pictures, at least
+LOOK = 100  # rows that tell whether a table names pictures: it may be large
+NO_CLASSES = {"doc", "docs", "assets"}  # folders at the top that hold no pictures of a data set
 MOST_DAMAGED = 0.05  # share of pictures; with more, something else is wrong
 
 
@@ -35,7 +46,9 @@ class PictureSet:
     roles: dict[str, Role]
     """Name → split; all `train` if there is one tree for all."""
     left_out: tuple[str, ...] = field(default=())
-    """Pictures outside of the class folders."""
+    """Pictures without a class."""
+    tables: tuple[str, ...] = ()
+    """Files that tell the classes, if not the folders do."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -46,26 +59,114 @@ class PictureSet:
 def find_pictures(names: Sequence[str]) -> PictureSet | None:
     """Find pictures in class folders, perhaps below `train/` and `test/`.
 
-    A class folder may have further folders in it.
+    A class folder may have further folders in it. A folder named as a split is never a class.
 
     Returns:
-        None without pictures in at least two folders.
+        None without pictures in at least two class folders.
     """
-    pictures = [name for name in names if name.lower().endswith(SUFFIXES)]
-    paths = below_common_folder({name: tuple(name.split("/")) for name in pictures})
-    tops = {path[0] for path in paths.values()}
-    roles = {top: role for top in tops if (role := role_of(top))}
-    deep = {roles.get(path[0]) for path in paths.values() if len(path) > 2}
-    if {"train"} < deep - {None}:
-        chosen = {n: path for n, path in paths.items() if path[0] in roles and len(path) > 2}
-        classes = {name: path[1] for name, path in chosen.items()}
-        split = {name: roles[path[0]] for name, path in chosen.items()}
+    pictures = pictures_of(names)
+    paths = below_common_folder(
+        {n: tuple(n.split("/")) for n in pictures if n.split("/")[0].lower() not in NO_CLASSES}
+    )
+    roles = {top: role for top in {path[0] for path in paths.values()} if (role := role_of(top))}
+    deep = {name: path for name, path in paths.items() if path[0] in roles and len(path) > 2}
+    if any(roles[path[0]] == "train" for path in deep.values()):
+        classes = {name: path[1] for name, path in deep.items()}
+        split = {name: roles[path[0]] for name, path in deep.items()}
+    elif roles:
+        return None
     else:
         classes = {name: path[0] for name, path in paths.items()}
         split = dict.fromkeys(classes, "train")
     if len(set(classes.values())) < 2:
         return None
     return PictureSet(classes, split, tuple(name for name in pictures if name not in classes))
+
+
+def pictures_of(names: Sequence[str]) -> list[str]:
+    """Return the names that pictures have."""
+    return [name for name in names if name.lower().endswith(SUFFIXES)]
+
+
+def find_tabled(names: Sequence[str], files: Files) -> PictureSet | None:
+    """Find pictures whose classes stand in a table beside them, by their file names.
+
+    Such as `train.csv`, or Hugging Face's `metadata.csv`. Pictures of a split without classes are
+    left out.
+
+    Args:
+        names: of all files of the source.
+        files: of the source.
+
+    Raises:
+        PipelineError: more than one column of a table may hold the classes.
+    """
+    pictures = pictures_of(names)
+    tables = [name for name in names if name.lower().endswith(TABLE_SUFFIXES)]
+    if not pictures or not tables:
+        return None
+    classes: dict[str, str] = {}
+    roles: dict[str, Role] = {}
+    for table, data in files.read(frozenset(tables)):
+        for name, label in classes_in_table(data, files.place(table), pictures).items():
+            classes[name] = label
+            roles[name] = role_of(name) or role_of(table) or "train"
+    if len(set(classes.values())) < 2:
+        return None
+    left_out = tuple(name for name in pictures if name not in classes)
+    return PictureSet(classes, roles, left_out, tuple(tables))
+
+
+def classes_in_table(data: bytes, place: str, pictures: Sequence[str]) -> dict[str, str]:
+    """Return picture → class as a table tells them; empty if it names no pictures.
+
+    Args:
+        data: CSV with a header.
+        place: of the table, for errors.
+        pictures: names of all pictures.
+
+    Raises:
+        PipelineError: more than one of its columns may hold the classes.
+    """
+    by_end = {end: name for name in sorted(pictures) for end in ends_of(name)}
+    column = picture_column(read_table(data, LOOK), by_end)
+    if column is None:
+        return {}
+    rows = read_table(data)
+    found = rows[column].map(by_end)
+    others = [name for name in rows.columns if name != column]
+    labels = [name for name in others if name.lower() in LABEL_NAMES] or others
+    if len(labels) != 1:
+        raise PipelineError(
+            f"{place}: names pictures in its column {printable(column)}, but has"
+            f" {plural(len(labels), 'column')} that may hold their classes; call one `label`"
+        )
+    known = found.notna() & rows[labels[0]].notna()
+    return dict(zip(found[known], rows[labels[0]][known], strict=True))
+
+
+def read_table(data: bytes, rows: int | None = None) -> "pd.DataFrame":
+    """Return a table, or its first rows, as text; empty if it is none with a header."""
+    import pandas as pd
+
+    try:
+        return pd.read_csv(io.BytesIO(data), sep=None, engine="python", dtype=str, nrows=rows)
+    except (ValueError, csv.Error):  # pandas' own errors are ValueErrors, too
+        return pd.DataFrame()
+
+
+def picture_column(rows: "pd.DataFrame", by_end: dict[str, str]) -> str | None:
+    """Return the column that names the most pictures, if most rows do; else None."""
+    found = {column: rows[column].map(by_end) for column in rows.columns}
+    column = max(found, key=lambda name: found[name].nunique(), default=None)
+    return column if column is not None and found[column].notna().mean() >= NAMED else None
+
+
+def ends_of(name: str) -> list[str]:
+    """Return the ways in which a table may name a file: with folders or not, with suffix or not."""
+    parts = name.split("/")
+    ends = ["/".join(parts[start:]) for start in range(len(parts))]
+    return [*ends, *(end.rpartition(".")[0] for end in ends)]
 
 
 def below_common_folder(paths: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
@@ -85,13 +186,14 @@ def below_common_folder(paths: dict[str, tuple[str, ...]]) -> dict[str, tuple[st
 
 def pictures_without_class(names: Sequence[str], label: str) -> PipelineError | None:
     """Return the error for a source whose pictures have no classes; None without pictures."""
-    pictures = [name for name in names if name.lower().endswith(SUFFIXES)]
+    pictures = pictures_of(names)
     if not pictures:
         return None
     more = f" and {len(pictures) - 1:,} more" if len(pictures) > 1 else ""
     return PipelineError(
         f"--source {label}: pictures without at least two class folders; found"
-        f" {printable(pictures[0])}{more}; put them into folders named after their classes"
+        f" {printable(pictures[0])}{more}; put them into folders named after their classes, such as"
+        " train/cat/1.png (the name of a split is no class), or add a table of names and labels"
     )
 
 
@@ -124,10 +226,10 @@ def load_pictures(chosen: PictureSet, files: Files, image_size: int | None) -> D
     data, notes = combine(parts, files.label)
     check_trained(data, class_names, files.label)
     if chosen.left_out:
-        notes += (f"{plural(len(chosen.left_out), 'picture')} outside of class folders left out",)
+        notes += (f"{plural(len(chosen.left_out), 'picture')} without a class left out",)
     if damaged:
         notes += (f"{plural(len(damaged), 'unreadable picture')} left out, such as {damaged[0]}",)
-    about = f"{len(names):,} pictures in {len(class_names)} class folders"
+    about = f"{len(names):,} pictures of {len(class_names)} classes"
     return DataSet(data.train, data.test, tuple(map(printable, class_names)), (about, *notes))
 
 

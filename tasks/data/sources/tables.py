@@ -21,6 +21,7 @@ from tasks.data.resize import resize_to_square
 from tasks.data.sources.files import MOST_UNPACKED, Files
 from tasks.data.sources.idx_files import TRANSPOSED, nearest_to_top, transpose
 from tasks.data.sources.labelled import (
+    LABEL_NAMES,
     DataSet,
     LabelledImages,
     Role,
@@ -36,7 +37,6 @@ from tasks.runtime.errors import PipelineError
 
 CSV_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 PARQUET_SUFFIXES = (".parquet", ".pq")
-LABEL_NAMES = ("label", "labels", "class", "target", "y", "fine_label", "digit", "character")
 IMAGE_NAMES = ("image", "img", "images", "pixels", "x")
 NUMBER_NAMES = ("", "index", "id", "unnamed: 0", "__index_level_0__")
 """Columns that number the rows, as pandas writes them."""
@@ -247,16 +247,28 @@ def read_csv_rows(data: bytes, name: str, _image_size: int | None) -> Rows:
     first = data[: 2**20].split(b"\n", 1)[0].decode("utf-8-sig", "replace").strip()
     separator = max(SEPARATORS, key=first.count)
     header = [cell.strip().strip('"') for cell in first.split(separator)]
-    has_names = not all(re.fullmatch(r"-?[\d.]+", cell) for cell in header)
+    has_names = is_header(header)
     if not has_names:
         header = ["label", *(f"pixel{number}" for number in range(len(header) - 1))]
     if len(set(header)) < len(header) or len(header) < 2:
         raise PipelineError(f"{name}: no table of a label and pixels; its first line: {first[:60]}")
     label = next((n for n in header if n.lower() in LABEL_NAMES), None)
+    if label is None and has_names and is_square(len(header) - 1) and not is_square(len(header)):
+        raise PipelineError(
+            f"{name}: a column more than the pixels of a square image, and none called `label`;"
+            " call the column with the labels so"
+        )
     pixels = [n for n in header if n != label and n.lower() not in NUMBER_NAMES]
     table = parse_csv(data, separator, header, has_names, pixels, name)
     labels = label_column(table[label], name) if label else None
     return Rows(to_images(table, pixels, name), labels)
+
+
+def is_header(cells: Sequence[str]) -> bool:
+    """Return whether the first row of a table names its columns, perhaps by 0, 1, 2, …."""
+    counted = [str(number) for number in range(len(cells))]
+    numbers = all(re.fullmatch(r"-?[\d.]+", cell) for cell in cells)
+    return not numbers or (len(cells) > 2 and list(cells) == counted)
 
 
 def parse_csv(
@@ -467,6 +479,11 @@ def from_lists(column: pa.Array, image: str, name: str) -> np.ndarray:
     if len(shape) != 2:
         raise PipelineError(f"{name}: column `{image}` holds images of {len(shape)} dimensions")
     return whole_bytes(values.to_numpy(zero_copy_only=False), name).reshape(-1, *shape)
+
+
+def is_square(pixels: int) -> bool:
+    """Return whether so many pixels make a square image."""
+    return pixels > 1 and round(pixels**0.5) ** 2 == pixels
 
 
 def is_list(kind: pa.DataType) -> bool:

@@ -118,7 +118,7 @@ def test_other_files_are_left_alone(load: Load, arrays: Arrays, tmp_path: Path) 
     (source / "train" / "loop").symlink_to(source, target_is_directory=True)
     loaded = load(source)
     assert_same_images(loaded, arrays)
-    assert "1 picture outside of class folders left out" in loaded.notes
+    assert "1 picture without a class left out" in loaded.notes
 
 
 def test_few_damaged_pictures_are_left_out_and_counted(
@@ -176,3 +176,66 @@ def test_a_decompression_bomb_is_not_decoded(load: Load, arrays: Arrays, tmp_pat
     loaded = load(write_zip(tmp_path / "set.zip", files | {f"{name}.png": bomb}))
     assert "9,000 × 9,000 pixels; pictures of up to" in loaded.notes
     assert_same_images(loaded, arrays)
+
+
+def named(arrays: Arrays, part: str) -> tuple[dict[str, bytes], list[tuple[str, str]]]:
+    """Return pictures in a flat folder, and the name and class of each."""
+    images, labels = arrays.parts()[part]
+    files = {f"{part}/{n}.png": encode(image, "PNG") for n, image in enumerate(images)}
+    names = [name.rpartition("/")[2] for name in files]
+    return files, [(name, NAMES[label]) for name, label in zip(names, labels, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("table", "header", "folder"),
+    [
+        ("train.csv", "id,label", ""),
+        ("metadata.csv", "file_name,text", "train/"),
+        ("train_labels.csv", "index,picture,class", ""),
+    ],
+)
+def test_labels_in_a_table_beside_the_pictures(
+    load: Load, arrays: Arrays, tmp_path: Path, table: str, header: str, folder: str
+) -> None:
+    files, rows_of_table = named(arrays, "train")
+    columns = header.count(",") + 1
+    lines = [",".join(["0", *row][-columns:]) for row in rows_of_table]
+    files[folder + table] = "\n".join([header, *lines]).encode()
+    unlabelled, _ = named(arrays, "test")
+    moved = {f"other/{name.partition('/')[2]}x.png": data for name, data in unlabelled.items()}
+    loaded = load(write_tree(tmp_path / "set", files | moved))
+    assert loaded.class_names == NAMES
+    assert "9 pictures without a class left out" in loaded.notes
+    assert len(loaded.arrays.train_labels) + len(loaded.arrays.test_labels) == 42
+
+
+@pytest.mark.parametrize("split", ["test/", "test2017/", "val/"])
+def test_a_flat_folder_of_a_split_is_no_class(
+    load: Load, arrays: Arrays, tmp_path: Path, split: str
+) -> None:
+    folders = pictures(arrays, {"train": "train/", "test": "train/"})
+    flat = {f"{split}{n}.png": encode(image, "PNG") for n, image in enumerate(arrays.test_images)}
+    loaded = load(write_tree(tmp_path / "set", folders | flat))
+    assert loaded.class_names == NAMES
+    assert "9 pictures without a class left out" in loaded.notes
+
+
+@pytest.mark.parametrize(
+    "folders", [("train", "test"), ("train2017", "val2017"), ("images", "docs")]
+)
+def test_folders_that_are_no_classes_are_refused(
+    load: Load, arrays: Arrays, tmp_path: Path, folders: tuple[str, str]
+) -> None:
+    flat = {f"{f}/{n}.png": encode(arrays.train_images[n], "PNG") for f in folders for n in (0, 1)}
+    with pytest.raises(PipelineError, match="class folders"):
+        load(write_tree(tmp_path / "set", flat))
+
+
+def test_a_table_with_two_columns_of_labels_is_refused(
+    load: Load, arrays: Arrays, tmp_path: Path
+) -> None:
+    files, names = named(arrays, "train")
+    lines = ["file,author,colour", *(f"{name},me,{label}" for name, label in names)]
+    files["train.csv"] = "\n".join(lines).encode()
+    with pytest.raises(PipelineError, match="call one `label`"):
+        load(write_tree(tmp_path / "set", files))

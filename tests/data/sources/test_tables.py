@@ -273,3 +273,11 @@ def test_other_parquet_is_refused(load: Load, tmp_path: Path, data: bytes, probl
 )
 def test_splits_of_a_data_set_share_a_name(name: str, expected: str) -> None:
     assert set_name(name) == expected
+
+
+def test_a_header_of_numbers_is_no_image(load: Load, tmp_path: Path) -> None:
+    header = ",".join(map(str, range(5)))
+    source = tmp_path / "train.csv"
+    source.write_text("\n".join([header, *["1,2,3,4,0"] * 30]))
+    with pytest.raises(PipelineError, match="call the column with the labels"):
+        load(source)
