@@ -227,5 +227,5 @@ def test_the_bundled_digits_are_told_from_a_folder(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "digits").mkdir()
     download(LocalExecutor(store), settings=DownloadSettings(source="digits"))
-    (warning,) = caplog.messages
+    (warning,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
     assert warning.endswith("for the folder of that name, write --source ./digits")
