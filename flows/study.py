@@ -21,15 +21,13 @@ if __name__ == "__main__":
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.futures import as_completed
 
-from flows.cli.study import look_up
 from flows.graph import prepare_data, train_and_score, variant_dependencies
-from tasks.engine.executors import LocalExecutor, PrefectExecutor
+from tasks.engine import LocalExecutor, LookupExecutor, NotCachedError, PrefectExecutor
 from tasks.engine.stage import check_dependencies
 from tasks.engine.store import open_store
 from tasks.records import Shape
@@ -42,7 +40,7 @@ from tasks.settings import Settings
 from tasks.study.page import render
 from tasks.study.run import START_SECONDS, Row, Run, RunResult, estimate_seconds, plan, table_row
 from tasks.study.variants import select
-from tasks.words import duration, percent, plural
+from tasks.words import duration, plural
 
 
 @flow(name="mnist-study")
@@ -53,7 +51,7 @@ def mnist_study(
     workers: int | None = None,
     dask_address: str | None = None,
 ) -> list[Row]:
-    """Run the variants of exercises with a fixed number of seeds.
+    """Run the variants of exercises with a fixed number of seeds, and return a row for each run.
 
     Args:
         names: names of the exercises, or `all`.
@@ -61,9 +59,6 @@ def mnist_study(
         seeds: largest number of runs of a variant; None: the variant's own.
         workers: processes on this machine that train at the same time; None: this one alone.
         dask_address: scheduler of a Dask cluster whose workers train.
-
-    Returns:
-        A row for each run.
     """
     use_threads(settings.threads)
     store = open_store(settings.artifacts)
@@ -72,13 +67,8 @@ def mnist_study(
         shape = data.splits.shape
         runs = plan(select(names), settings, seeds, shape)
         distinct = {run.identity: run for run in runs}
-        results = {
-            identity: found
-            for identity, run in distinct.items()
-            if run.problem or not settings.refresh
-            if (found := look_up(run, store))
-        }
-        new = [run for identity, run in distinct.items() if identity not in results]
+        results = {name: found for name, run in distinct.items() if (found := look_up(run))}
+        new = [run for name, run in distinct.items() if name not in results]
         log.info(
             f"{plural(len(runs), 'run')}, {len(distinct)} of them different:"
             f" {len(results)} cached, {len(new)} to train"
@@ -87,39 +77,39 @@ def mnist_study(
             results[run.identity] = result
     rows = [table_row(run, results[run.identity], shape) for run in runs]
     for exercise in select(names):
-        mine = [row for row in rows if row.exercise == exercise.name]
-        create_markdown_artifact(key=f"study-{exercise.name}", markdown=render("page.md.j2", mine))
+        mine = render("page.md.j2", [row for row in rows if row.exercise == exercise.name])
+        create_markdown_artifact(key=f"study-{exercise.name}", markdown=mine)
     log.info(ui_location())
     return rows
+
+
+def look_up(run: Run) -> RunResult | None:
+    """Return the cached result of a run, or why it can't be run; None if it must be trained."""
+    if run.problem:
+        return RunResult(problem=run.problem)
+    if run.settings.refresh:
+        return None
+    store, repetitions = open_store(run.settings.artifacts), {"train": run.repetition}
+    executor = LookupExecutor(store, repetitions=repetitions, cached_only=True)
+    try:
+        return train_and_score(executor, run.settings, run.weights_seed)
+    except NotCachedError:
+        return None
 
 
 def train_all(
     runs: Sequence[Run], shape: Shape, workers: int | None, address: str | None
 ) -> Iterator[tuple[Run, RunResult]]:
     """Train runs, log the time that it will take and the progress, and yield each result."""
-    if not runs:
-        return
-    at_once = workers or 1
-    costs = [estimate_seconds(run, shape) for run in runs]
-    log.info(f"about {duration(START_SECONDS + sum(costs) / at_once)} on two quiet cores")
-    started, done, cost_done = time.monotonic(), 0, 0.0
-    for run, result in outcomes(runs, workers, address):
-        done, cost_done = done + 1, cost_done + estimate_seconds(run, shape)
-        seconds = time.monotonic() - started
-        left = seconds * (sum(costs) - cost_done) / cost_done
-        log.info(f"[{done} of {len(runs)}] {run.name}: {described(result)}; {duration(left)} left")
+    costs = {run.identity: estimate_seconds(run, shape) for run in runs}
+    total, done, started = sum(costs.values()), 0.0, time.monotonic()
+    if runs:
+        log.info(f"about {duration(START_SECONDS + total / (workers or 1))} on two quiet cores")
+    for number, (run, result) in enumerate(outcomes(runs, workers, address), start=1):
+        done += costs[run.identity]
+        left = duration((time.monotonic() - started) * (total - done) / done)
+        log.info(f"[{number} of {len(runs)}] {run.name}: {result.text}; {left} left")
         yield run, result
-
-
-def described(result: RunResult) -> str:
-    """Return the numbers of a run for the log."""
-    if result.problem:
-        return f"failed: {result.problem}"
-    return (
-        f"{percent(result.test_correct / result.test_total)} (validation"
-        f" {percent(result.validation_correct / result.validation_total)}), trained in"
-        f" {duration(result.train_seconds)}"
-    )
 
 
 def outcomes(
@@ -127,9 +117,8 @@ def outcomes(
 ) -> Iterator[tuple[Run, RunResult]]:
     """Train runs in this process, or on the workers of a Dask cluster, and yield each result."""
     expected = variant_dependencies()
-    if not (workers or address):
-        for run in runs:
-            yield run, train_variant(run, expected)
+    if not (workers or address) or not runs:
+        yield from ((run, train_variant(run, expected)) for run in runs)
         return
     with dask_runner(address, workers) as runner:
         futures = {
@@ -151,26 +140,17 @@ def train_variant(run: Run, expected: dict[str, str]) -> RunResult:
         run: what to train.
         expected: digests of code and versions of libraries of the study.
     """
+    before = log.level
     try:
+        log.setLevel(logging.WARNING)  # the progress of single trainings is left out
         check_dependencies(run.name, variant_dependencies(), expected)
         use_threads(run.settings.threads)
-        store = open_store(run.settings.artifacts)
-        repetitions = {"train": run.repetition}
-        executor = LocalExecutor(store, frozenset(run.settings.refresh), repetitions)
-        with warnings_only():
-            return train_and_score(executor, run.settings, run.weights_seed)
+        store, refresh = open_store(run.settings.artifacts), frozenset(run.settings.refresh)
+        executor = LocalExecutor(store, refresh, {"train": run.repetition})
+        return train_and_score(executor, run.settings, run.weights_seed)
     except PipelineError as error:
         return RunResult(problem=str(error))
     except Exception as error:  # of this variant alone: the others go on
         return RunResult(problem=f"{type(error).__name__}: {error}")
-
-
-@contextmanager
-def warnings_only() -> Iterator[None]:
-    """Leave out the log lines of a single training."""
-    before = log.level
-    log.setLevel(logging.WARNING)
-    try:
-        yield
     finally:
         log.setLevel(before)

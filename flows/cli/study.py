@@ -16,7 +16,7 @@ from flows.cli.common import (
     run_to_exit_code,
     with_refresh_all,
 )
-from tasks.engine.store import Store, open_store
+from tasks.engine.store import open_store
 from tasks.runtime.errors import PipelineError
 from tasks.settings import Settings
 
@@ -39,7 +39,6 @@ def study_app() -> App:
         workers: PositiveInt | None = None,
         dask_address: str | None = None,
         write: Path | None = None,
-        cached_only: Annotated[bool, Parameter(negative=())] = False,
         settings: SettingsOption = Settings(),
     ) -> int:
         """Answer the tutorial's exercises by measurement; without a name, list the questions.
@@ -51,7 +50,6 @@ def study_app() -> App:
             workers: Processes on this machine that train at the same time. Default: one.
             dask_address: Scheduler of a Dask cluster whose workers train, as in tcp://host:8786.
             write: Fill in the numbers between the marks of this Markdown file too, or write it.
-            cached_only: Train nothing: use the cached runs.
             settings: Settings that all variants start from.
         """
         from tasks.study.variants import EXERCISES, select
@@ -65,60 +63,13 @@ def study_app() -> App:
         select(names)
 
         def job() -> None:
-            if cached_only:
-                rows = cached_rows(names, settings, seeds)
-            else:
-                entrypoint = "flows.study:mnist_study"
-                rows = call_flow(entrypoint, names, settings, seeds, workers, dask_address)
+            entrypoint = "flows.study:mnist_study"
+            rows = call_flow(entrypoint, names, settings, seeds, workers, dask_address)
             finish(rows, settings, write)
 
         return run_to_exit_code(job)
 
     return app
-
-
-def look_up(run: Any, store: Store) -> Any:
-    """Return the cached result of a run, or why it can't be run; None if it is not cached.
-
-    Neither Prefect nor TensorFlow is imported.
-    """
-    from flows.graph import train_and_score
-    from tasks.engine import LookupExecutor, NotCachedError
-    from tasks.study.run import RunResult
-
-    if run.problem:
-        return RunResult(problem=run.problem)
-    executor = LookupExecutor(store, repetitions={"train": run.repetition}, cached_only=True)
-    try:
-        return train_and_score(executor, run.settings, run.weights_seed)
-    except NotCachedError:
-        return None
-
-
-def cached_rows(names: list[str], settings: Settings, seeds: int | None) -> list[Any]:
-    """Return a row for each run that is cached.
-
-    Raises:
-        PipelineError: the data set is not cached.
-    """
-    from flows.graph import prepare_data
-    from tasks.engine import LookupExecutor, NotCachedError
-    from tasks.runtime.threads import use_threads
-    from tasks.study.run import plan, table_row
-    from tasks.study.variants import select
-
-    use_threads(settings.threads)
-    store = open_store(settings.artifacts)
-    store.prepare()
-    try:
-        shape = prepare_data(LookupExecutor(store, cached_only=True), settings).splits.shape
-    except NotCachedError as error:
-        raise PipelineError(
-            f"--cached-only: {error} is not cached in {store.address}; run the study without this"
-            " option first"
-        ) from error
-    found = ((run, look_up(run, store)) for run in plan(select(names), settings, seeds, shape))
-    return [table_row(run, result, shape) for run, result in found if result]
 
 
 def finish(rows: list[Any], settings: Settings, write: Path | None) -> None:

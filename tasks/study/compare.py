@@ -38,10 +38,8 @@ class Comparison(NamedTuple):
 def estimate(values: Sequence[float], resolution: float) -> Estimate:
     """Return Student's interval of a mean.
 
-    Args:
-        values: one for each seed.
-        resolution: smallest possible difference of two values, a lower bound of their standard
-            deviation: equal values do not make a mean certain.
+    `resolution`, the smallest possible difference of two values, is a lower bound of their standard
+    deviation: equal values do not make a mean certain.
     """
     mean, n = float(np.mean(values)), len(values)
     if n < 2:
@@ -53,7 +51,7 @@ def estimate(values: Sequence[float], resolution: float) -> Estimate:
 
 
 def standard_error(values: Sequence[float], resolution: float) -> float:
-    """Return the standard error of a mean; see `estimate`."""
+    """Return the standard error of a mean."""
     return max(float(np.std(values, ddof=1)), resolution) / sqrt(len(values))
 
 
@@ -70,24 +68,21 @@ def compare(
         accuracies: by label and seed, failed runs included.
         resolution: one image as a share of the test split.
     """
-    pairs: dict[str, tuple[str, list[float]]] = {}
-    for variant in exercise.variants if exercise.compares else ():
-        reference = variant.against or exercise.variants[0].label
-        mine, theirs = accuracies.get(variant.label, {}), accuracies.get(reference, {})
-        differences = [mine[seed] - theirs[seed] for seed in sorted(mine.keys() & theirs.keys())]
-        if variant.label != reference and differences:
-            pairs[variant.label] = reference, differences
-    tested = [label for label, (_, found) in pairs.items() if len(found) >= FEW_SEEDS]
-    tests = [p_values(pairs[label][1], resolution) for label in tested]
-    unequal = dict(zip(tested, holm([test[0] for test in tests]), strict=True))
-    equal = dict(zip(tested, holm([test[1] for test in tests]), strict=True))
+    differences: dict[str, list[float]] = {}
+    references = {v.label: v.against or exercise.variants[0].label for v in exercise.variants}
+    for label, reference in references.items() if exercise.compares else ():
+        mine, theirs = accuracies.get(label, {}), accuracies.get(reference, {})
+        if label != reference and (seeds := mine.keys() & theirs.keys()):
+            differences[label] = [mine[seed] - theirs[seed] for seed in sorted(seeds)]
+    tested = [label for label, found in differences.items() if len(found) >= FEW_SEEDS]
+    tests = [p_values(differences[label], resolution) for label in tested]
+    corrected = zip(*(holm(p_values) for p_values in zip(*tests, strict=True)), strict=True)
+    claims = dict(zip(tested, corrected, strict=True))
     made = {}
-    for label, (reference, differences) in pairs.items():
-        found = estimate(differences, resolution)
-        claim: Verdict = "few seeds"
-        if label in unequal:
-            claim = verdict(found.mean, unequal[label], equal[label])
-        made[label] = Comparison(reference, found, claim)
+    for label, values in differences.items():
+        found = estimate(values, resolution)
+        claim = verdict(found.mean, *claims[label]) if label in claims else "few seeds"
+        made[label] = Comparison(references[label], found, claim)
     return made
 
 

@@ -19,7 +19,8 @@ from tasks.model.costs import count_costs
 from tasks.records import Evaluation, Network, Segment, Shape
 from tasks.settings import NOT_RESULT_SETTINGS, Settings
 from tasks.settings.presets import PRESETS
-from tasks.study.variants import EXERCISES, Exercise, Variant
+from tasks.study.variants import BY_NAME, Exercise, Variant
+from tasks.words import duration, percent
 
 DEFAULT_PRESET = "fast"
 """Preset of a study without --preset: a run takes seconds."""
@@ -90,6 +91,14 @@ class RunResult(Record):
         """Accuracy on the validation split, for choices."""
         return self.validation_correct / self.validation_total
 
+    @property
+    def text(self) -> str:
+        """The numbers for people."""
+        if self.problem:
+            return f"failed: {self.problem}"
+        seconds = duration(self.train_seconds)
+        return f"{percent(self.test)} (validation {percent(self.validation)}) in {seconds}"
+
 
 class Row(RunResult):
     """One line of the table: a run and its numbers."""
@@ -140,13 +149,9 @@ def given_settings(settings: Settings) -> dict[str, Any]:
 def plan(
     exercises: Iterable[Exercise], settings: Settings, seeds: int | None, shape: Shape
 ) -> list[Run]:
-    """Return the runs of exercises, seed by seed: an interrupted study has some of every variant.
+    """Return the runs of exercises, at most so many seeds of a variant.
 
-    Args:
-        exercises: exercises to run.
-        settings: settings of all variants.
-        seeds: largest number of runs of a variant; None: the variant's own.
-        shape: of the images.
+    They are in the order of seeds: an interrupted study has some runs of every variant.
     """
     given = given_settings(settings)
     runs = [
@@ -227,20 +232,18 @@ def table_row(run: Run, result: RunResult, shape: Shape) -> Row:
 
 def write_table(rows: Iterable[Row]) -> str:
     """Return rows as CSV, in the order of the exercises."""
-    names = [exercise.name for exercise in EXERCISES]
-    text = io.StringIO()
+    names, text = list(BY_NAME), io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for row in sorted(rows, key=lambda row: names.index(row.exercise)):
-        writer.writerow(row.model_dump())
+    ordered = sorted(rows, key=lambda row: names.index(row.exercise))
+    writer.writerows(row.model_dump() for row in ordered)
     return text.getvalue()
 
 
 def read_table(text: str) -> list[Row]:
     """Return the rows of a CSV file; those of exercises that are no more are left out."""
-    names = {exercise.name for exercise in EXERCISES}
     rows = [Row.model_validate(row) for row in csv.DictReader(io.StringIO(text))]
-    return [row for row in rows if row.exercise in names]
+    return [row for row in rows if row.exercise in BY_NAME]
 
 
 def replace_rows(before: Iterable[Row], new: Sequence[Row]) -> list[Row]:

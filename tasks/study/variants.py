@@ -44,23 +44,31 @@ class Exercise:
     """Whether accuracies are compared; else spreads and weights matter."""
 
 
+def exercise(
+    number: int | None, name: str, question: str, *variants: Variant, compares: bool = True
+) -> Exercise:
+    """Return an exercise."""
+    return Exercise(number, name, question, variants, compares)
+
+
 def network(label: str, against: str = "", **changes: Any) -> Variant:
     """Return a variant with other network settings."""
     return Variant(label, {"network": changes}, against=against)
 
 
-def two_epochs(variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
+def two_epochs(variants: tuple[Variant, ...], seeds: int = FEW_SEEDS) -> list[Variant]:
     """Return variants trained for 1,800 iterations, compared with the first of them."""
-    changed = [
+    first = f"{variants[0].label}, two epochs"
+    return [
         replace(
             variant,
             label=f"{variant.label}, two epochs",
             changes=variant.changes | {"schedule": {"iterations": 1800}},
-            seeds=FEW_SEEDS,
+            seeds=seeds,
+            against=first,
         )
         for variant in variants
     ]
-    return tuple(replace(variant, against=changed[0].label) for variant in changed)
 
 
 def rate(value: float) -> Variant:
@@ -100,145 +108,130 @@ LAYERS = (
     network("both", conv_filters=(16, 36, 64), conv_sizes=(5,), dense=(128, 128)),
 )
 LADDER = (
-    ((2, 4), ()),
-    ((4, 8), ()),
-    ((4, 8, 8), ()),
-    ((8, 12, 12), ()),
-    ((8, 16, 16), ()),
-    ((12, 24, 24), ()),
-    ((4, 8), (16,)),
-    ((8, 12, 12), (16,)),
-    ((8, 16), (16,)),
-    ((8, 16, 16), (32,)),
+    rung((2, 4), ()),
+    rung((4, 8), ()),
+    rung((4, 8, 8), ()),
+    rung((8, 12, 12), ()),
+    rung((8, 16, 16), ()),
+    rung((12, 24, 24), ()),
+    rung((4, 8), (16,)),
+    rung((8, 12, 12), (16,)),
+    rung((8, 16), (16,)),
+    rung((8, 16, 16), (32,)),
 )
 STRIDES = {"network": {"conv_strides": (2,), "pooling": ("none",)}}
 LOOSE = {"training": {"deterministic": False}}
 TUTORIAL = {"preset": "tutorial"}
 
 EXERCISES = (
-    Exercise(
+    exercise(
         1,
         "repeat",
         "Run it several times without changing anything: is the result the same? Where does"
         " randomness come from?",
-        (
-            Variant("once"),
-            Variant("again", seeds=REPEATS, repetition=1),
-            Variant("not deterministic", LOOSE, REPEATS),
-            Variant("not deterministic, again", LOOSE, REPEATS, repetition=1),
-            Variant("other initial weights", fixed="order"),
-            Variant("other order of images", fixed="weights"),
-        ),
+        Variant("once"),
+        Variant("again", seeds=REPEATS, repetition=1),
+        Variant("not deterministic", LOOSE, REPEATS),
+        Variant("other initial weights", fixed="order"),
+        Variant("other order of images", fixed="weights"),
         compares=False,
     ),
-    Exercise(
+    exercise(
         2,
         "longer",
         "Another 10,000 iterations: does it get better?",
-        (
-            Variant("10,000 iterations", TUTORIAL, FEW_SEEDS),
-            Variant(
-                "20,000 iterations", TUTORIAL | {"schedule": {"iterations": 20_000}}, FEW_SEEDS
-            ),
-        ),
+        Variant("10,000 iterations", TUTORIAL, FEW_SEEDS),
+        Variant("20,000 iterations", TUTORIAL | {"schedule": {"iterations": 20_000}}, FEW_SEEDS),
     ),
-    Exercise(
+    exercise(
         3,
         "learning-rate",
         "Other learning rates.",
-        (
-            *map(rate, (0.01, 0.001, 0.003, 0.02, 0.04)),
-            *map(constant_rate, (0.0001, 0.0003, 0.001, 0.003)),
-        ),
+        *map(rate, (0.01, 0.001, 0.003, 0.02, 0.04)),
+        *map(constant_rate, (0.0001, 0.0003, 0.001, 0.003)),
     ),
-    Exercise(
+    exercise(
         4,
         "layer-shapes",
         "Other layer shapes: number and size of filters, neurons in fc1.",
-        (
-            AS_IT_IS,
-            network("a quarter of the filters", conv_filters=(4, 9)),
-            network("half the filters", conv_filters=(8, 18)),
-            network("twice the filters", conv_filters=(32, 72)),
-            network("filters of 3 × 3", conv_sizes=(3,)),
-            network("filters of 7 × 7", conv_sizes=(7,)),
-            network("no fully-connected layer", dense=()),
-            network("64 neurons", dense=(64,)),
-            network("256 neurons", dense=(256,)),
-        ),
+        AS_IT_IS,
+        network("a quarter of the filters", conv_filters=(4, 9)),
+        network("half the filters", conv_filters=(8, 18)),
+        network("twice the filters", conv_filters=(32, 72)),
+        network("filters of 3 × 3", conv_sizes=(3,)),
+        network("filters of 7 × 7", conv_sizes=(7,)),
+        network("no fully-connected layer", dense=()),
+        network("64 neurons", dense=(64,)),
+        network("256 neurons", dense=(256,)),
     ),
-    Exercise(
+    exercise(
         5,
         "dropout",
         "Dropout after the fully-connected layer (off at evaluation).",
-        (*DROPOUT, *two_epochs(DROPOUT)),
+        *DROPOUT,
+        *two_epochs(DROPOUT),
     ),
-    Exercise(
+    exercise(
         6,
         "relu-pooling-order",
         "Swap the order of ReLU and max-pooling: is the result the same? Which is cheaper, by how"
         " much? And with sigmoid, and with average-pooling?",
-        (
-            Variant("max-pooling, ReLU"),
-            network("ReLU, max-pooling", activation_first=True),
-            network("max-pooling, sigmoid", activation="sigmoid"),
-            network("sigmoid, max-pooling", activation="sigmoid", activation_first=True),
-            network("average-pooling, ReLU", pooling=("average",)),
-            network("ReLU, average-pooling", pooling=("average",), activation_first=True),
-        ),
+        Variant("max-pooling, ReLU"),
+        network("ReLU, max-pooling", activation_first=True),
+        network("max-pooling, sigmoid", activation="sigmoid"),
+        network("sigmoid, max-pooling", activation="sigmoid", activation_first=True),
+        network("average-pooling, ReLU", pooling=("average",)),
+        network("ReLU, average-pooling", pooling=("average",), activation_first=True),
     ),
-    Exercise(
+    exercise(
         7,
         "more-layers",
         "One or more further convolutional and fully-connected layers.",
-        (*LAYERS, *two_epochs(LAYERS)),
+        *LAYERS,
+        *two_epochs(LAYERS),
     ),
-    Exercise(
+    exercise(
         8,
         "smallest",
         "The smallest configuration that still gives good results.",
-        tuple(
-            replace(variant, seeds=REPEATS)
-            for variant in two_epochs((AS_IT_IS, *(rung(*shape) for shape in LADDER)))
-        ),
+        *two_epochs((AS_IT_IS, *LADDER), REPEATS),
     ),
-    Exercise(
+    exercise(
         9,
         "relu-on-logits",
         "ReLU on the last fully-connected layer: what changes, and why?",
-        (AS_IT_IS, network("ReLU on the logits", logits_activation="relu")),
+        AS_IT_IS,
+        network("ReLU on the logits", logits_activation="relu"),
     ),
-    Exercise(
+    exercise(
         10,
         "no-pooling",
         "No pooling in the convolutional layers: accuracy and training time?",
-        (AS_IT_IS, replace(network("no pooling", pooling=("none",)), seeds=FEW_SEEDS)),
+        AS_IT_IS,
+        Variant("no pooling", {"network": {"pooling": ("none",)}}, FEW_SEEDS),
     ),
-    Exercise(
+    exercise(
         11,
         "strides",
         "Stride 2 × 2 in the convolution instead of max-pooling.",
-        (
-            AS_IT_IS,
-            Variant("stride 2 × 2", STRIDES),
-            Variant("stride 2 × 2, longer", STRIDES | {"schedule": {"iterations": 1200}}),
-        ),
+        AS_IT_IS,
+        Variant("stride 2 × 2", STRIDES),
+        Variant("stride 2 × 2, longer", STRIDES | {"schedule": {"iterations": 1200}}),
     ),
-    Exercise(
+    exercise(
         None,
         "linear",
         "How good is the simple linear model of the tutorial's first lesson?",
-        (
-            AS_IT_IS,
-            network("linear", conv_filters=(), dense=()),
-            network("one hidden layer", conv_filters=()),
-        ),
+        AS_IT_IS,
+        network("linear", conv_filters=(), dense=()),
+        network("one hidden layer", conv_filters=()),
     ),
-    Exercise(
+    exercise(
         None,
         "how-high",
         "The tutorial says 99 %, “or higher”: how high?",
-        (Variant("fast"), Variant("best", {"preset": "best"}, FEW_SEEDS)),
+        Variant("fast"),
+        Variant("best", {"preset": "best"}, FEW_SEEDS),
     ),
 )
 BY_NAME = {exercise.name: exercise for exercise in EXERCISES}
