@@ -4,7 +4,7 @@ Such a text holds marks, comments that are invisible on a page:
 
     <!--dropout/50 % dropout/difference-->…<!--/-->   a number, see `value_of`
     <!--table dropout-->…<!--/table-->                the table of an exercise
-    <!--dropout/50 % dropout: worse-->                a claim, see `broken_claims`
+    <!--dropout/50 % dropout: worse-->                a claim, which a test holds to the runs
 """
 
 import base64
@@ -29,7 +29,6 @@ TEMPLATES = Path(__file__).parent / "templates"
 TABLE_FILE = "runs.csv"
 NUMBER = re.compile(r"(<!--([\w-]+)/([^/<>]+)/(\w+)-->)[^<]*(<!--/-->)")
 TABLE = re.compile(r"(<!--table ([\w-]+)-->\n).*?(<!--/table-->)", re.DOTALL)
-CLAIM = re.compile(r"<!--([\w-]+)/([^/<>]+): ([a-z ]+)-->")
 
 
 @dataclass(frozen=True)
@@ -251,19 +250,3 @@ def value_of(one: Summary, kind: str, found: Sequence[Summary]) -> str:
     if kind not in values:
         raise PipelineError(f"--write: {kind} in a mark; there are {', '.join(values)}")
     return values[kind]()
-
-
-def broken_claims(text: str, table: Sequence[Row]) -> list[str]:
-    """Return the claims of a text that the runs contradict, and comparisons without a claim."""
-    claimed = {(name, label): verdict for name, label, verdict in CLAIM.findall(text)}
-    made = {
-        (exercise.name, one.variant): str(one.comparison.verdict)
-        for exercise in EXERCISES
-        for one in summarise(exercise, table)
-        if one.comparison
-    }
-    return [
-        f"{'/'.join(key)}: the text says {claimed.get(key)}, the runs say {made.get(key)}"
-        for key in sorted(claimed.keys() | made.keys())
-        if claimed.get(key) != made.get(key)
-    ]

@@ -15,7 +15,7 @@ from tasks.records import Shape
 from tasks.runtime.errors import PipelineError
 from tasks.settings import Settings
 from tasks.study.compare import compare, estimate, holm, p_values
-from tasks.study.page import broken_claims, fill, render, summarise, write_document, write_study
+from tasks.study.page import fill, render, summarise, write_document, write_study
 from tasks.study.run import Row, RunResult, plan, read_table, replace_rows, table_row, write_table
 from tasks.study.variants import EXERCISES, Exercise, Variant, select
 
@@ -50,6 +50,25 @@ ROWS = [
     for variant, loss, cycle in (("as it is", 0, 3), ("25 % dropout", 0, 2), (DROPOUT, 40, 3))
     for seed in range(8)
 ]
+
+
+CLAIM = re.compile(r"<!--([\w-]+)/([^/<>]+): ([a-z ]+)-->")
+
+
+def broken_claims(text: str, table: list[Row]) -> list[str]:
+    """Return the claims of a text that the runs contradict, and comparisons without a claim."""
+    claimed = {(name, label): verdict for name, label, verdict in CLAIM.findall(text)}
+    made = {
+        (exercise.name, one.variant): str(one.comparison.verdict)
+        for exercise in EXERCISES
+        for one in summarise(exercise, table)
+        if one.comparison
+    }
+    return [
+        f"{'/'.join(key)}: the text says {claimed.get(key)}, the runs say {made.get(key)}"
+        for key in sorted(claimed.keys() | made.keys())
+        if claimed.get(key) != made.get(key)
+    ]
 
 
 @pytest.mark.parametrize(
