@@ -1,4 +1,4 @@
-"""Score pictures with the champion, in batches of bounded memory."""
+"""Score pictures with the champion or the last run's network, in batches of bounded memory."""
 
 import functools
 import os
@@ -14,10 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
-from tasks.champion.records import Champion
-from tasks.champion.registry import Champions, registry_names
+from tasks.champion.registry import Champions
 from tasks.data.decode import printable
-from tasks.engine.store import disk_errors, open_store
+from tasks.engine.store import Store, disk_errors, open_store
 from tasks.model.calibration import Familiar, distances, load_calibration
 from tasks.model.onnx_session import Predict, open_onnx
 from tasks.runtime.errors import PipelineError
@@ -25,6 +24,7 @@ from tasks.scoring.answers import PictureAnswer, Tally
 from tasks.scoring.contact_sheet import MOST, Entry, thumbnail, write_contact_sheet
 from tasks.scoring.fit import Fit, Mark
 from tasks.scoring.images import Reports, read_batches
+from tasks.scoring.model import LATEST, ScoringModel, choose_model
 from tasks.scoring.outputs import check_output, check_sheet
 from tasks.scoring.prepare import Fitter, Prepared, merge_batches
 from tasks.scoring.tables import PREDICTIONS
@@ -43,7 +43,8 @@ Scores = tuple[np.ndarray, list[Mark]]
 class ScoreResult:
     """Answers to the scored pictures, and what there is to say about the other files."""
 
-    champion: str
+    scorer: str
+    """Id of the champion, or the last run."""
     out: Path | None
     sheet: Path | None = None
     changed: int = 0
@@ -52,6 +53,11 @@ class ScoreResult:
     reports: Reports = field(default_factory=Reports)
     entries: list[Entry] = field(default_factory=list)
     """For the contact sheet."""
+
+    @property
+    def model(self) -> str:
+        """The model that scored, in words."""
+        return self.scorer if self.scorer == LATEST else f"champion {self.scorer}"
 
     @property
     def images(self) -> int:
@@ -64,30 +70,14 @@ class ScoreResult:
         return self.reports.problems
 
 
-def current_champion(champions: Champions) -> Champion:
-    """Return the champion in use.
-
-    Raises:
-        PipelineError: it is damaged, or there is none.
-    """
-    if champion := champions.current():
-        return champion
-    others = [name for name in registry_names(champions.store) if name != champions.name]
-    named = f"; there are others: --champion {', '.join(others)}" if others else ""
-    advice = f"train one with {champions.command('')}"
-    if kept_out := champions.history():
-        advice = f"the last challenger was kept out: {kept_out[-1].why}"
-    raise PipelineError(f"no champion in {champions.address} yet; {advice}{named}")
-
-
-def fit_mode(champion: Champion, wanted: Fit) -> Fit:
-    """Return how pictures are fitted: `auto` fits to MNIST's form only for a champion of MNIST."""
-    return "none" if wanted == "auto" and not champion.facts.data.mnist else wanted
+def fit_mode(model: ScoringModel, wanted: Fit) -> Fit:
+    """Return how pictures are fitted: `auto` fits to MNIST's form only for a model of MNIST."""
+    return "none" if wanted == "auto" and not model.data.mnist else wanted
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """A champion's network, and how its features are to be read."""
+    """A network, and how its features are to be read."""
 
     predict: Predict
     familiar: Familiar
@@ -99,15 +89,14 @@ class Scorer:
         )
 
 
-def load_scorer(champions: Champions, champion: Champion) -> Scorer:
-    """Load a champion's model and its calibration.
+def load_scorer(store: Store, model: ScoringModel) -> Scorer:
+    """Load a model and its calibration.
 
     Raises:
         PipelineError: the model does not fit its record.
     """
-    store = champions.store
-    calibrated = load_calibration(store.path(champion.calibration))
-    predict = open_onnx(store.path(champion.onnx), champion.facts.data.splits.shape)
+    calibrated = load_calibration(store.path(model.calibration))
+    predict = open_onnx(store.path(model.onnx), model.data.splits.shape)
     return Scorer(predict, calibrated.familiar)
 
 
@@ -148,19 +137,19 @@ def scores_table(prepared: Prepared, scores: Scores, champion: str) -> pa.Table:
 
 def score_batches(
     paths: list[str],
-    champions: Champions,
-    champion: Champion,
+    store: Store,
+    model: ScoringModel,
     settings: ScoreSettings,
     result: ScoreResult,
 ) -> Iterator[tuple[Prepared, Scores]]:
     """Yield the scores of all readable pictures, and add them to `result`."""
-    data, shape = champion.facts.data, champion.facts.data.splits.shape
+    data, shape = model.data, model.data.splits.shape
     ground = "mixed" if settings.fit == "none" else data.background
     alone = len(paths) == 1 and Path(paths[0]).is_dir()
     base = f"{printable(paths[0]).rstrip(os.sep)}{os.sep}" if alone else ""
-    fitter = Fitter(shape, fit_mode(champion, settings.fit), ground, result.reports, base)
+    fitter = Fitter(shape, fit_mode(model, settings.fit), ground, result.reports, base)
     # Not before there is an image.
-    scorer = functools.cache(lambda: load_scorer(champions, champion))
+    scorer = functools.cache(lambda: load_scorer(store, model))
     batches = read_batches(paths, shape, settings.batch, result.reports)
     prepared = map(fitter.prepare, merge_batches(batches, settings.batch))
     pictures = (batch for batch in prepared if batch.names)
@@ -223,22 +212,23 @@ def score_files(paths: list[str], settings: ScoreSettings) -> ScoreResult:
         check_output(out, paths)
     if sheet:
         check_sheet(sheet, paths)
-    champions = Champions(open_store(settings.artifacts), settings.champion)
-    champion = current_champion(champions)
-    result = ScoreResult(champion.id, out, sheet)
-    batches = score_batches(paths, champions, champion, settings, result)
+    store = open_store(settings.artifacts)
+    champions = Champions(store, settings.champion)
+    model = choose_model(champions, latest=settings.model == "latest")
+    result = ScoreResult(model.name, out, sheet)
+    batches = score_batches(paths, store, model, settings, result)
     # NumPy's threads, spinning between their tasks, would take the network's processor time.
     with threadpool_limits(1, user_api="blas"):
         if out:
             with disk_errors("scores", out, ANOTHER):
-                write_tables((scores_table(*batch, champion.id) for batch in batches), out, paths)
+                write_tables((scores_table(*batch, model.name) for batch in batches), out, paths)
         else:
             for _ in batches:
                 pass
     if not result.images:
         raise PipelineError(nothing_scored(result.problems))
     if sheet:
-        title = f"{plural(result.images, 'picture')} scored with champion {champion.id}"
+        title = f"{plural(result.images, 'picture')} scored with {result.model}"
         with disk_errors("contact sheet", sheet, "name another file with --contact-sheet"):
             write_contact_sheet(result.entries, title, result.images, sheet)
     return result
@@ -279,7 +269,7 @@ def nothing_scored(problems: list[str]) -> str:
 def summary_lines(result: ScoreResult) -> list[str]:
     """Return the number of pictures that were scored and changed, one line each."""
     where = f": {result.out}" if result.out else ""
-    lines = [f"{plural(result.images, 'picture')} scored with champion {result.champion}{where}"]
+    lines = [f"{plural(result.images, 'picture')} scored with {result.model}{where}"]
     if result.changed:
         changed = plural(result.changed, "picture was", "pictures were")
         lines.append(f"{changed} fitted to the form of the training images")

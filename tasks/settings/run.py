@@ -108,6 +108,9 @@ class ScoreSettings(StageSettings):
         " are taken as they are.",
     )
     champion: ChampionName = Field(DEFAULT_CHAMPION, description="Name of the champion.")
+    model: Literal["champion", "latest"] = Field(
+        "champion", description="latest: score with the network of the last run, not the champion."
+    )
     batch: BatchSize = Field(1024, description="Pictures in memory at a time.")
     artifacts: Root | None = Field(
         None,

@@ -14,7 +14,7 @@ from tasks.engine.models import FileRef
 from tasks.engine.store import Store
 from tasks.records import Calibration
 from tasks.runtime.errors import PipelineError
-from tasks.scoring.score import current_champion
+from tasks.scoring.model import choose_model
 from tasks.settings import RetrainSettings
 
 from .conftest import EVERYWHERE, Make, Promote, facts, put, remove, split
@@ -54,12 +54,12 @@ def test_history_lists_champions_and_kept_out_challengers_in_order(
     champions: Champions, promote: Promote, make: Make
 ) -> None:
     with pytest.raises(PipelineError, match=r"yet; train one with `python flows/retrain\.py`"):
-        current_champion(champions)
+        choose_model(champions, latest=False)
     with pytest.raises(PipelineError, match="rollback: no champion in "):
         champions.rollback(None, by="me")
     champions.keep_out(make("zero"), facts(90), "me", "below the floor", None)
     with pytest.raises(PipelineError, match="; the last challenger was kept out: below the floor"):
-        current_champion(champions)
+        choose_model(champions, latest=False)
     first = promote("first")
     champions.keep_out(make("bad"), facts(90), "me", "worse", first)
     last = promote("second", 99)
@@ -138,7 +138,7 @@ def test_lost_history_stops_everything_until_a_rollback_names_a_champion(
         lambda: champions.rollback(None, by="me"),
         lambda: champions.keep_out(make("new"), facts(), "me", "worse", third),
         lambda: promote("third"),
-        lambda: current_champion(champions),
+        lambda: choose_model(champions, latest=False),
     ):
         with pytest.raises(PipelineError, match=line):
             command()

@@ -168,7 +168,7 @@ def test_in_a_terminal_each_picture_has_its_line_and_no_file_is_written(
         ["digit3.png", "3", *lines[0].split()[2:]],
         ["seven.jpg", "7", *lines[1].split()[2:]],
     ]
-    assert all(line.endswith(" %") for line in lines[:2])
+    assert all(line.endswith("%") for line in lines[:2])
     assert lines[2].split("  ")[0] == "sheet of paper.png"
     assert lines[2].endswith("blank")
     assert lines[-2].startswith(f"{tmp_path}/pipe.png: a pipe")
@@ -196,3 +196,14 @@ def test_images_in_mnist_form_are_left_alone_and_the_scores_say_so(
     done = predict(root, root / "auto.parquet")
     assert done.code == 1
     assert done.last.startswith(f"error: no picture to score: {root}/auto.parquet: ")
+
+
+def test_without_a_champion_the_last_run_scores_if_asked(root: Path, tmp_path: Path) -> None:
+    """A root with neither tells both ways."""
+    empty = tmp_path / "empty"
+    as_picture = tmp_path / "3.png"
+    on_paper(TEST[3]).save(as_picture)
+    for options in ((), ("--model", "latest")):
+        done = run_script(PREDICT, as_picture, "--artifacts", empty, *options)
+        assert done.code == 1
+        assert done.last.startswith("error: ") and "no " in done.last

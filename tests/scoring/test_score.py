@@ -137,7 +137,7 @@ def test_files_of_every_kind_give_the_probabilities_of_the_model(
     assert set(table["champion"].to_pylist()) == {Champions(Store(root)).champions()[-1].id}
     assert not any(table["fit"].to_pylist() + table["mark"].to_pylist())
     assert summary_lines(result) == [
-        f"50 pictures scored with champion {result.champion}: {tmp_path}/out.parquet"
+        f"50 pictures scored with champion {result.scorer}: {tmp_path}/out.parquet"
     ]
 
 
