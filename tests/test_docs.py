@@ -88,8 +88,8 @@ def test_named_options_exist(page: Path) -> None:
     sources = (*PROJECT.glob("tasks/settings/*.py"), *PROJECT.glob("flows/cli/*.py"))
     known = " ".join(path.read_text(encoding="utf-8") for path in sources)
     for option in OPTION.findall(page.read_text(encoding="utf-8")):
-        name = re.sub("^--(no-|empty-)?", "", option).replace("-", "_")
-        assert option in OTHER_OPTIONS or re.search(rf"\b{name}:", known), option
+        name = re.sub("^--(no-)?", "", option).replace("-", "_")
+        assert option in OTHER_OPTIONS or re.search(rf'\b{name}:|"{option}"', known), option
 
 
 @pytest.mark.parametrize(
