@@ -261,11 +261,8 @@ def test_page_in_the_root_keeps_other_exercises(tmp_path: Path) -> None:
 
 
 PAGE = PROJECT / "docs" / "EXERCISES.md"
-SMALLEST = {
-    "4-8 filters, no neurons, two epochs": 0.988,
-    "8-12-12 filters, no neurons, two epochs": 0.99,
-}
-"""Networks that the page names, and the mean validation accuracy that they reach."""
+SMALLEST = "8-12-12 filters, no neurons, two epochs"
+"""The network that the page names as the smallest."""
 
 
 @pytest.fixture(scope="module")
@@ -290,14 +287,12 @@ def test_page_is_short_and_in_the_order_of_the_tutorial() -> None:
     assert numbers == list(range(1, 14))
 
 
-@pytest.mark.parametrize(("named", "goal"), SMALLEST.items())
-def test_smallest_network_is_that_of_the_ladder(
-    named: str, goal: float, committed: list[Row]
-) -> None:
+@pytest.mark.parametrize("goal", [0.988, 0.99])
+def test_smallest_network_is_that_of_the_ladder(goal: float, committed: list[Row]) -> None:
     found = summarise(select(["smallest"])[0], committed)
     passing = {
         one.rows[0].parameters: one.variant
         for one in found
         if sum(row.validation for row in one.rows) / len(one.rows) >= goal
     }
-    assert passing[min(passing)] == named
+    assert passing[min(passing)] == SMALLEST
