@@ -32,8 +32,7 @@ LONG = (
     "engine/cache",
     "model",
     "champion/test_registry.py",
-    "report/figures/test_canvas.py",
-    "engine/test_lease.py",
+    "report/figures",
 )
 """Places of the longest tests."""
 
