@@ -48,11 +48,6 @@ class Summary:
         """Number of runs that failed to train."""
         return sum(row.failed for row in self.rows)
 
-    @property
-    def iteration_seconds(self) -> float:
-        """Median wall time of an iteration."""
-        return median(row.train_seconds / max(row.iterations, 1) for row in self.rows)
-
 
 def summarise(exercise: Exercise, table: Sequence[Row]) -> list[Summary]:
     """Summarise the variants of an exercise that are in the table, and compare them."""
@@ -223,17 +218,9 @@ def fill(text: str, table: Sequence[Row]) -> str:
 def value_of(one: Summary, kind: str, found: Sequence[Summary]) -> str:
     """Return a number of a variant as text.
 
-    Args:
-        one: its runs.
-        kind: see below; `time`: wall time of an iteration in % of that of the reference, or of the
-            first variant; `same`: runs that end with the same weights as the first variant's.
-        found: all variants of the exercise.
-
     Raises:
-        PipelineError: there is no such number.
+        PipelineError: there is no number of this kind.
     """
-    reference = one.comparison.reference if one.comparison else found[0].variant
-    other = next(summary for summary in found if summary.variant == reference)
     weights = {row.seed: row.weights for row in found[0].rows}
     values = {
         "test": lambda: accuracy(one),
@@ -244,7 +231,6 @@ def value_of(one: Summary, kind: str, found: Sequence[Summary]) -> str:
         "failed": lambda: str(one.failed),
         "lowest": lambda: percent(min(row.test for row in one.rows)),
         "parameters": lambda: f"{one.rows[0].parameters:,}",
-        "time": lambda: f"{100 * one.iteration_seconds / other.iteration_seconds:.0f}",
         "same": lambda: str(sum(row.weights == weights.get(row.seed) for row in one.rows)),
     }
     if kind not in values:
