@@ -65,6 +65,7 @@ def test_champion_at_a_url(
 
     before = Champions(open_store(ROOT)).current()
     assert before
+    monkeypatch.setattr("tasks.engine.prune.DAYS_AT_URL", 0)
     removed = run(pipeline_main, "cache", "prune", "--keep-latest", "0", "--older-than", "0")
     assert removed[-1].endswith("MB removed")
     assert len(removed) > 1
