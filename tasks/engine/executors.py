@@ -122,11 +122,11 @@ class LocalExecutor(BaseExecutor):
             return record, True
         lock = self.store.lock(plan.lock_name)
         try:
-            lock.acquire(timeout=0)
+            held = lock.acquire(timeout=0)
         except Timeout:
             log.info(f"{plan.label}: waiting for another run that computes it")
-            lock.acquire()
-        with lock:
+            held = lock.acquire()
+        with held:  # `with lock` would take it a second time
             if not refresh and (record := plan.load(self.store)):
                 return record, True
             reason = plan.reason(self.store, refresh=refresh)

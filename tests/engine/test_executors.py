@@ -65,6 +65,20 @@ def test_cached_results_alone(store: Store) -> None:
     ]
 
 
+def test_the_lock_of_a_stage_is_free_when_it_has_run(store: Store) -> None:
+    plans = []
+
+    class Remembering(LocalExecutor):
+        def write(self, plan, record) -> None:
+            super().write(plan, record)
+            plans.append((plan, sys._getframe(1)))  # keeps the lock's object alive
+
+    write(Remembering(store), Words())
+    ((plan, _),) = plans
+    with store.if_free(plan.lock_name) as free:
+        assert free
+
+
 def test_a_repeated_stage_has_its_own_key_and_later_stages_stay_cached(store: Store) -> None:
     outcomes = []
     for repetition in (0, 1, 1):
