@@ -5,7 +5,9 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.words import Text, Words, flip_bit, repeat, write
@@ -237,6 +239,42 @@ def test_failure_is_raised_unchanged_and_leaves_no_files(chain, store: Store) ->
         chain(word="fail")
     assert {path for path in store.root.rglob("*") if "locks" not in path.parts} == before
     assert chain()[0] == {"write": "cached", "repeat-2": "cached"}
+
+
+@pytest.mark.server
+def test_the_server_shows_which_stages_were_cached_and_why_others_ran(
+    prefect_server: str, store: Store
+) -> None:
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+    from prefect.runtime import flow_run
+
+    @flow(name="watched")
+    def watched(times: int) -> Any:
+        run = PrefectExecutor(store)
+        repeat(run, write(run, Words(word="hello")), times)
+        return flow_run.id
+
+    def states(flow_run_id: Any) -> dict[str, tuple[Any, Any]]:
+        chosen = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
+        with get_client(sync_client=True) as client:
+            for _ in range(100):  # the server learns of a task's states from events
+                runs = client.read_task_runs(flow_run_filter=chosen)
+                ended = [run for run in runs if run.state and run.state.is_final()]
+                if len(ended) == 2:
+                    break
+                time.sleep(0.1)
+        return {run.name: (run.state.name, run.state.message) for run in ended}
+
+    assert states(watched(2)) == {
+        "write": ("Completed", "never run"),
+        "repeat-2": ("Completed", "never run"),
+    }
+    assert states(watched(3)) == {
+        "write": ("Cached", "unchanged; its files are intact"),
+        "repeat-3": ("Completed", "never run"),
+    }
 
 
 SIDE_BY_SIDE = """
