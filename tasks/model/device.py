@@ -17,7 +17,6 @@ from tasks.runtime import threads
 from tasks.runtime.errors import PipelineError
 from tasks.runtime.processor import has_bfloat16
 from tasks.settings import TrainingSettings
-from tasks.words import plural
 
 Kind = Literal["CPU", "GPU"]
 Precision = Literal["float32", "bfloat16"]
@@ -200,4 +199,5 @@ def cpu_name() -> str:
     except OSError:
         name = "CPU"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {plural(cores or 1, 'core')}"
+    # Not `plural` of words.py, an edit of which would then train again.
+    return f"{name}, {cores} core{'' if cores == 1 else 's'}"
