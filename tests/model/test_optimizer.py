@@ -1,4 +1,4 @@
-"""Tests of the learning-rate schedule, Adam and Muon."""
+"""Tests of the learning-rate schedule and Adam."""
 
 from __future__ import annotations
 
