@@ -17,6 +17,10 @@ if __name__ == "__main__":
         sys.exit(study_main(sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(130)
+    except RuntimeError as error:
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        sys.exit(130)  # Python 3.11 wraps Ctrl-C while it makes a class
 
 import logging
 import time

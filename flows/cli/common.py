@@ -96,6 +96,8 @@ def run_to_exit_code(job: Callable[[], object]) -> int:
     except TerminatedError:
         return fail(f"terminated; {RESUME}", 143)
     except Exception as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # while Python 3.11 makes a class
+            return fail(f"interrupted; {RESUME}", 130)
         from tasks.runtime.server import leave
 
         if is_lost_server(error):
