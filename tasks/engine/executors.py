@@ -107,8 +107,7 @@ class LocalExecutor(BaseExecutor):
             PipelineError: something outside the code is wrong; the message names the stage.
         """
         started = time.monotonic()
-        with name_stage(plan.label):
-            record, cached = self.run(plan)
+        record, cached = self.run(plan)
         done = outcome(plan, record, cached=cached, started=started)
         log.info(f"{done.name}: {'cached' if cached else f'ran {done.seconds:.1f} s'}")
         self.outcomes.append(done)
@@ -116,6 +115,11 @@ class LocalExecutor(BaseExecutor):
 
     def run(self, plan: Plan[Any]) -> tuple[StageRecord, bool]:
         """Return the cache entry, and whether it was there already."""
+        with name_stage(plan.label):
+            return self.load_or_compute(plan)
+
+    def load_or_compute(self, plan: Plan[Any]) -> tuple[StageRecord, bool]:
+        """Look up a stage run, or compute it and write its cache entry; see `run`."""
         refresh = self.must_refresh(plan)
         if not refresh and (record := plan.load(self.store)):
             self.store.mark_used(plan.record_name)

@@ -75,7 +75,7 @@ def test_a_run_resumes_after_a_lost_connection(
                 s3.cut()
     assert run.returncode == 1
     assert lines[-1].startswith(f"error: train-1: {BUCKET} cannot be used: ")
-    noise = [line for line in lines if any(w in line for w in ("Traceback", "WARN"))]
+    noise = [line for line in lines if any(w in line for w in ("Traceback", "WARN", "ERROR"))]
     assert not noise
     s3.mend()
     before = bucket_outputs()
